@@ -1,0 +1,101 @@
+// Package session is about conversations that are kept.
+package session
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/id"
+	"agentapi/domain/tenancy"
+)
+
+type (
+	sessionKind struct{}
+	turnKind    struct{}
+
+	// ID identifies a session; it is shown as sess_….
+	ID = id.ID[sessionKind]
+	// TurnID identifies a stored message; it is shown as msg_….
+	TurnID = id.ID[turnKind]
+)
+
+func (sessionKind) Prefix() string { return "sess" }
+func (turnKind) Prefix() string    { return "msg" }
+
+// MaxKey is the longest conversation key in characters.
+const MaxKey = 128
+
+// Key is a conversation key of the client's own: an opaque value, unique for
+// the user and the source that it came from (a header's or field's name).
+type Key struct {
+	Source string
+	Value  string
+}
+
+// IsZero tells whether there is no key.
+func (k Key) IsZero() bool { return k.Value == "" }
+
+// Session is a stored conversation. Organisation and owner never change. It is
+// a plain value: repositories return copies.
+type Session struct {
+	ID      ID
+	Org     tenancy.OrgID
+	User    tenancy.UserID
+	Key     Key // zero: the client gave none
+	Title   string
+	Agent   agent.Name // the agent and model of the last turn
+	Model   string
+	Native  string // that agent's own session id, if it has sessions
+	Turns   int    // how many turns are stored; the last one's sequence number
+	Created time.Time
+	Updated time.Time
+}
+
+// New opens a session of the scope's user at the moment at.
+func New(sid ID, in tenancy.Scope, key Key, at time.Time) *Session {
+	at = Moment(at)
+	return &Session{ID: sid, Org: in.Org(), User: in.User(), Key: key, Created: at, Updated: at}
+}
+
+// Moment cuts a time to what every storage keeps: microseconds, in UTC.
+func Moment(at time.Time) time.Time { return at.UTC().Truncate(time.Microsecond) }
+
+// Turn is one stored message of a session.
+type Turn struct {
+	ID        TurnID
+	Seq       int // 1 for the first turn, without gaps; set by the storage
+	Message   chat.Message
+	Agent     agent.Name // of an assistant's turn: who answered, and as which model
+	Model     string
+	Finish    chat.FinishReason
+	TokensIn  int
+	TokensOut int
+	Request   string // the id of the request that it came with
+	Store     bool   // the client asked that the completion be kept for retrieval
+	Created   time.Time
+}
+
+// Title makes a session's title of its first message: the first line, at most
+// 80 characters, cut at a word where there is one.
+func Title(text string) string {
+	const most = 80
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	line = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, line)), " ")
+	if utf8.RuneCountInString(line) <= most {
+		return line
+	}
+	runes := []rune(line)[:most-1]
+	cut := string(runes)
+	if i := strings.LastIndexByte(cut, ' '); i > most/2 {
+		cut = cut[:i]
+	}
+	return cut + "…"
+}

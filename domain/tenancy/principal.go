@@ -1,0 +1,36 @@
+package tenancy
+
+import "agentapi/domain/fault"
+
+// Principal is an authenticated caller: a user acting in one organisation.
+// The zero Principal is nobody and its Scope matches nothing.
+type Principal struct {
+	org      OrgID
+	user     UserID
+	role     Role
+	identity Identity
+}
+
+// NewPrincipal makes the principal of an identity whose organisation and user
+// are known to be active.
+func NewPrincipal(who Identity, org OrgID, user UserID) (Principal, error) {
+	if org.IsZero() || user.IsZero() {
+		return Principal{}, fault.New(fault.Forbidden, "Your credential names no organisation.").WithCode("org_required")
+	}
+	return Principal{org: org, user: user, role: who.Role, identity: who}, nil
+}
+
+// Org is the organisation that the caller acts in.
+func (p Principal) Org() OrgID { return p.org }
+
+// User is the caller.
+func (p Principal) User() UserID { return p.user }
+
+// Role is the caller's role.
+func (p Principal) Role() Role { return p.role }
+
+// Identity is what was verified about the caller.
+func (p Principal) Identity() Identity { return p.identity }
+
+// Scope is the caller's own: what belongs to this user in this organisation.
+func (p Principal) Scope() Scope { return Scope{org: p.org, user: p.user} }

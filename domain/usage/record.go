@@ -1,0 +1,47 @@
+// Package usage is the account of what was consumed.
+package usage
+
+import (
+	"time"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/id"
+	"agentapi/domain/session"
+)
+
+type recordKind struct{}
+
+func (recordKind) Prefix() string { return "usage" }
+
+// ID identifies a record.
+type ID = id.ID[recordKind]
+
+// Outcome is how the booked call ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Completed Outcome = "completed"
+	Failed    Outcome = "failed"   // the agent failed after its answer had begun
+	Canceled  Outcome = "canceled" // the client left
+)
+
+// Record is what one request consumed. It is written once.
+type Record struct {
+	ID      ID
+	Request string
+	Session session.ID
+	Agent   agent.Name
+	Model   string
+	Tokens  chat.Usage
+	Outcome Outcome
+	At      time.Time
+}
+
+// Totals sums records.
+type Totals struct {
+	Requests         int64
+	PromptTokens     int64
+	CompletionTokens int64
+}

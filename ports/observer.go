@@ -1,0 +1,64 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+)
+
+//go:generate go tool mockgen -source=$GOFILE -destination=portmock/$GOFILE -package=portmock
+
+// Observer is told what happens inside the application. Methods must not block
+// and must not keep what they are given. Embed NopObserver to stay compatible
+// when methods are added.
+type Observer interface {
+	// Attempt says that the n-th candidate, from 1, is tried.
+	Attempt(ctx context.Context, name agent.Name, model string, n int)
+	// AttemptFailed says that a candidate failed before its first event.
+	AttemptFailed(ctx context.Context, name agent.Name, err error)
+	// FirstEvent says that an answer has begun, after this long.
+	FirstEvent(ctx context.Context, name agent.Name, after time.Duration)
+	// CompletionEnded closes the account of one completion; err is nil when it finished.
+	CompletionEnded(ctx context.Context, end Ended)
+	// HealthChanged says that a probe or the traffic changed an agent's state.
+	HealthChanged(ctx context.Context, name agent.Name, h agent.Health)
+	// Lost reports work that could not be stored after its request had ended.
+	Lost(ctx context.Context, what string, err error)
+}
+
+// Ended is the end of a completion.
+type Ended struct {
+	Request  string
+	Agent    agent.Name
+	Model    string
+	Attempts int
+	Stream   bool
+	Usage    chat.Usage
+	Took     time.Duration
+	Err      error
+}
+
+// NopObserver observes nothing.
+type NopObserver struct{}
+
+var _ Observer = NopObserver{}
+
+// Attempt does nothing.
+func (NopObserver) Attempt(context.Context, agent.Name, string, int) {}
+
+// AttemptFailed does nothing.
+func (NopObserver) AttemptFailed(context.Context, agent.Name, error) {}
+
+// FirstEvent does nothing.
+func (NopObserver) FirstEvent(context.Context, agent.Name, time.Duration) {}
+
+// CompletionEnded does nothing.
+func (NopObserver) CompletionEnded(context.Context, Ended) {}
+
+// HealthChanged does nothing.
+func (NopObserver) HealthChanged(context.Context, agent.Name, agent.Health) {}
+
+// Lost does nothing.
+func (NopObserver) Lost(context.Context, string, error) {}
