@@ -1,0 +1,55 @@
+// Package completion gives answers: it finds an agent, falls back to the next
+// while nothing was delivered, stores what was said before it says that it is
+// done, and gives a repeated request its first answer again.
+package completion
+
+import (
+	"time"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+)
+
+// Command is one request for a completion, decoded and detached from its transport.
+type Command struct {
+	Caller    tenancy.Principal
+	Request   *chat.Request
+	RequestID string // ours; req_…
+	// Conversation ties the request to a stored session; the zero value opens a
+	// new one.
+	Conversation Conversation
+	// Key is the client's Idempotency-Key, empty for none, and Route what it
+	// was used on, such as "POST /v1/chat/completions".
+	Key   string
+	Route string
+}
+
+// Conversation names a session by its own id or by a key of the client's; at
+// most one of the two is set.
+type Conversation struct {
+	ID  session.ID
+	Key session.Key
+}
+
+// Head is what is known of an answer once it has begun.
+type Head struct {
+	ID       string    // chatcmpl-…
+	Created  time.Time // to the second
+	Model    string    // as asked for
+	Agent    agent.Name
+	Served   string // the agent's id of the model
+	Attempts int    // candidates tried, from 1
+	Route    string // how the model was resolved: alias, default or agent
+	Session  session.ID
+	How      session.Continuation
+	Ignored  []string // parameters that the agent does not honour
+	Replayed bool     // an earlier request with the same Idempotency-Key gave this answer
+}
+
+// Whole is an answer that is complete and stored.
+type Whole struct {
+	Head
+	Completion chat.Completion // Native, where set, is owned
+}
