@@ -1,12 +1,28 @@
 package completion
 
-import "agentapi/domain/chat"
+import (
+	"context"
+	"slices"
+
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+)
 
 // Reply is a streaming answer that has begun: its first content event is in
-// hand. It is for one goroutine at a time; Close must be called, once, when it
-// is not wanted any more, at its end too.
+// hand. It is for one goroutine at a time; Close must be called when it is not
+// wanted any more, at its end too.
 type Reply struct {
 	Head
+	run  *run
+	ctx  context.Context
+	next func() (chat.Event, error, bool)
+	stop func()
+
+	first    chat.Event
+	hasFirst bool
+	held     []chat.Event // the choices' ends, kept back until the turn is stored
+	tail     []chat.Event // what is left to deliver once it is, or of a replay
+	over     bool
 }
 
 // Next returns the next event, or the error that ends the answer. ok is false
@@ -14,8 +30,86 @@ type Reply struct {
 // choice's Stopped comes right before it, and a Used event has come by then.
 // After an error or Finished ok is false. The event's Native is valid until the
 // following call.
-func (r *Reply) Next() (e chat.Event, err error, ok bool) { return e, err, ok }
+func (r *Reply) Next() (e chat.Event, err error, ok bool) {
+	for !r.over {
+		if len(r.tail) > 0 {
+			e, r.tail = r.tail[0], r.tail[1:]
+			if e.Kind == chat.Finished {
+				r.finish(nil)
+			}
+			return e, nil, true
+		}
+		if e, err = r.pull(); err == nil {
+			e, err, ok = r.pass(e)
+		}
+		if err != nil {
+			r.finish(err)
+			return chat.Event{}, err, true
+		}
+		if ok {
+			return e, nil, true
+		}
+	}
+	return chat.Event{}, nil, false
+}
+
+// pull takes the agent's next event and folds it.
+func (r *Reply) pull() (chat.Event, error) {
+	if r.hasFirst {
+		r.hasFirst = false
+		return r.first, nil // folded when it came
+	}
+	e, err, ok := r.next()
+	if !ok {
+		return e, r.run.complete()
+	}
+	if err == nil {
+		err = r.run.take(e)
+	}
+	return e, err
+}
+
+// pass decides what becomes of an event: it is delivered, kept back, or, at the
+// end, stored and followed by what was kept back.
+func (r *Reply) pass(e chat.Event) (chat.Event, error, bool) {
+	switch e.Kind {
+	case chat.Stopped:
+		e.Native = slices.Clone(e.Native)
+		r.held = append(r.held, e)
+		return e, nil, false
+	case chat.Finished:
+		r.tail = r.held
+		if !r.run.answer.Counted {
+			r.tail = append(r.tail, chat.Event{Kind: chat.Used, Usage: &r.run.answer.Usage})
+		}
+		r.tail = append(r.tail, e)
+		if r.run.claim != nil {
+			for _, e := range r.tail {
+				r.run.record(e)
+			}
+		}
+		return e, r.run.settle(r.ctx), false
+	default:
+		if r.run.claim != nil {
+			r.run.record(e)
+		}
+		return e, nil, true
+	}
+}
 
 // Close ends the answer wherever it is, releases the agent and books what was
-// observed.
-func (r *Reply) Close() {}
+// observed. It may be called more than once.
+func (r *Reply) Close() {
+	if !r.over {
+		r.finish(fault.New(fault.Canceled, "The client left before the answer was complete."))
+	}
+}
+
+func (r *Reply) finish(err error) {
+	r.over = true
+	if r.run == nil {
+		return // a replay
+	}
+	r.stop()
+	r.run.end(r.ctx, err)
+}

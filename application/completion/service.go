@@ -1,14 +1,289 @@
 package completion
 
-import "context"
+import (
+	"context"
+	"crypto/sha256"
+	"iter"
+	"slices"
+	"time"
 
-// Service gives completions. It is safe for concurrent use.
-type Service struct{}
+	"agentapi/application/catalog"
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+	"agentapi/domain/idempotency"
+	"agentapi/domain/session"
+	"agentapi/domain/usage"
+	"agentapi/ports"
+)
 
-// Complete returns when the answer is complete and stored.
-func (s *Service) Complete(ctx context.Context, cmd Command) (*Whole, error) { return nil, nil }
+// Params is what a Service needs.
+type Params struct {
+	Catalog  *catalog.Service
+	Storage  ports.Storage
+	Observer ports.Observer
+	Now      func() time.Time
+	Random   func([]byte) // fills with entropy; crypto/rand's Read cannot fail
+	Instance string       // this server process, as the owner of idempotency claims
+}
+
+// Service gives completions. It is safe for concurrent use. Start and Stop
+// bound the life of its background work.
+type Service struct {
+	Params
+	turns *turnstile
+	late  *ledger
+}
+
+// New makes a Service.
+func New(p Params) *Service {
+	return &Service{Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer)}
+}
+
+// Start begins to book what could not be booked at once.
+func (s *Service) Start(context.Context) error {
+	s.late.start()
+	return nil
+}
+
+// Stop books what is left, until ctx ends, and joins the background work.
+func (s *Service) Stop(ctx context.Context) error { return s.late.stop(ctx) }
+
+// claimFor is how long a claim outlives its owner's death at most.
+const claimFor = 30 * time.Minute
+
+// Complete returns when the answer is complete and stored. While nothing was
+// delivered any failure may be mended by another agent, so also one in the
+// middle of an answer.
+func (s *Service) Complete(ctx context.Context, cmd Command) (*Whole, error) {
+	r, replay, err := s.prepare(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if replay != nil {
+		return replayWhole(replay)
+	}
+	err = r.each(ctx, func(events ports.Events) error {
+		for e, err := range events {
+			if err != nil {
+				return err
+			}
+			if err := r.take(e); err != nil {
+				return err
+			}
+		}
+		return r.complete()
+	})
+	if err == nil {
+		err = r.settle(ctx)
+	}
+	r.end(ctx, err)
+	if err != nil {
+		return nil, err
+	}
+	return &Whole{Head: r.Head, Completion: r.answer}, nil
+}
 
 // Begin returns when the first content event of a streaming answer is there, or
 // when no candidate could give one: until then a failing agent is replaced
 // unseen. ctx must last as long as the reply; when it ends, so does the agent.
-func (s *Service) Begin(ctx context.Context, cmd Command) (*Reply, error) { return nil, nil }
+func (s *Service) Begin(ctx context.Context, cmd Command) (*Reply, error) {
+	r, replay, err := s.prepare(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if replay != nil {
+		return replayStream(replay)
+	}
+	reply := &Reply{run: r, ctx: ctx}
+	err = r.each(ctx, func(events ports.Events) error {
+		next, stop := iter.Pull2(events)
+		for {
+			e, err, ok := next()
+			if !ok {
+				err = r.complete()
+			}
+			if err == nil {
+				err = r.take(e)
+			}
+			if err != nil {
+				stop()
+				return err
+			}
+			if e.Kind.Content() {
+				reply.first, reply.next, reply.stop = e, next, stop
+				return nil
+			}
+		}
+	})
+	if err != nil {
+		r.end(ctx, err)
+		return nil, err
+	}
+	reply.Head, reply.hasFirst = r.Head, true
+	s.Observer.FirstEvent(ctx, r.Agent, s.Now().Sub(r.began))
+	return reply, nil
+}
+
+// run is one request on its way.
+type run struct {
+	Head
+	s     *Service
+	cmd   Command
+	began time.Time
+
+	claim      *idempotency.Claim
+	candidates []agent.Candidate
+	native     string // the agent's own session id
+	answer     chat.Completion
+	fold       chat.Assembler
+	events     []chat.Event // as they are delivered; kept only under a key
+
+	conversation
+	usageID usage.ID
+	release []func() // undone in reverse when the run ends
+	failed  error    // what the attempts before the last one failed with
+}
+
+// prepare does all that comes before an agent: checks, the idempotency claim,
+// the candidates, the conversation.
+func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *idempotency.Result, err error) {
+	r = &run{s: s, cmd: cmd, began: s.Now()}
+	if err := cmd.Request.Validate(); err != nil {
+		return nil, nil, err
+	}
+	if cmd.Key != "" {
+		r.claim = &idempotency.Claim{
+			Key: idempotency.NewKey(cmd.Route, cmd.Key), Body: sha256.Sum256(cmd.Request.Raw), Owner: s.Instance,
+			At: r.began, Until: r.began.Add(claimFor),
+		}
+		out, err := s.Storage.Idempotency().Claim(ctx, cmd.Caller.Scope(), *r.claim)
+		if err != nil {
+			return nil, nil, err
+		}
+		if out.Replay != nil {
+			return nil, out.Replay, nil
+		}
+	}
+	if err := r.find(ctx); err != nil {
+		r.end(ctx, err)
+		return nil, nil, err
+	}
+	return r, nil, nil
+}
+
+// find chooses the candidates and opens the conversation.
+func (r *run) find(ctx context.Context) error {
+	req := r.cmd.Request
+	route, err := r.s.Catalog.Resolve(ctx, r.cmd.Caller, req.Model)
+	if err != nil {
+		return err
+	}
+	if r.candidates, err = r.s.Catalog.Fit(route, req); err != nil {
+		return err
+	}
+	r.Route, r.Model, r.Created = route.Via, req.Model, r.began.Truncate(time.Second)
+	if err := r.converse(ctx); err != nil {
+		return err
+	}
+	r.usageID = usage.NewID(r.began, r.s.entropy())
+	r.Head.ID = "chatcmpl-" + r.usageID.String()[len("usage_"):]
+	return nil
+}
+
+// each hands the candidates' events to attempt, one candidate after the other,
+// until one does not fail or the failure is final.
+func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error {
+	var failures []failure
+	for i, c := range r.candidates {
+		r.Attempts, r.Agent, r.Served = i+1, c.Agent, c.Model
+		r.fold, r.native, r.events = chat.Assembler{}, "", r.events[:0]
+		a := r.s.Catalog.Agent(c.Agent)
+		r.Ignored = a.Capabilities().Ignored(r.cmd.Request)
+		r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
+		err := attempt(a.Run(ctx, r.task(c)))
+		if err == nil {
+			return nil
+		}
+		r.s.Observer.AttemptFailed(ctx, c.Agent, err)
+		failures = append(failures, failure{c, err})
+		if ctx.Err() != nil || !agent.MayFailOver(err) {
+			return err
+		}
+	}
+	return allFailed(failures)
+}
+
+func (r *run) task(c agent.Candidate) agent.Task {
+	t := agent.Task{
+		Model: c.Model, Request: r.cmd.Request, Messages: r.transcript, Caller: r.cmd.Caller.Scope(),
+		Extended: len(r.transcript) != len(r.cmd.Request.Messages),
+		Session:  agent.Session{ID: r.Session.String(), New: r.fresh},
+	}
+	if r.stored != nil && r.How == session.Resumed && r.stored.Agent == c.Agent {
+		t.Session.Native = r.stored.Native
+	}
+	return t
+}
+
+// take folds an event that came from the agent.
+func (r *run) take(e chat.Event) error {
+	if err := r.fold.Add(e); err != nil {
+		return err
+	}
+	keep := r.claim != nil && !r.cmd.Request.Stream // a stream's events are kept as they are delivered
+	if e.Kind == chat.Finished {
+		r.answer = r.fold.Completion()
+		r.answer.Native = slices.Clone(r.answer.Native)
+		r.native = r.answer.Agent
+		if !r.answer.Counted {
+			r.answer.Usage = r.estimate(r.answer)
+			if keep {
+				r.record(chat.Event{Kind: chat.Used, Usage: &r.answer.Usage})
+			}
+		}
+	}
+	if keep {
+		r.record(e)
+	}
+	return nil
+}
+
+// record keeps an event for replays.
+func (r *run) record(e chat.Event) {
+	e.Native = slices.Clone(e.Native)
+	e.More = false
+	r.events = append(r.events, e)
+}
+
+// complete fails unless the answer has ended properly.
+func (r *run) complete() error {
+	if r.fold.Finished() {
+		return nil
+	}
+	return fault.New(fault.Upstream, "The agent's answer ended without a finish reason.").WithCode("stream_truncated")
+}
+
+func (r *run) estimate(c chat.Completion) chat.Usage {
+	return chat.Usage{Prompt: chat.EstimatePrompt(r.transcript), Completion: chat.EstimateAnswer(c), Estimated: true}
+}
+
+// end closes the run, once, whatever became of it: err is nil when the answer
+// was delivered to its end.
+func (r *run) end(ctx context.Context, err error) {
+	if err != nil {
+		r.book(ctx, err)
+	}
+	for _, undo := range slices.Backward(r.release) {
+		undo()
+	}
+	r.s.Observer.CompletionEnded(ctx, ports.Ended{
+		Request: r.cmd.RequestID, Agent: r.Agent, Model: r.Served, Attempts: r.Attempts, Stream: r.cmd.Request.Stream,
+		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err,
+	})
+}
+
+func (s *Service) entropy() (b [10]byte) {
+	s.Random(b[:])
+	return b
+}

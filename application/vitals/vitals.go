@@ -3,14 +3,41 @@ package vitals
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"agentapi/application/catalog"
 	"agentapi/domain/agent"
+	"agentapi/domain/fault"
+	"agentapi/ports"
 )
+
+// Params is what a Service needs.
+type Params struct {
+	Storage  ports.Storage
+	Catalog  *catalog.Service
+	Observer ports.Observer
+	Every    time.Duration // between two probes of an agent
+	Limit    time.Duration // for one probe
+	Now      func() time.Time
+}
 
 // Service probes agents in the background and answers health questions. It is
 // safe for concurrent use.
-type Service struct{}
+type Service struct {
+	p        Params
+	started  time.Time
+	draining atomic.Bool
+
+	mu     sync.Mutex
+	health map[agent.Name]agent.Health
+}
+
+// New makes a Service; Run probes.
+func New(p Params) *Service {
+	return &Service{p: p, started: p.Now(), health: make(map[agent.Name]agent.Health)}
+}
 
 // Report is the state of everything at one moment.
 type Report struct {
@@ -24,18 +51,85 @@ type Report struct {
 // AgentReport is the state of one agent.
 type AgentReport struct {
 	Name   agent.Name
-	Driver string
 	Models []string
 	Health agent.Health
+}
+
+// Run probes every agent at once and then every Params.Every until ctx ends; it
+// returns when all probes have.
+func (s *Service) Run(ctx context.Context) {
+	tick := time.NewTicker(s.p.Every)
+	defer tick.Stop()
+	for {
+		s.probeAll(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Service) probeAll(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, e := range s.p.Catalog.Entries() {
+		all.Go(func() { s.probe(ctx, e) })
+	}
+	all.Wait()
+}
+
+func (s *Service) probe(ctx context.Context, e catalog.Entry) {
+	limited, cancel := context.WithTimeout(ctx, s.p.Limit)
+	defer cancel()
+	err := e.Agent.Probe(limited)
+	if err == nil {
+		err = s.p.Catalog.Refresh(limited, e.Name)
+	}
+	if ctx.Err() != nil {
+		return // the server stops; that says nothing of the agent
+	}
+	s.observe(ctx, e.Name, err)
+}
+
+func (s *Service) observe(ctx context.Context, n agent.Name, err error) {
+	s.mu.Lock()
+	old := s.health[n]
+	now := old.Observe(s.p.Now(), err)
+	s.health[n] = now
+	s.mu.Unlock()
+	if now.State != old.State {
+		s.p.Observer.HealthChanged(ctx, n, now)
+	}
 }
 
 // Ready returns nil when the server can serve; fault.Unavailable otherwise:
 // the storage does not answer, or the server is shutting down (code
 // shutting_down). Agents do not matter to it.
-func (s *Service) Ready(ctx context.Context) error { return nil }
+func (s *Service) Ready(ctx context.Context) error {
+	if s.draining.Load() {
+		return fault.New(fault.Unavailable, "The server is shutting down.").WithCode("shutting_down").WithRetryAfter(time.Second)
+	}
+	return s.p.Storage.Ready(ctx)
+}
 
 // Report gathers the state of everything; it calls no model.
-func (s *Service) Report(ctx context.Context) Report { return Report{} }
+func (s *Service) Report(ctx context.Context) Report {
+	r := Report{Draining: s.draining.Load(), Storage: s.p.Storage.Ready(ctx), Started: s.started}
+	r.Ready = s.Ready(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.p.Catalog.Entries() {
+		a := AgentReport{Name: e.Name, Health: s.health[e.Name]}
+		if a.Health.State == "" {
+			a.Health.State = agent.Unknown
+		}
+		for _, m := range s.p.Catalog.Serving(e.Name) {
+			a.Models = append(a.Models, m.ID)
+		}
+		r.Agents = append(r.Agents, a)
+	}
+	return r
+}
 
 // Drain makes the server not ready for good; it happens at shutdown.
-func (s *Service) Drain() {}
+func (s *Service) Drain() { s.draining.Store(true) }

@@ -25,6 +25,18 @@ type (
 func (sessionKind) Prefix() string { return "sess" }
 func (turnKind) Prefix() string    { return "msg" }
 
+// NewID makes a session's id for the moment at.
+func NewID(at time.Time, rand [10]byte) ID { return id.New[sessionKind](at, rand) }
+
+// ParseID reads a session's id in either spelling.
+func ParseID(s string) (ID, error) { return id.Parse[sessionKind](s) }
+
+// NewTurnID makes a turn's id for the moment at.
+func NewTurnID(at time.Time, rand [10]byte) TurnID { return id.New[turnKind](at, rand) }
+
+// ParseTurnID reads a turn's id in either spelling.
+func ParseTurnID(s string) (TurnID, error) { return id.Parse[turnKind](s) }
+
 // MaxKey is the longest conversation key in characters.
 const MaxKey = 128
 

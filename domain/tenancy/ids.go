@@ -15,3 +15,9 @@ type (
 
 func (orgKind) Prefix() string  { return "org" }
 func (userKind) Prefix() string { return "user" }
+
+// ParseOrgID reads an organisation's id in either spelling.
+func ParseOrgID(s string) (OrgID, error) { return id.Parse[orgKind](s) }
+
+// ParseUserID reads a user's id in either spelling.
+func ParseUserID(s string) (UserID, error) { return id.Parse[userKind](s) }

@@ -17,6 +17,12 @@ func (recordKind) Prefix() string { return "usage" }
 // ID identifies a record.
 type ID = id.ID[recordKind]
 
+// NewID makes a record's id for the moment at.
+func NewID(at time.Time, rand [10]byte) ID { return id.New[recordKind](at, rand) }
+
+// ParseID reads a record's id in either spelling.
+func ParseID(s string) (ID, error) { return id.Parse[recordKind](s) }
+
 // Outcome is how the booked call ended.
 type Outcome string
 

@@ -1,0 +1,95 @@
+package completion
+
+import (
+	"context"
+	"time"
+
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+	"agentapi/domain/idempotency"
+	"agentapi/domain/usage"
+	"agentapi/ports"
+)
+
+// settleWithin bounds the commit that must not depend on the client's staying.
+const settleWithin = 5 * time.Second
+
+// settle stores the turn, the usage and the idempotency result in one
+// transaction. Only then may the client be told that the answer is complete.
+func (r *run) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+	at := r.s.Now()
+	record := r.usage(usage.Completed, r.answer.Usage, at)
+	err := r.s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		if err := r.keep(ctx, tx, at); err != nil {
+			return err
+		}
+		if err := tx.Usage().Record(ctx, r.cmd.Caller.Scope(), record); err != nil {
+			return err
+		}
+		if r.claim == nil {
+			return nil
+		}
+		return tx.Idempotency().Complete(ctx, r.cmd.Caller.Scope(), *r.claim, r.result(at))
+	})
+	switch {
+	case err == nil:
+		return nil
+	case fault.Is(err, fault.Conflict):
+		return fault.Wrap(fault.Conflict, err, "The session was changed by another request while this one ran. Send it again.").
+			WithCode("session_changed").WithRetryAfter(time.Second)
+	default:
+		return fault.Wrap(fault.Unavailable, err, "The answer could not be stored.").WithCode("storage_unavailable").WithRetryAfter(time.Second)
+	}
+}
+
+func (r *run) result(at time.Time) idempotency.Result {
+	return idempotency.Result{
+		ID: r.Head.ID, Created: r.Created, Model: r.Model, Agent: string(r.Agent), AgentID: r.Served, Attempts: r.Attempts,
+		Route: r.Route, Session: r.Session.String(), How: string(r.How), Ignored: r.Ignored, Events: r.events, Completed: at,
+	}
+}
+
+func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Record {
+	return usage.Record{
+		ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
+		Tokens: tokens, Outcome: how, At: at,
+	}
+}
+
+// book accounts for an answer that was not completed: what was observed of it is
+// booked, and the idempotency key is given back, or keeps the refusal where the
+// same request would be refused again.
+func (r *run) book(ctx context.Context, why error) {
+	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim}
+	if seen := r.fold.Completion(); len(seen.Choices) > 0 && !r.usageID.IsZero() {
+		tokens := seen.Usage
+		if !seen.Counted {
+			tokens = r.estimate(seen)
+		}
+		r.answer.Usage = tokens
+		how := usage.Failed
+		if fault.Is(why, fault.Canceled) {
+			how = usage.Canceled
+		}
+		record := r.usage(how, tokens, r.s.Now())
+		late.usage = &record
+	}
+	if r.claim != nil && final(why) {
+		late.result = &idempotency.Result{Failure: fault.As(why), Completed: r.s.Now()}
+	}
+	if late.usage != nil || late.claim != nil {
+		r.s.late.book(ctx, late)
+	}
+}
+
+// final tells whether the same request would fail the same way again.
+func final(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.TooLong, fault.Unsupported, fault.NotFound:
+		return true
+	default:
+		return false
+	}
+}
