@@ -1,0 +1,116 @@
+package agent
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+)
+
+func TestAModelIsSplitOnlyAtAKnownAgent(t *testing.T) {
+	known := func(n Name) bool { return n == "up" || n == "openrouter" }
+	for in, want := range map[string]Candidate{
+		"up/mock-1":                {"up", "mock-1"},
+		"openrouter/vendor/m:free": {"openrouter", "vendor/m:free"},
+		"up/a,b":                   {"up", "a,b"},
+		"vendor/model":             {},
+		"mock-1":                   {},
+		"up/":                      {},
+		"/x":                       {},
+		"Up/mock-1":                {},
+	} {
+		got, ok := SplitModel(in, known)
+		if got != want || ok != (want != Candidate{}) {
+			t.Errorf("%q: got %v, %v", in, got, ok)
+		}
+	}
+}
+
+func TestAgentNamesLeaveDotsAndSlashesToModels(t *testing.T) {
+	for _, good := range []string{"up", "gemini-2", "9"} {
+		if _, err := ParseName(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "Up", "a.b", "a/b", "-a", "a b", string(make([]byte, 64))} {
+		if _, err := ParseName(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+func TestAWildcardServesAPrefix(t *testing.T) {
+	if m := (Model{ID: "openrouter/*"}); !m.Wildcard() || !m.Serves("openrouter/x") || m.Serves("other") {
+		t.Error("openrouter/* must serve openrouter/x and nothing else")
+	}
+	if m := (Model{ID: "m"}); m.Wildcard() || !m.Serves("m") || m.Serves("mm") {
+		t.Error("a plain id must serve itself only")
+	}
+}
+
+func TestAParameterIsNeverDroppedSilently(t *testing.T) {
+	image := chat.Message{Role: chat.User, Parts: []chat.Part{{Kind: chat.TextPart}, {Kind: chat.ImagePart}}}
+	for name, c := range map[string]struct {
+		r     chat.Request
+		param string
+	}{
+		"an unknown member": {chat.Request{N: 1, Unknown: []string{"top_k"}}, "top_k"},
+		"tools":             {chat.Request{N: 1, Tools: []chat.ToolSpec{{Name: "f"}}}, "tools"},
+		"choices":           {chat.Request{N: 2}, "n"},
+		"a format":          {chat.Request{N: 1, Format: chat.Format{Kind: chat.JSONObject}}, "response_format"},
+		"an image":          {chat.Request{N: 1, Messages: []chat.Message{image}}, "messages[0].content[1]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := fault.As(Capabilities{}.Unfit("a", &c.r))
+			if f == nil || f.Kind != fault.Unsupported || f.Param != c.param {
+				t.Errorf("got %v", f)
+			}
+			all := Capabilities{Raw: true, Tools: true, Choices: true, Media: true, Schema: true}
+			if err := all.Unfit("a", &c.r); err != nil {
+				t.Errorf("an agent that can do all refused: %v", err)
+			}
+		})
+	}
+	r := chat.Request{Params: []string{"temperature", "max_tokens", "stop"}}
+	if got := (Capabilities{MaxTokens: true}).Ignored(&r); !slices.Equal(got, []string{"temperature"}) {
+		t.Errorf("got %v", got)
+	}
+	if got := (Capabilities{Raw: true}).Ignored(&r); got != nil {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestHealthNeedsTwoFailuresAndOneSuccess(t *testing.T) {
+	at := time.Unix(1000, 0)
+	step := func(h Health, err error) Health {
+		at = at.Add(time.Second)
+		return h.Observe(at, err)
+	}
+	bad := errors.New("refused")
+	h := step(Health{}, nil)
+	if h.State != Healthy {
+		t.Fatalf("got %s", h.State)
+	}
+	since := h.Since
+	if h = step(h, nil); h.Since != since {
+		t.Error("a state that stays has a new beginning")
+	}
+	if h = step(h, bad); h.State != Degraded || h.Reason != "refused" {
+		t.Errorf("after one failure: %+v", h)
+	}
+	if h = step(h, bad); h.State != Unhealthy {
+		t.Errorf("after two: %s", h.State)
+	}
+	if old := h.Observe(at.Add(-time.Hour), nil); old.State != Unhealthy {
+		t.Error("an observation of the past changed the state")
+	}
+	if h = step(h, nil); h.State != Healthy || h.Reason != "" {
+		t.Errorf("after a success: %+v", h)
+	}
+	if first := (Health{}).Observe(at, bad); first.State != Unhealthy {
+		t.Errorf("an agent that never answered is %s", first.State)
+	}
+}
