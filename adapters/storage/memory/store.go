@@ -1,0 +1,160 @@
+// Package memory keeps everything in this process's memory and nothing after
+// its end. It is the reference that the other storages are held to, and the
+// storage of a server that shall keep nothing.
+package memory
+
+import (
+	"context"
+	"sync"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Options configures a Store.
+type Options struct {
+	// MaxSessions is how many sessions are kept; the oldest are forgotten with
+	// their turns, and so are the oldest idempotency keys and usage records.
+	MaxSessions int `yaml:"max_sessions"`
+}
+
+// SetDefaults fills in what a configuration may leave out.
+func (o *Options) SetDefaults() { o.MaxSessions = 100_000 }
+
+// Validate refuses options that make no sense.
+func (o *Options) Validate() error {
+	if o.MaxSessions < 1 {
+		return fault.Invalidf("max_sessions", "out_of_range", "max_sessions must be at least 1")
+	}
+	return nil
+}
+
+// owner is whose something is.
+type owner struct {
+	org  tenancy.OrgID
+	user tenancy.UserID
+}
+
+// Store is a ports.Storage in memory. One mutex serialises everything: no call
+// waits for anything else, so it is held for microseconds.
+type Store struct {
+	max int
+
+	mu       sync.Mutex
+	undo     []func() // of the transaction that is running; nil outside one
+	sessions table
+	usage    account
+	keys     keyring
+}
+
+var _ ports.Storage = (*Store)(nil)
+
+// Open makes an empty store.
+func Open(o Options) (*Store, error) {
+	return &Store{
+		max: o.MaxSessions, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions),
+		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
+	}, nil
+}
+
+// Sessions is the collection of conversations.
+func (s *Store) Sessions() ports.Sessions { return sessions{s, autocommit{s}} }
+
+// Usage is the account of what was consumed.
+func (s *Store) Usage() ports.Usage { return usages{s, autocommit{s}} }
+
+// Idempotency is the memory of keyed requests.
+func (s *Store) Idempotency() ports.Idempotency { return idempotencies{s, autocommit{s}} }
+
+// Ready reports whether the store answers, which it does.
+func (s *Store) Ready(ctx context.Context) error { return ended(ctx) }
+
+// inside marks the context of a transaction's function.
+type inside struct{}
+
+// Atomically runs fn under the mutex and undoes what it did when it fails.
+func (s *Store) Atomically(ctx context.Context, fn func(context.Context, ports.Repositories) error) (err error) {
+	if err := outside(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.undo = make([]func(), 0, 8)
+	committed := false
+	defer func() {
+		if !committed { // also when fn panics
+			for i := len(s.undo) - 1; i >= 0; i-- {
+				s.undo[i]()
+			}
+		}
+		s.undo = nil
+	}()
+	if err := fn(context.WithValue(ctx, inside{}, true), tx{s}); err != nil {
+		return err
+	}
+	if err := ended(ctx); err != nil {
+		return err
+	}
+	committed = true
+	s.evict()
+	return nil
+}
+
+// tx is the repositories within a transaction, where the mutex is held.
+type tx struct{ s *Store }
+
+func (t tx) Sessions() ports.Sessions       { return sessions{t.s, held{}} }
+func (t tx) Usage() ports.Usage             { return usages{t.s, held{}} }
+func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} }
+
+// locker is how a repository call gets hold of the store.
+type locker interface {
+	// enter returns what ends the call; its argument tells whether it succeeded.
+	enter(ctx context.Context) (leave func(), err error)
+}
+
+type autocommit struct{ s *Store }
+
+func (a autocommit) enter(ctx context.Context) (func(), error) {
+	if err := outside(ctx); err != nil {
+		return nil, err
+	}
+	a.s.mu.Lock()
+	return func() {
+		a.s.evict()
+		a.s.mu.Unlock()
+	}, nil
+}
+
+type held struct{}
+
+func (held) enter(ctx context.Context) (func(), error) { return func() {}, ended(ctx) }
+
+// onUndo has f called should the running transaction fail.
+func (s *Store) onUndo(f func()) {
+	if s.undo != nil {
+		s.undo = append(s.undo, f)
+	}
+}
+
+// outside refuses the use of the store itself within a transaction, which would
+// wait for itself for ever, and a context that has ended.
+func outside(ctx context.Context) error {
+	if ctx.Value(inside{}) != nil {
+		return fault.Internalf("the storage was used inside its own transaction")
+	}
+	return ended(ctx)
+}
+
+func ended(ctx context.Context) error {
+	switch ctx.Err() {
+	case nil:
+		return nil
+	case context.DeadlineExceeded:
+		return fault.Wrap(fault.Timeout, ctx.Err(), "The time for the storage was up.")
+	default:
+		return fault.Wrap(fault.Canceled, ctx.Err(), "The request was cancelled.")
+	}
+}

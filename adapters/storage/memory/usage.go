@@ -1,0 +1,72 @@
+package memory
+
+import (
+	"context"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+	"agentapi/domain/usage"
+)
+
+// account sums usage as it comes. It remembers the last records' ids, so that a
+// record that is booked again is known.
+type account struct {
+	max    int
+	totals map[owner]usage.Totals
+	seen   map[usage.ID]struct{}
+	order  []usage.ID
+}
+
+func newAccount(max int) account {
+	return account{max: max, totals: make(map[owner]usage.Totals), seen: make(map[usage.ID]struct{})}
+}
+
+type usages struct {
+	s *Store
+	locker
+}
+
+// Record books records.
+func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.Record) error {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if in.IsZero() {
+		return fault.New(fault.Forbidden, "Usage can be booked for a user only.")
+	}
+	a, who := &c.s.usage, owner{in.Org(), in.User()}
+	for _, r := range records {
+		if _, dup := a.seen[r.ID]; dup {
+			continue
+		}
+		old := a.totals[who]
+		a.totals[who] = usage.Totals{
+			Requests:         old.Requests + 1,
+			PromptTokens:     old.PromptTokens + int64(r.Tokens.Prompt),
+			CompletionTokens: old.CompletionTokens + int64(r.Tokens.Completion),
+		}
+		a.seen[r.ID] = struct{}{}
+		a.order = append(a.order, r.ID)
+		if len(a.order) > a.max {
+			delete(a.seen, a.order[0])
+			a.order = a.order[1:]
+		}
+		c.s.onUndo(func() {
+			a.totals[who] = old
+			delete(a.seen, r.ID)
+		})
+	}
+	return nil
+}
+
+// Totals sums what the scope's user consumed.
+func (c usages) Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return usage.Totals{}, err
+	}
+	defer leave()
+	return c.s.usage.totals[owner{in.Org(), in.User()}], nil
+}

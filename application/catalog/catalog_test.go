@@ -1,0 +1,182 @@
+package catalog_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	cachemem "agentapi/adapters/cache/memory"
+	"agentapi/application/catalog"
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+type stub struct {
+	can  agent.Capabilities
+	said []agent.Model
+	err  error
+	asks int
+}
+
+func (s *stub) Run(context.Context, agent.Task) ports.Events { return nil }
+func (s *stub) Capabilities() agent.Capabilities             { return s.can }
+func (s *stub) Probe(context.Context) error                  { return nil }
+func (s *stub) Models(context.Context) ([]agent.Model, error) {
+	s.asks++
+	return s.said, s.err
+}
+
+func open(t *testing.T, strict bool, agents map[agent.Name]*stub, configured map[agent.Name][]string) *catalog.Service {
+	t.Helper()
+	var o cachemem.Options
+	o.SetDefaults()
+	cache, err := cachemem.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := catalog.Params{Cache: cache, Now: time.Now, Strict: strict, Routing: catalog.Routing{
+		Default: []agent.Name{"up", "two"},
+		Aliases: map[string][]agent.Candidate{"gpt-4o": {{Agent: "up", Model: "mock-1"}, {Agent: "two", Model: "mock-1"}}},
+	}}
+	for n, a := range agents {
+		e := catalog.Entry{Name: n, Agent: a}
+		for _, id := range configured[n] {
+			e.Models = append(e.Models, agent.Model{ID: id})
+		}
+		p.Entries = append(p.Entries, e)
+	}
+	s, err := catalog.New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func house(t *testing.T) *catalog.Service {
+	return open(t, false, map[agent.Name]*stub{"up": {}, "two": {}, "router": {}, "quiet": {}}, map[agent.Name][]string{
+		"up": {"mock-1", "mock-2"}, "two": {"mock-1"}, "router": {"vendor/*"},
+	})
+}
+
+func TestModelsAreListedOncePerName(t *testing.T) {
+	s := house(t)
+	all, err := s.Models(t.Context(), tenancy.Principal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, l := range all {
+		ids = append(ids, l.ID)
+		if l.Created.Unix() <= 0 || l.OwnedBy == "" {
+			t.Errorf("%+v", l)
+		}
+	}
+	want := []string{"gpt-4o", "mock-1", "mock-2", "two/mock-1", "up/mock-1", "up/mock-2"}
+	if !slices.Equal(ids, want) {
+		t.Errorf("got %q", ids)
+	}
+}
+
+func TestHowANameIsResolved(t *testing.T) {
+	s := house(t)
+	for name, want := range map[string]string{
+		"gpt-4o":            "alias: up/mock-1 two/mock-1",
+		"mock-1":            "default: up/mock-1 two/mock-1",
+		"mock-2":            "default: up/mock-2",
+		"two/mock-1":        "agent: two/mock-1",
+		"router/vendor/x:y": "agent: router/vendor/x:y",
+		"quiet/whatever":    "agent: quiet/whatever",
+		"vendor/x":          "",
+		"two/mock-2":        "",
+		"nope":              "",
+		"":                  "",
+	} {
+		route, err := s.Resolve(t.Context(), tenancy.Principal{}, name)
+		if want == "" {
+			if f := fault.As(err); f == nil || f.Kind != fault.NotFound || f.Code != "model_not_found" || f.Param != "model" {
+				t.Errorf("%q: got %v, %v", name, route, err)
+			}
+			continue
+		}
+		got := route.Via + ":"
+		for _, c := range route.Candidates {
+			got += " " + c.String()
+		}
+		if err != nil || got != want {
+			t.Errorf("%q: got %q, %v", name, got, err)
+		}
+		if _, err := s.Model(t.Context(), tenancy.Principal{}, name); err != nil {
+			t.Errorf("%q resolves, but cannot be retrieved: %v", name, err)
+		}
+	}
+}
+
+func TestAnUnknownModelHintsAtTheNearest(t *testing.T) {
+	_, err := house(t).Resolve(t.Context(), tenancy.Principal{}, "mock1")
+	if f := fault.As(err); f == nil || !strings.Contains(f.Hint, "mock-1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnAliasSkipsAnAgentThatCannotHonourTheRequest(t *testing.T) {
+	models := map[agent.Name][]string{"up": {"mock-1"}, "two": {"mock-1"}}
+	s := open(t, false, map[agent.Name]*stub{"up": {}, "two": {can: agent.Capabilities{Tools: true}}}, models)
+	r := &chat.Request{N: 1, Tools: []chat.ToolSpec{{Name: "f"}}}
+	route, err := s.Resolve(t.Context(), tenancy.Principal{}, "gpt-4o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fit, err := s.Fit(route, r)
+	if err != nil || len(fit) != 1 || fit[0].Agent != "two" {
+		t.Errorf("got %v, %v", fit, err)
+	}
+	r.N = 2
+	if _, err := s.Fit(route, r); fault.As(err) == nil || fault.As(err).Kind != fault.Unsupported {
+		t.Errorf("where none can: got %v", err)
+	}
+}
+
+func TestStrictRefusesWhatWouldBeIgnored(t *testing.T) {
+	models := map[agent.Name][]string{"up": {"mock-1"}, "two": {"mock-1"}}
+	r := &chat.Request{N: 1, Params: []string{"temperature"}}
+	for _, strict := range []bool{false, true} {
+		s := open(t, strict, map[agent.Name]*stub{"up": {}, "two": {}}, models)
+		route, err := s.Resolve(t.Context(), tenancy.Principal{}, "mock-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Fit(route, r); (err != nil) != strict {
+			t.Errorf("strict %v: got %v", strict, err)
+		}
+	}
+}
+
+func TestAnAgentWithoutConfiguredModelsIsAsked(t *testing.T) {
+	up := &stub{said: []agent.Model{{ID: "found"}}}
+	s := open(t, false, map[agent.Name]*stub{"up": up, "two": {}}, nil)
+	if err := s.Refresh(t.Context(), "up"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Resolve(t.Context(), tenancy.Principal{}, "found"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Refresh(t.Context(), "up"); err != nil || up.asks != 1 {
+		t.Errorf("what it said was not shared: asked %d times, %v", up.asks, err)
+	}
+}
+
+func TestARouteToAnAgentThatIsNotThereStopsTheStart(t *testing.T) {
+	for _, r := range []catalog.Routing{
+		{Default: []agent.Name{"nope"}}, {Aliases: map[string][]agent.Candidate{"a": {{Agent: "nope", Model: "m"}}}},
+	} {
+		_, err := catalog.New(catalog.Params{Routing: r, Now: time.Now})
+		if err == nil || !strings.Contains(err.Error(), "nope") || !strings.Contains(err.Error(), "routing.") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
