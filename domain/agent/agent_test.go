@@ -58,6 +58,7 @@ func TestAParameterIsNeverDroppedSilently(t *testing.T) {
 		param string
 	}{
 		"an unknown member": {chat.Request{N: 1, Unknown: []string{"top_k"}}, "top_k"},
+		"log probabilities": {chat.Request{N: 1, Special: []string{"logprobs"}}, "logprobs"},
 		"tools":             {chat.Request{N: 1, Tools: []chat.ToolSpec{{Name: "f"}}}, "tools"},
 		"choices":           {chat.Request{N: 2}, "n"},
 		"a format":          {chat.Request{N: 1, Format: chat.Format{Kind: chat.JSONObject}}, "response_format"},

@@ -35,6 +35,9 @@ func (c Capabilities) Unfit(name Name, r *chat.Request) error {
 		return fault.New(fault.Unsupported, "Unknown parameter: '%s'.", r.Unknown[0]).WithCode("unknown_parameter").WithParam(r.Unknown[0]).
 			WithHint(fmt.Sprintf("The agent %s takes only the parameters that it knows.", name))
 	}
+	if len(r.Special) > 0 && !c.Raw {
+		return no(r.Special[0], "unsupported_parameter", r.Special[0])
+	}
 	if len(r.Tools) > 0 && !c.Tools {
 		return no("tools", "unsupported_parameter", "tools that the client runs")
 	}

@@ -41,6 +41,10 @@ type Request struct {
 	// (temperature, top_p, seed, …), so that an agent which cannot honour them
 	// can be said to have ignored them.
 	Params []string
+	// Special names the known parameters that change the form of the answer in
+	// a way that only an agent which takes raw requests can honour (logprobs,
+	// audio, …).
+	Special []string
 	// Unknown names the members that this server does not know. They are passed
 	// on to agents that take raw requests and refused for all others.
 	Unknown []string

@@ -1,0 +1,62 @@
+package http
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"agentapi/adapters/http/problem"
+	"agentapi/adapters/http/request"
+	"agentapi/domain/fault"
+)
+
+// log writes the one line of a request. Nothing in it is the client's text but
+// the path's and the model's beginning, which the encoder escapes.
+func (s *Server) log(call *request.Call, status int) {
+	level := zapcore.InfoLevel
+	var p problem.Problem
+	if call.Err != nil {
+		p = problem.From(call.Err)
+		if status < p.Status {
+			status = p.Status // a stream that failed after its 200
+		}
+		if p.Internal() && !fault.Is(call.Err, fault.Canceled) {
+			level = zapcore.WarnLevel
+		}
+		if p.Code == "internal_error" {
+			level = zapcore.ErrorLevel
+		}
+	}
+	entry := s.p.Log.Check(level, "request")
+	if entry == nil {
+		return
+	}
+	fields := make([]zap.Field, 0, 10)
+	fields = append(fields,
+		zap.String("request_id", call.ID), zap.String("method", clip(call.Method, 16)), zap.String("path", clip(call.Path, 128)),
+		zap.Int("status", status), zap.Duration("took", time.Since(call.Started)))
+	if call.ClientID != "" {
+		fields = append(fields, zap.String("client_request_id", call.ClientID))
+	}
+	if call.Model != "" {
+		fields = append(fields, zap.String("model", call.Model))
+	}
+	if call.Agent != "" {
+		fields = append(fields, zap.String("agent", call.Agent))
+	}
+	if call.Err != nil {
+		fields = append(fields, zap.String("code", p.Code))
+		if p.Internal() {
+			fields = append(fields, zap.String("error", call.Err.Error()))
+		}
+	}
+	entry.Write(fields...)
+}
+
+func clip(s string, most int) string {
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

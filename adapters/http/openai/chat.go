@@ -1,0 +1,205 @@
+// Package openai is OpenAI's HTTP dialect: chat completions and models.
+package openai
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"agentapi/adapters/http/live"
+	"agentapi/adapters/http/request"
+	"agentapi/application/completion"
+	"agentapi/domain/fault"
+	"agentapi/domain/idempotency"
+	"agentapi/domain/session"
+)
+
+// Completer gives completions.
+type Completer interface {
+	Complete(ctx context.Context, cmd completion.Command) (*completion.Whole, error)
+	Begin(ctx context.Context, cmd completion.Command) (*completion.Reply, error)
+}
+
+// Chat serves POST /v1/chat/completions.
+type Chat struct {
+	Completer Completer
+	Base      context.Context // requests end with it
+	Heartbeat time.Duration   // between comments in a stream that is silent
+	Stall     time.Duration   // how long a client may take nothing of a stream
+}
+
+const chatRoute = "POST /v1/chat/completions"
+
+// Serve answers one request.
+func (h *Chat) Serve(c *fiber.Ctx) error {
+	call := request.Of(c)
+	if !isJSON(c) {
+		return fiber.NewError(http.StatusUnsupportedMediaType)
+	}
+	in, err := Decode(c.Request().Body())
+	if err != nil {
+		return err
+	}
+	cmd := completion.Command{Caller: call.Caller, Request: in.Request, RequestID: call.ID, Route: chatRoute}
+	call.Model = clip(in.Request.Model)
+	if cmd.Conversation, err = conversation(c, in.Session); err != nil {
+		return err
+	}
+	if cmd.Key, err = idempotencyKey(c); err != nil {
+		return err
+	}
+	conn := c.Context().Conn()
+	ctx, done := live.Context(h.Base, conn)
+	if in.Request.Stream {
+		return h.stream(c, ctx, done, cmd)
+	}
+	defer done()
+	w, err := h.Completer.Complete(ctx, cmd)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	h.headers(c, &w.Head)
+	out := make([]byte, 0, 512+len(w.Completion.Native))
+	resp := c.Response()
+	resp.Header.SetContentType("application/json")
+	resp.SetBodyRaw(appendWhole(out, w, in.Request.Functions))
+	return nil
+}
+
+func (h *Chat) stream(c *fiber.Ctx, ctx context.Context, done func(), cmd completion.Command) error {
+	call := request.Of(c)
+	reply, err := h.Completer.Begin(ctx, cmd)
+	if err != nil {
+		defer done()
+		return ended(ctx, err)
+	}
+	h.headers(c, &reply.Head)
+	resp := c.Response()
+	resp.Header.SetContentType("text/event-stream; charset=utf-8")
+	resp.Header.Set("Cache-Control", "no-cache")
+	resp.Header.Set("X-Accel-Buffering", "no")
+	call.Keep()
+	resp.SetBodyStream(&body{
+		reply: reply, enc: newEncoder(&reply.Head, cmd.Request, call.ID), conn: c.Context().Conn(), ctx: ctx,
+		beat: h.Heartbeat, stall: h.Stall, wrote: time.Now(), err: func(err error) { call.Err = err },
+		end: func() {
+			done()
+			call.End(http.StatusOK)
+		},
+	}, -1)
+	return nil
+}
+
+// ended prefers the reason why a request's context ended to what its end
+// caused.
+func ended(ctx context.Context, err error) error {
+	if cause := fault.As(context.Cause(ctx)); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// headers says where the answer comes from.
+func (h *Chat) headers(c *fiber.Ctx, head *completion.Head) {
+	request.Of(c).Agent = string(head.Agent)
+	set := &c.Response().Header
+	set.Set("X-Agentapi-Agent", string(head.Agent))
+	set.Set("X-Agentapi-Model", headerText(head.Served))
+	set.Set("X-Agentapi-Attempts", strconv.Itoa(head.Attempts))
+	set.Set("X-Agentapi-Route", head.Route)
+	set.Set("X-Agentapi-Session-Id", head.Session.String())
+	set.Set("X-Agentapi-Session", string(head.How))
+	if len(head.Ignored) > 0 {
+		set.Set("X-Agentapi-Ignored-Params", strings.Join(head.Ignored, ", "))
+	}
+	if head.Replayed {
+		set.Set("Idempotent-Replayed", "true")
+	}
+}
+
+// headerText keeps what may stand in a header's value.
+func headerText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// isJSON tells whether the body says that it is JSON in UTF-8 as it stands. A
+// body that says nothing is taken at its word.
+func isJSON(c *fiber.Ctx) bool {
+	h := &c.Request().Header
+	if enc := h.Peek("Content-Encoding"); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
+		return false
+	}
+	mime, params, _ := strings.Cut(string(h.ContentType()), ";")
+	if mime = strings.TrimSpace(mime); mime != "" && !strings.EqualFold(mime, "application/json") {
+		return false
+	}
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(name, "charset") && !strings.EqualFold(strings.Trim(value, `"`), "utf-8") {
+			return false
+		}
+	}
+	return true
+}
+
+// idempotencyKey reads the request's Idempotency-Key; empty where it has none.
+func idempotencyKey(c *fiber.Ctx) (string, error) {
+	all := c.Request().Header.PeekAll("Idempotency-Key")
+	switch len(all) {
+	case 0:
+		return "", nil
+	case 1:
+		key := string(all[0])
+		return key, idempotency.ValidKey(key)
+	default:
+		return "", fault.Invalidf("Idempotency-Key", "invalid_idempotency_key", "Send one Idempotency-Key, not %d.", len(all))
+	}
+}
+
+// conversation reads which stored conversation the request goes on with. The
+// key may come in several places; they must agree.
+func conversation(c *fiber.Ctx, inBody string) (completion.Conversation, error) {
+	var (
+		found  completion.Conversation
+		source string
+		value  string
+	)
+	for _, s := range []struct{ source, value string }{
+		{"X-Session-Id", string(c.Request().Header.Peek("X-Session-Id"))},
+		{"metadata.session_id", inBody},
+		{"X-OpenWebUI-Chat-Id", string(c.Request().Header.Peek("X-OpenWebUI-Chat-Id"))},
+	} {
+		switch {
+		case s.value == "" || s.value == value:
+		case value != "":
+			return found, fault.Invalidf(s.source, "invalid_value", "%s and %s name different conversations.", source, s.source)
+		default:
+			source, value = s.source, s.value
+		}
+	}
+	if value == "" {
+		return found, nil
+	}
+	if strings.HasPrefix(value, "sess_") {
+		id, err := session.ParseID(value)
+		if err != nil {
+			return found, fault.Invalidf(source, "invalid_id", "%s begins like a session id, but is none.", source)
+		}
+		found.ID = id
+		return found, nil
+	}
+	if len(value) > session.MaxKey || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }) {
+		return found, fault.Invalidf(source, "invalid_value", "%s may have at most %d characters, none of them a control character.", source, session.MaxKey)
+	}
+	found.Key = session.Key{Source: source, Value: value}
+	return found, nil
+}

@@ -1,0 +1,63 @@
+// Package request is what the handlers of this server know of the request at hand.
+package request
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+)
+
+// Call is one request on its way through the server. It outlives the handler
+// where the answer is a stream, so it holds nothing of the HTTP library.
+type Call struct {
+	ID       string // ours: req_ and 32 hexadecimal digits
+	ClientID string // the client's own id of it, for the log; may be empty
+	Started  time.Time
+	Method   string
+	Path     string
+	Caller   tenancy.Principal // set once the caller is authenticated
+
+	// Model, Agent and Err are for the log.
+	Model string
+	Agent string
+	Err   error
+
+	finish func(*Call, int)
+	kept   bool
+}
+
+// Local is where the HTTP library keeps the Call of a request.
+const Local = "call"
+
+// Begin makes the Call of a request. finish is told once, with the status, when
+// the answer is sent as far as the server can tell.
+func Begin(c *fiber.Ctx, now time.Time, finish func(*Call, int)) *Call {
+	var random [16]byte
+	rand.Read(random[:])
+	id := make([]byte, 0, 36)
+	id = append(id, "req_"...)
+	call := &Call{ID: string(hex.AppendEncode(id, random[:])), Started: now, finish: finish}
+	c.Locals(Local, call)
+	return call
+}
+
+// Of gives the Call of a request that has begun.
+func Of(c *fiber.Ctx) *Call { return c.Locals(Local).(*Call) }
+
+// Keep leaves the end of the call to its answer's stream.
+func (c *Call) Keep() { c.kept = true }
+
+// Kept tells whether a stream will end the call.
+func (c *Call) Kept() bool { return c.kept }
+
+// End says that the answer is sent.
+func (c *Call) End(status int) { c.finish(c, status) }
+
+// ErrShutdown is the cause with which the server ends what still runs when its
+// time to drain is over.
+var ErrShutdown error = fault.New(fault.Unavailable, "The server is shutting down.").WithCode("shutting_down").WithRetryAfter(time.Second)

@@ -1,0 +1,202 @@
+package http
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"agentapi/adapters/http/openai"
+	"agentapi/adapters/http/ops"
+	"agentapi/adapters/http/request"
+	"agentapi/adapters/http/sessions"
+	"agentapi/domain/fault"
+)
+
+// routes is the whole surface.
+func (s *Server) routes() {
+	s.app.Use(s.enter)
+
+	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit}
+	s.app.Get("/livez", health.Live)
+	s.app.Get("/healthz", health.Live)
+	s.app.Get("/readyz", health.Ready)
+	s.app.Get("/health", health.Health)
+	s.app.Get("/status", health.Status)
+
+	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout}
+	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
+	v1 := s.app.Group("/v1")
+	v1.Post("/chat/completions", chat.Serve)
+	v1.Get("/models", models.List)
+	v1.Get("/models/*", models.Get)
+
+	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit}
+	api := s.app.Group("/api/v1")
+	api.Get("/sessions", own.List)
+	api.Get("/sessions/:id", own.Get)
+	api.Get("/sessions/:id/messages", own.Messages)
+	api.Delete("/sessions/:id", own.Delete)
+
+	s.app.Use(s.nowhere)
+}
+
+// isOurs tells whether a path belongs to our own API, whose errors have the
+// members of RFC 9457 too.
+func isOurs(path string) bool { return strings.HasPrefix(path, "/api/v1/") }
+
+// needsCredential tells whether a path lies behind authentication. Whatever
+// looks like an API does, routes that do not exist included, so that strangers
+// cannot map it.
+func needsCredential(path string) bool {
+	return strings.HasPrefix(path, "/v1/") || isOurs(path)
+}
+
+// isHealth tells whether a path is a health route: those are open to probes,
+// whatever host name they use, and while the server drains.
+func isHealth(path string) bool {
+	switch path {
+	case "/livez", "/readyz", "/healthz", "/health", "/status":
+		return true
+	default:
+		return false
+	}
+}
+
+// enter is what every request passes first: an id, HTTP's rules, the host, the
+// credential. It renders errors and logs the request when it is answered.
+func (s *Server) enter(c *fiber.Ctx) (err error) {
+	call, seen := c.Locals(request.Local).(*request.Call)
+	if !seen {
+		call = s.begin(c)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = s.fail(c, fault.Internalf("panic: %v", r))
+		}
+		resp := c.Response()
+		resp.Header.Set("Openai-Processing-Ms", strconv.FormatInt(time.Since(call.Started).Milliseconds(), 10))
+		if !call.Kept() {
+			call.End(resp.StatusCode())
+		}
+	}()
+	if err := s.admit(c, call); err != nil {
+		return s.fail(c, err)
+	}
+	if err := c.Next(); err != nil {
+		return s.fail(c, err)
+	}
+	return nil
+}
+
+func (s *Server) admit(c *fiber.Ctx, call *request.Call) error {
+	if err := s.strict(c); err != nil {
+		c.Context().SetConnectionClose() // where HTTP is broken, what follows on the connection is not to be trusted
+		return err
+	}
+	if isHealth(call.Path) {
+		return nil
+	}
+	if !s.servesHost(c) {
+		return fiber.NewError(http.StatusMisdirectedRequest)
+	}
+	if needsCredential(call.Path) {
+		if err := s.authenticate(c); err != nil {
+			return err
+		}
+	}
+	if s.draining.Load() {
+		c.Context().SetConnectionClose()
+		return request.ErrShutdown
+	}
+	return nil
+}
+
+// nowhere answers what no route does: another method may be right, or the path
+// leads nowhere.
+func (s *Server) nowhere(c *fiber.Ctx) error {
+	call := request.Of(c)
+	if allowed := s.allowed(call.Path); allowed != "" {
+		c.Set("Allow", allowed)
+		return fiber.NewError(http.StatusMethodNotAllowed)
+	}
+	f := fault.NotFoundf("not_found", "Invalid URL (%s %s)", clip(call.Method, 16), clip(strings.ToValidUTF8(call.Path, "?"), 128))
+	if hint := elsewhere[call.Path]; hint != "" {
+		f = f.WithHint(hint)
+	}
+	return f
+}
+
+// elsewhere helps callers of routes that OpenAI has and this server does not.
+var elsewhere = map[string]string{
+	"/v1/completions":   "Use POST /v1/chat/completions.",
+	"/v1/embeddings":    "This server has no embeddings; ask the provider of your embedding model.",
+	"/v1/responses":     "Use POST /v1/chat/completions.",
+	"/chat/completions": "The base URL ends in /v1: use POST /v1/chat/completions.",
+	"/models":           "The base URL ends in /v1: use GET /v1/models.",
+}
+
+// allowed names the methods of a path that exists.
+func (s *Server) allowed(path string) string {
+	switch {
+	case isHealth(path), path == "/v1/models", strings.HasPrefix(path, "/v1/models/"), path == "/api/v1/sessions":
+		return "GET"
+	case path == "/v1/chat/completions":
+		return "POST"
+	}
+	rest, ok := strings.CutPrefix(path, "/api/v1/sessions/")
+	switch {
+	case !ok || rest == "":
+		return ""
+	case strings.HasSuffix(rest, "/messages") && strings.Count(rest, "/") == 1:
+		return "GET"
+	case !strings.Contains(rest, "/"):
+		return "GET, DELETE"
+	}
+	return ""
+}
+
+var errAmbiguous = errors.New("two credentials")
+
+// authenticate finds who calls. One extractor serves all routes: a credential
+// that one rule sees and another does not is how checks are passed by.
+func (s *Server) authenticate(c *fiber.Ctx) error {
+	bearer, err := credential(c)
+	if errors.Is(err, errAmbiguous) {
+		return fault.New(fault.Unauthenticated, "The request carries more than one credential. Send one Authorization header.").WithCode("invalid_api_key")
+	}
+	if err != nil {
+		return err
+	}
+	call := request.Of(c)
+	call.Caller, err = s.p.Access.Authenticate(s.base, bearer)
+	return err
+}
+
+func credential(c *fiber.Ctx) (string, error) {
+	h := &c.Request().Header
+	all := h.PeekAll("Authorization")
+	var keys []string
+	for _, name := range []string{"Api-Key", "X-Api-Key"} {
+		for _, v := range h.PeekAll(name) {
+			keys = append(keys, string(v))
+		}
+	}
+	if len(all)+len(keys) > 1 {
+		return "", errAmbiguous
+	}
+	if len(keys) == 1 {
+		return keys[0], nil
+	}
+	if len(all) == 0 {
+		return "", fault.New(fault.Unauthenticated, "You didn't provide an API key. Send it in an Authorization header: Authorization: Bearer YOUR_KEY.")
+	}
+	scheme, token, ok := strings.Cut(string(all[0]), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fault.New(fault.Unauthenticated, "The Authorization header must be: Bearer YOUR_KEY.").WithCode("invalid_api_key")
+	}
+	return token, nil
+}

@@ -1,0 +1,236 @@
+// Package http is the server's face to its callers: OpenAI's dialect under /v1,
+// our own API under /api/v1, and the health routes.
+package http
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"agentapi/adapters/http/openai"
+	"agentapi/adapters/http/ops"
+	"agentapi/adapters/http/problem"
+	"agentapi/adapters/http/request"
+	"agentapi/adapters/http/sessions"
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+)
+
+// Access authenticates callers.
+type Access interface {
+	Authenticate(ctx context.Context, bearer string) (tenancy.Principal, error)
+}
+
+// Options configures the server.
+type Options struct {
+	Addr         string        // host:port; port 0 takes a free one
+	AllowedHosts []string      // host names that are served; "*" for any
+	MaxBody      int           // bytes of a request body
+	DrainDelay   time.Duration // how long requests are still taken after Stop begins
+	Drain        time.Duration // how long running answers then have
+	Heartbeat    time.Duration // between comments in a silent stream
+}
+
+// Params is what a Server needs.
+type Params struct {
+	Options
+	Access        Access
+	Completer     openai.Completer
+	Catalog       openai.Catalog
+	Conversations sessions.Conversations
+	Vitals        interface {
+		ops.Vitals
+		Drain()
+	}
+	Log     *zap.Logger
+	Version string
+}
+
+// Bounds that are not configured.
+const (
+	readTimeout  = 30 * time.Second // for a request's head and body
+	idleTimeout  = 2 * time.Minute  // between requests of a connection
+	stallTimeout = time.Minute      // for a client that takes nothing
+	storageLimit = 2 * time.Second  // for a question to the storage
+	headerBuffer = 8 << 10          // a request's head must fit
+	lastWords    = time.Second      // for telling the streams that the server stops
+)
+
+// Server serves HTTP. Start and Stop may be called once each.
+type Server struct {
+	p        Params
+	app      *fiber.App
+	base     context.Context // of all requests
+	end      context.CancelCauseFunc
+	draining atomic.Bool
+	listener net.Listener
+	served   chan error
+}
+
+// New makes a Server; Start listens.
+func New(p Params) *Server {
+	s := &Server{p: p, served: make(chan error, 1)}
+	s.base, s.end = context.WithCancelCause(context.Background())
+	s.app = fiber.New(fiber.Config{
+		Immutable:     true, // strings that outlive their request must not alias its buffers
+		CaseSensitive: true, StrictRouting: true, DisableStartupMessage: true,
+		BodyLimit: p.MaxBody, ReadBufferSize: headerBuffer,
+		ReadTimeout: readTimeout, WriteTimeout: stallTimeout, IdleTimeout: idleTimeout,
+		DisablePreParseMultipartForm: true,
+		ErrorHandler:                 s.fail,
+	})
+	lib := s.app.Server()
+	lib.SecureErrorLogMessage = true
+	lib.NoDefaultServerHeader = true
+	lib.CloseOnShutdown = true
+	lib.ExpectHandler = s.expect
+	lib.Logger = quiet{}
+	s.routes()
+	return s
+}
+
+// quiet drops what the HTTP library would log: it quotes requests.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+// Start listens and serves in the background.
+func (s *Server) Start(ctx context.Context) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", s.p.Addr)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "Cannot listen on %s.", s.p.Addr).
+			WithHint("Stop what listens there, or choose another port with AGENTAPI_PORT.")
+	}
+	s.listener = l
+	go func() { s.served <- s.app.Listener(counting{l}) }()
+	return nil
+}
+
+// Addr is where the server listens, once it has started.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Stop drains: readiness goes off at once, for DrainDelay requests are still
+// taken, then running answers have Drain to finish, and what still runs is told
+// that the server stops. It returns when all connections are done, or when ctx
+// ends, which cuts them.
+func (s *Server) Stop(ctx context.Context) error {
+	s.p.Vitals.Drain()
+	if s.listener == nil {
+		return nil
+	}
+	wait(ctx, s.p.DrainDelay)
+	s.draining.Store(true)
+	drained := make(chan error, 1)
+	go func() { drained <- s.app.ShutdownWithContext(ctx) }()
+	timer := time.NewTimer(s.p.Drain)
+	defer timer.Stop()
+	select {
+	case err := <-drained:
+		s.end(request.ErrShutdown)
+		return err
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	s.end(request.ErrShutdown)
+	select {
+	case err := <-drained:
+		return err
+	case <-time.After(lastWords + s.p.Drain/10):
+		return errors.New("some connections did not end in time")
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// fail is the one way in which errors become answers.
+func (s *Server) fail(c *fiber.Ctx, err error) error {
+	call, _ := c.Locals(request.Local).(*request.Call)
+	if call == nil { // the library could not even read the request
+		call = s.begin(c)
+		c.Context().SetConnectionClose()
+		defer func() { call.End(c.Response().StatusCode()) }()
+	}
+	call.Err = err
+	p := problem.From(err)
+	resp := c.Response()
+	resp.ResetBody()
+	resp.SetStatusCode(p.Status)
+	p.Headers(resp.Header.Set)
+	if isOurs(call.Path) {
+		resp.Header.SetContentType("application/problem+json")
+		resp.SetBodyRaw(p.Detailed(call.ID, call.Path))
+		return nil
+	}
+	resp.Header.SetContentType("application/json")
+	resp.SetBodyRaw(p.Body(call.ID))
+	return nil
+}
+
+// expect decides about a request that asks before it sends its body: one that
+// would be refused is refused now.
+func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	c := s.app.AcquireCtx(ctx)
+	defer s.app.ReleaseCtx(c)
+	call := s.begin(c)
+	err := s.strict(c)
+	if err == nil && needsCredential(call.Path) {
+		err = s.authenticate(c)
+	}
+	if err == nil {
+		return http.StatusContinue
+	}
+	if err := s.fail(c, err); err != nil {
+		return http.StatusInternalServerError
+	}
+	call.End(c.Response().StatusCode())
+	return c.Response().StatusCode()
+}
+
+// begin gives a request its id and the headers that every answer has.
+func (s *Server) begin(c *fiber.Ctx) *request.Call {
+	call := request.Begin(c, time.Now(), s.log)
+	h := &c.Context().Request.Header
+	call.Method = string(h.Method())
+	call.Path = string(c.Context().URI().PathOriginal())
+	call.ClientID = clientID(h)
+	resp := &c.Response().Header
+	resp.Set("X-Request-Id", call.ID)
+	resp.Set("Openai-Version", "2020-10-01")
+	return call
+}
+
+// clientID is the client's own id of its request, if it is fit for a log.
+func clientID(h *fasthttp.RequestHeader) string {
+	for _, name := range []string{"X-Client-Request-Id", "X-Request-Id"} {
+		v := h.Peek(name)
+		if len(v) == 0 || len(v) > 128 {
+			continue
+		}
+		ok := true
+		for _, b := range v {
+			ok = ok && (b == '-' || b == '_' || b == '.' || (b >= '0' && b <= '9') || (b|0x20 >= 'a' && b|0x20 <= 'z'))
+		}
+		if ok {
+			return string(v)
+		}
+	}
+	return ""
+}

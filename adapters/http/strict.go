@@ -1,0 +1,133 @@
+package http
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// The bounds of a request's head and of what chunked coding may add to a body.
+const (
+	maxHeaders  = 100
+	maxOverhead = 16 << 10
+)
+
+// strict refuses what the HTTP library takes though HTTP forbids it, or though
+// another server on the way may read it differently: that is how requests are
+// smuggled.
+func (s *Server) strict(c *fiber.Ctx) error {
+	h := &c.Context().Request.Header
+	bad := fiber.NewError(http.StatusBadRequest)
+	switch string(h.Protocol()) {
+	case "HTTP/1.1", "HTTP/1.0":
+	default:
+		return fiber.NewError(http.StatusHTTPVersionNotSupported)
+	}
+	if target := h.RequestURI(); len(target) == 0 || target[0] != '/' {
+		return bad
+	}
+	if string(h.Method()) == http.MethodTrace || string(h.Method()) == http.MethodConnect {
+		return fiber.NewError(http.StatusMethodNotAllowed)
+	}
+	var (
+		length, coding, n int
+		single            [len(once)]int
+	)
+	for line := range bytes.Lines(h.RawHeaders()) {
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			continue
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			return bad // a folded line
+		}
+		if n++; n > maxHeaders {
+			return fiber.NewError(http.StatusRequestHeaderFieldsTooLarge)
+		}
+		name, _, ok := bytes.Cut(line, []byte(":"))
+		if !ok {
+			return bad
+		}
+		switch {
+		case len(name) == len("Content-Length") && bytes.EqualFold(name, []byte("Content-Length")):
+			length++
+		case len(name) == len("Transfer-Encoding") && bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			coding++
+		default:
+			for i, o := range once {
+				if len(o) == len(name) && bytes.EqualFold(name, []byte(o)) {
+					single[i]++
+				}
+			}
+		}
+	}
+	if length+coding > 1 || (coding > 0 && string(h.Protocol()) == "HTTP/1.0") {
+		return bad
+	}
+	if slices.Max(single[:]) > 1 {
+		return bad
+	}
+	if overhead(c) > maxOverhead && coding > 0 {
+		return fiber.NewError(http.StatusRequestEntityTooLarge)
+	}
+	return nil
+}
+
+// once are the headers that may come once only, besides those that frame the body.
+var once = [...]string{"Host", "Content-Type", "Content-Encoding"}
+
+// overhead is how much of a chunked request was neither head nor body: what
+// hides in chunk extensions.
+func overhead(c *fiber.Ctx) int {
+	conn, ok := c.Context().Conn().(*countingConn)
+	if !ok {
+		return 0
+	}
+	defer func() { conn.read = 0 }()
+	chunks := len(c.Request().Body())/8 + 1 // a byte a chunk would be odd; eight are allowed for
+	return conn.read - len(c.Context().Request.Header.RawHeaders()) - len(c.Request().Body()) - 8*chunks
+}
+
+// servesHost holds the Host header against the allow-list, so that a page of
+// another site whose name was rebound to this address gets nothing.
+func (s *Server) servesHost(c *fiber.Ctx) bool {
+	host := string(c.Context().Host())
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	return slices.ContainsFunc(s.p.AllowedHosts, func(allowed string) bool {
+		return allowed == "*" || strings.EqualFold(strings.Trim(allowed, "[]"), host)
+	})
+}
+
+// counting counts what its connections read.
+type counting struct{ net.Listener }
+
+func (l counting) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		return &countingConn{TCPConn: tcp}, nil
+	}
+	return c, nil
+}
+
+// countingConn is a connection that knows how many bytes were read from it. The
+// server reads it from one goroutine.
+type countingConn struct {
+	*net.TCPConn
+	read int
+}
+
+func (c *countingConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	c.read += n
+	return n, err
+}
