@@ -178,18 +178,12 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 
 func credential(c *fiber.Ctx) (string, error) {
 	h := &c.Request().Header
-	all := h.PeekAll("Authorization")
-	var keys []string
-	for _, name := range []string{"Api-Key", "X-Api-Key"} {
-		for _, v := range h.PeekAll(name) {
-			keys = append(keys, string(v))
-		}
-	}
+	all, keys := h.PeekAll("Authorization"), h.PeekAll("Api-Key")
 	if len(all)+len(keys) > 1 {
 		return "", errAmbiguous
 	}
 	if len(keys) == 1 {
-		return keys[0], nil
+		return string(keys[0]), nil
 	}
 	if len(all) == 0 {
 		return "", fault.New(fault.Unauthenticated, "You didn't provide an API key. Send it in an Authorization header: Authorization: Bearer YOUR_KEY.")

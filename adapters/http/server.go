@@ -92,9 +92,29 @@ func New(p Params) *Server {
 	lib.CloseOnShutdown = true
 	lib.ExpectHandler = s.expect
 	lib.Logger = quiet{}
+	route := s.app.Handler()
+	lib.Handler = func(ctx *fasthttp.RequestCtx) {
+		if known[string(ctx.Method())] {
+			route(ctx)
+			return
+		}
+		// The router answers a method that it does not know by itself, and not in our form.
+		c := s.app.AcquireCtx(ctx)
+		defer s.app.ReleaseCtx(c)
+		_ = s.fail(c, fiber.NewError(http.StatusNotImplemented)) // it never fails
+	}
 	s.routes()
 	return s
 }
+
+// known are the methods that the router knows.
+var known = func() map[string]bool {
+	m := make(map[string]bool)
+	for _, method := range fiber.DefaultMethods {
+		m[method] = true
+	}
+	return m
+}()
 
 // quiet drops what the HTTP library would log: it quotes requests.
 type quiet struct{}

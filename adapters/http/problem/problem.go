@@ -71,9 +71,6 @@ func Transport(status int) Problem {
 		t.code, t.message = "bad_request", "The request is not well-formed HTTP."
 	}
 	p := Problem{Status: status, Type: invalidRequest, Code: t.code, Message: t.message}
-	if status >= http.StatusInternalServerError {
-		p.Type = serverError
-	}
 	return p
 }
 
