@@ -1,0 +1,126 @@
+package bunstore
+
+import (
+	"context"
+	"time"
+
+	"agentapi/domain/idempotency"
+	"agentapi/domain/page"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+	"agentapi/domain/usage"
+	"agentapi/ports"
+)
+
+// Outer is the repositories outside a transaction: reads go to a pool, each
+// write is a transaction of its own.
+type Outer struct {
+	Reads  func() *Repositories
+	Writes func(ctx context.Context, fn func(context.Context, ports.Repositories) error) error
+}
+
+var _ ports.Repositories = (*Outer)(nil)
+
+// Sessions is the collection of conversations.
+func (o *Outer) Sessions() ports.Sessions { return outerSessions{o} }
+
+// Usage is the account of what was consumed.
+func (o *Outer) Usage() ports.Usage { return outerUsage{o} }
+
+// Idempotency is the memory of keyed requests.
+func (o *Outer) Idempotency() ports.Idempotency { return outerIdempotency{o} }
+
+// read runs a reading call with the checks that every call outside begins with.
+func read[T any](ctx context.Context, o *Outer, call func(*Repositories) (T, error)) (T, error) {
+	var none T
+	if err := Outside(ctx); err != nil {
+		return none, err
+	}
+	if ctx.Err() != nil {
+		return none, Failed(ctx, ctx.Err())
+	}
+	return call(o.Reads())
+}
+
+type outerSessions struct{ o *Outer }
+
+func (s outerSessions) Create(ctx context.Context, in tenancy.Scope, v *session.Session) error {
+	return s.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error { return tx.Sessions().Create(ctx, in, v) })
+}
+
+func (s outerSessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, change func(*session.Session) error) error {
+	return s.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		return tx.Sessions().Update(ctx, in, id, change)
+	})
+}
+
+func (s outerSessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, after int, turns ...session.Turn) error {
+	return s.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		return tx.Sessions().Append(ctx, in, id, after, turns...)
+	})
+}
+
+func (s outerSessions) Delete(ctx context.Context, in tenancy.Scope, id session.ID) error {
+	return s.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error { return tx.Sessions().Delete(ctx, in, id) })
+}
+
+func (s outerSessions) Get(ctx context.Context, in tenancy.Scope, id session.ID) (*session.Session, error) {
+	return read(ctx, s.o, func(r *Repositories) (*session.Session, error) { return r.Sessions().Get(ctx, in, id) })
+}
+
+func (s outerSessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) (*session.Session, error) {
+	return read(ctx, s.o, func(r *Repositories) (*session.Session, error) { return r.Sessions().ByKey(ctx, in, key) })
+}
+
+func (s outerSessions) History(ctx context.Context, in tenancy.Scope, id session.ID) ([]session.Turn, error) {
+	return read(ctx, s.o, func(r *Repositories) ([]session.Turn, error) { return r.Sessions().History(ctx, in, id) })
+}
+
+func (s outerSessions) Turns(ctx context.Context, in tenancy.Scope, id session.ID, q page.Query) (page.Of[session.Turn], error) {
+	return read(ctx, s.o, func(r *Repositories) (page.Of[session.Turn], error) { return r.Sessions().Turns(ctx, in, id, q) })
+}
+
+func (s outerSessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error) {
+	return read(ctx, s.o, func(r *Repositories) (page.Of[*session.Session], error) { return r.Sessions().List(ctx, in, q) })
+}
+
+type outerUsage struct{ o *Outer }
+
+func (u outerUsage) Record(ctx context.Context, in tenancy.Scope, records ...usage.Record) error {
+	return u.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error { return tx.Usage().Record(ctx, in, records...) })
+}
+
+func (u outerUsage) Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error) {
+	return read(ctx, u.o, func(r *Repositories) (usage.Totals, error) { return r.Usage().Totals(ctx, in) })
+}
+
+type outerIdempotency struct{ o *Outer }
+
+func (i outerIdempotency) Claim(ctx context.Context, in tenancy.Scope, c idempotency.Claim) (out idempotency.Outcome, err error) {
+	err = i.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) (err error) {
+		out, err = tx.Idempotency().Claim(ctx, in, c)
+		return err
+	})
+	if err != nil {
+		return idempotency.Outcome{}, err
+	}
+	return out, nil
+}
+
+func (i outerIdempotency) Complete(ctx context.Context, in tenancy.Scope, c idempotency.Claim, r idempotency.Result) error {
+	return i.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		return tx.Idempotency().Complete(ctx, in, c, r)
+	})
+}
+
+func (i outerIdempotency) Release(ctx context.Context, in tenancy.Scope, c idempotency.Claim) error {
+	return i.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error { return tx.Idempotency().Release(ctx, in, c) })
+}
+
+func (i outerIdempotency) Prune(ctx context.Context, before time.Time) (n int, err error) {
+	err = i.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) (err error) {
+		n, err = tx.Idempotency().Prune(ctx, before)
+		return err
+	})
+	return n, err
+}

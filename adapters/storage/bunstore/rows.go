@@ -1,0 +1,173 @@
+package bunstore
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+)
+
+type sessionRow struct {
+	bun.BaseModel `bun:"table:chat_sessions,alias:s"`
+
+	OrgID     string    `bun:"org_id,pk"`
+	ID        string    `bun:"id,pk"`
+	UserID    string    `bun:"user_id"`
+	KeySource *string   `bun:"key_source"`
+	KeyValue  *string   `bun:"key_value"`
+	Title     string    `bun:"title"`
+	Agent     string    `bun:"agent"`
+	Model     string    `bun:"model"`
+	Native    string    `bun:"native"`
+	Turns     int       `bun:"turns"`
+	CreatedAt time.Time `bun:"created_at"`
+	UpdatedAt time.Time `bun:"updated_at"`
+}
+
+func rowOfSession(s *session.Session) *sessionRow {
+	r := &sessionRow{
+		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: s.Title, Agent: string(s.Agent), Model: s.Model,
+		Native: s.Native, Turns: s.Turns, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
+	}
+	if !s.Key.IsZero() {
+		r.KeySource, r.KeyValue = &s.Key.Source, &s.Key.Value
+	}
+	return r
+}
+
+func (r *sessionRow) session() (*session.Session, error) {
+	id, err := session.ParseID(r.ID)
+	if err != nil {
+		return nil, corrupt("session", err)
+	}
+	org, err := tenancy.ParseOrgID(r.OrgID)
+	if err != nil {
+		return nil, corrupt("session", err)
+	}
+	user, err := tenancy.ParseUserID(r.UserID)
+	if err != nil {
+		return nil, corrupt("session", err)
+	}
+	s := &session.Session{
+		ID: id, Org: org, User: user, Title: r.Title, Agent: agent.Name(r.Agent), Model: r.Model, Native: r.Native,
+		Turns: r.Turns, Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(),
+	}
+	if r.KeySource != nil && r.KeyValue != nil {
+		s.Key = session.Key{Source: *r.KeySource, Value: *r.KeyValue}
+	}
+	return s, nil
+}
+
+func corrupt(what string, err error) error {
+	return fault.Internalf("a stored %s is corrupt: %w", what, err)
+}
+
+type messageRow struct {
+	bun.BaseModel `bun:"table:chat_messages,alias:m"`
+
+	OrgID     string    `bun:"org_id,pk"`
+	SessionID string    `bun:"session_id,pk"`
+	Seq       int       `bun:"seq,pk"`
+	ID        string    `bun:"id"`
+	Role      string    `bun:"role"`
+	Content   *string   `bun:"content"`
+	TokensIn  int       `bun:"tokens_in"`
+	TokensOut int       `bun:"tokens_out"`
+	Metadata  string    `bun:"metadata"`
+	CreatedAt time.Time `bun:"created_at"`
+	UpdatedAt time.Time `bun:"updated_at"`
+}
+
+// metadata is what of a turn has no column of its own.
+type metadata struct {
+	Name       string `json:"name,omitempty"`
+	Parts      []part `json:"parts,omitempty"` // only where content alone would lose something
+	ToolCalls  []call `json:"tool_calls,omitempty"`
+	ToolCallID string `json:"tool_call_id,omitempty"`
+	Refusal    string `json:"refusal,omitempty"`
+	Agent      string `json:"agent,omitempty"`
+	Model      string `json:"model,omitempty"`
+	Finish     string `json:"finish,omitempty"`
+	Request    string `json:"request,omitempty"`
+	Store      bool   `json:"store,omitempty"`
+}
+
+type part struct {
+	Kind string `json:"kind"`
+	Text string `json:"text,omitempty"`
+	JSON []byte `json:"json,omitempty"`
+}
+
+type call struct {
+	ID        string `json:"id"`
+	Custom    bool   `json:"custom,omitempty"`
+	Name      string `json:"name"`
+	Arguments string `json:"arguments"`
+}
+
+func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow, error) {
+	m := &t.Message
+	r := &messageRow{
+		OrgID: org.UUID(), SessionID: sid.UUID(), Seq: t.Seq, ID: t.ID.UUID(), Role: string(m.Role),
+		TokensIn: t.TokensIn, TokensOut: t.TokensOut, CreatedAt: session.Moment(t.Created), UpdatedAt: session.Moment(t.Created),
+	}
+	meta := metadata{
+		Name: m.Name, ToolCallID: m.ToolCallID, Refusal: m.Refusal, Agent: string(t.Agent), Model: t.Model,
+		Finish: string(t.Finish), Request: t.Request, Store: t.Store,
+	}
+	if m.Parts != nil {
+		text := m.Text()
+		r.Content = &text
+		if len(m.Parts) != 1 || m.Parts[0].Kind != chat.TextPart {
+			meta.Parts = []part{}
+			for _, p := range m.Parts {
+				meta.Parts = append(meta.Parts, part{string(p.Kind), p.Text, p.JSON})
+			}
+		}
+	}
+	for _, c := range m.ToolCalls {
+		meta.ToolCalls = append(meta.ToolCalls, call(c))
+	}
+	text, err := json.Marshal(meta)
+	if err != nil {
+		return nil, fault.Internalf("encoding a turn: %w", err)
+	}
+	r.Metadata = string(text)
+	return r, nil
+}
+
+func (r *messageRow) turn() (t session.Turn, err error) {
+	var meta metadata
+	if err := json.Unmarshal([]byte(r.Metadata), &meta); err != nil {
+		return t, corrupt("message", err)
+	}
+	id, err := session.ParseTurnID(r.ID)
+	if err != nil {
+		return t, corrupt("message", err)
+	}
+	t = session.Turn{
+		ID: id, Seq: r.Seq, Agent: agent.Name(meta.Agent), Model: meta.Model, Finish: chat.FinishReason(meta.Finish),
+		TokensIn: r.TokensIn, TokensOut: r.TokensOut, Request: meta.Request, Store: meta.Store, Created: r.CreatedAt.UTC(),
+		Message: chat.Message{Role: chat.Role(r.Role), Name: meta.Name, ToolCallID: meta.ToolCallID, Refusal: meta.Refusal},
+	}
+	switch {
+	case r.Content == nil:
+	case meta.Parts != nil:
+		t.Message.Parts = []chat.Part{}
+		for _, p := range meta.Parts {
+			t.Message.Parts = append(t.Message.Parts, chat.Part{Kind: chat.PartKind(p.Kind), Text: p.Text, JSON: p.JSON})
+		}
+	default:
+		t.Message.Parts = []chat.Part{{Kind: chat.TextPart, Text: *r.Content}}
+	}
+	for _, c := range meta.ToolCalls {
+		t.Message.ToolCalls = append(t.Message.ToolCalls, chat.ToolCall(c))
+	}
+	return t, nil
+}

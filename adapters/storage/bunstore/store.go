@@ -1,0 +1,72 @@
+// Package bunstore is the repositories on SQL, shared by all dialects. It knows
+// rows and statements; connections and transactions are its owner's.
+package bunstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/uptrace/bun"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Repositories reads and writes through one connection, pool or transaction.
+type Repositories struct {
+	db    bun.IDB
+	taken func(error) bool // tells a violated uniqueness from other errors
+}
+
+var _ ports.Repositories = (*Repositories)(nil)
+
+// On makes repositories that use db.
+func On(db bun.IDB, taken func(error) bool) *Repositories {
+	return &Repositories{db: db, taken: taken}
+}
+
+// Sessions is the collection of conversations.
+func (r *Repositories) Sessions() ports.Sessions { return sessions{r} }
+
+// Usage is the account of what was consumed.
+func (r *Repositories) Usage() ports.Usage { return usages{r} }
+
+// Idempotency is the memory of keyed requests.
+func (r *Repositories) Idempotency() ports.Idempotency { return idempotencies{r} }
+
+// Failed turns an error of the database into a fault.
+func Failed(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if f := fault.As(err); f != nil {
+		return err
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fault.Wrap(fault.Timeout, err, "The time for the storage was up.")
+	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled):
+		return fault.Wrap(fault.Canceled, err, "The request was cancelled.")
+	default:
+		return fault.Wrap(fault.Unavailable, err, "The storage does not answer.").WithCode("storage_unavailable")
+	}
+}
+
+func (r *Repositories) failed(ctx context.Context, err error) error {
+	if err != nil && r.taken(err) {
+		return fault.Wrap(fault.Conflict, err, "There is one like this already.")
+	}
+	return Failed(ctx, err)
+}
+
+func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
+
+// owned refuses writes without an owner, which no row may lack.
+func owned(in tenancy.Scope) error {
+	if in.IsZero() {
+		return fault.New(fault.Forbidden, "This belongs to a user, and no user is acting.")
+	}
+	return nil
+}

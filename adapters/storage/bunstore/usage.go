@@ -1,0 +1,70 @@
+package bunstore
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+	"agentapi/domain/usage"
+)
+
+type usageRow struct {
+	bun.BaseModel `bun:"table:usage,alias:u"`
+
+	OrgID      string    `bun:"org_id,pk"`
+	ID         string    `bun:"id,pk"`
+	UserID     string    `bun:"user_id"`
+	Request    string    `bun:"request"`
+	SessionID  string    `bun:"session_id"`
+	Agent      string    `bun:"agent"`
+	Model      string    `bun:"model"`
+	Prompt     int       `bun:"prompt_tokens"`
+	Completion int       `bun:"completion_tokens"`
+	Details    string    `bun:"details"`
+	Outcome    string    `bun:"outcome"`
+	CreatedAt  time.Time `bun:"created_at"`
+}
+
+type usages struct{ *Repositories }
+
+// Record books records.
+func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.Record) error {
+	if err := owned(in); err != nil {
+		return err
+	}
+	rows := make([]*usageRow, len(records))
+	for i := range records {
+		r := &records[i]
+		details, err := json.Marshal(r.Tokens)
+		if err != nil {
+			return fault.Internalf("encoding usage: %w", err)
+		}
+		rows[i] = &usageRow{
+			OrgID: in.Org().UUID(), ID: r.ID.UUID(), UserID: in.User().UUID(), Request: r.Request, SessionID: r.Session.UUID(),
+			Agent: string(r.Agent), Model: r.Model, Prompt: r.Tokens.Prompt, Completion: r.Tokens.Completion,
+			Details: string(details), Outcome: string(r.Outcome), CreatedAt: session.Moment(r.At),
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := c.db.NewInsert().Model(&rows).On("CONFLICT DO NOTHING").Exec(ctx)
+	return c.failed(ctx, err)
+}
+
+// Totals sums what the scope's user consumed.
+func (c usages) Totals(ctx context.Context, in tenancy.Scope) (t usage.Totals, err error) {
+	if in.IsZero() {
+		return t, nil
+	}
+	err = c.db.NewSelect().Model((*usageRow)(nil)).
+		ColumnExpr("count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0)").
+		Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID()).
+		Scan(ctx, &t.Requests, &t.PromptTokens, &t.CompletionTokens)
+	return t, c.failed(ctx, err)
+}

@@ -1,0 +1,77 @@
+// Package zaplog writes the log.
+package zaplog
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/fault"
+	"agentapi/ports"
+)
+
+// New makes a logger that writes to out: JSON lines, or lines for people where
+// console is set. level is debug, info, warn or error.
+func New(out io.Writer, level string, console bool) (*zap.Logger, error) {
+	l, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return nil, fault.Invalidf("log.level", "invalid_value", "log.level: %q is no level", level)
+	}
+	cfg := zap.NewProductionEncoderConfig()
+	cfg.TimeKey, cfg.EncodeTime, cfg.EncodeDuration = "time", zapcore.RFC3339NanoTimeEncoder, zapcore.SecondsDurationEncoder
+	encoder := zapcore.NewJSONEncoder(cfg)
+	if console {
+		cfg.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(cfg)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), l)), nil
+}
+
+// Observer logs what happens inside the application. No prompt, answer or
+// credential is in what it is told.
+type Observer struct {
+	ports.NopObserver
+	log *zap.Logger
+}
+
+var _ ports.Observer = (*Observer)(nil)
+
+// NewObserver makes an Observer that writes to log.
+func NewObserver(log *zap.Logger) *Observer { return &Observer{log: log} }
+
+// AttemptFailed logs why a candidate was passed over.
+func (o *Observer) AttemptFailed(_ context.Context, name agent.Name, err error) {
+	if fault.Is(err, fault.Canceled) {
+		return
+	}
+	o.log.Warn("agent failed", zap.String("agent", string(name)), zap.Stringer("kind", fault.KindOf(err)), zap.String("error", err.Error()))
+}
+
+// CompletionEnded logs what a completion took and cost, at debug level: the
+// request's own line says the rest.
+func (o *Observer) CompletionEnded(_ context.Context, e ports.Ended) {
+	if entry := o.log.Check(zapcore.DebugLevel, "completion"); entry != nil {
+		entry.Write(zap.String("request_id", e.Request), zap.String("agent", string(e.Agent)), zap.String("model", e.Model),
+			zap.Int("attempts", e.Attempts), zap.Int("tokens_in", e.Usage.Prompt), zap.Int("tokens_out", e.Usage.Completion),
+			zap.Duration("took", e.Took), zap.Error(e.Err))
+	}
+}
+
+// HealthChanged logs that an agent has become better or worse.
+func (o *Observer) HealthChanged(_ context.Context, name agent.Name, h agent.Health) {
+	level := zapcore.InfoLevel
+	if h.State == agent.Unhealthy {
+		level = zapcore.WarnLevel
+	}
+	o.log.Log(level, "agent is "+string(h.State), zap.String("agent", string(name)), zap.String("reason", h.Reason), zap.Duration("after", time.Since(h.Since)))
+}
+
+// Lost logs work that could not be stored.
+func (o *Observer) Lost(_ context.Context, what string, err error) {
+	o.log.Error("lost", zap.String("what", what), zap.Error(err))
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func chatCommand() *cobra.Command {
+	var model string
+	c := &cobra.Command{
+		Use: "chat [prompt]", Short: "Talk to a running server",
+		Long: "Talk to a running server: on a terminal line by line, in a pipe as a filter.\n\n" +
+			"  agentapi chat                       a conversation\n" +
+			"  agentapi chat \"why is the sky blue\"  one question\n" +
+			"  git diff | agentapi chat review     the input after the prompt\n\n" +
+			"It finds the server and the token in the data folder; AGENTAPI_URL and AGENTAPI_TOKEN name others.",
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := newClient(model)
+			if err != nil {
+				return err
+			}
+			prompt := strings.Join(args, " ")
+			in, interactive := c.InOrStdin(), false
+			if f, ok := in.(*os.File); ok {
+				interactive = isTerminal(f)
+			}
+			if interactive && prompt == "" {
+				return cl.converse(c.Context(), in, c.OutOrStdout(), c.ErrOrStderr())
+			}
+			if !interactive {
+				piped, err := io.ReadAll(in)
+				if err != nil {
+					return &exit{code: exitError, err: err}
+				}
+				prompt = strings.TrimSpace(prompt + "\n\n" + string(piped))
+			}
+			if prompt == "" {
+				return &exit{code: exitUsage, err: errors.New("there is nothing to say"), fix: "give a prompt, or pipe one in"}
+			}
+			_, err = cl.say(c.Context(), []message{{"user", prompt}}, c.OutOrStdout())
+			return err
+		},
+	}
+	c.Flags().StringVarP(&model, "model", "m", "", "the model to talk to; the server's first if absent")
+	return c
+}
+
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// client talks to a server.
+type client struct{ url, token, model string }
+
+func newClient(model string) (*client, error) {
+	dir, err := dataDir()
+	if err != nil {
+		return nil, err
+	}
+	kept := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return "" // then the environment or the default is right
+		}
+		return strings.TrimSpace(string(text))
+	}
+	url := os.Getenv("AGENTAPI_URL")
+	if url == "" && os.Getenv("AGENTAPI_PORT") == "" {
+		url = kept(addressFile)
+	}
+	return &client{
+		url:   strings.TrimSuffix(strings.TrimSuffix(cmp.Or(url, localURL()), "/"), "/v1"),
+		token: cmp.Or(os.Getenv("AGENTAPI_TOKEN"), os.Getenv("AGENTAPI_DEV_TOKEN"), kept(tokenFile)),
+		model: model,
+	}, nil
+}
+
+// converse reads lines and answers each, with all that was said before.
+func (cl *client) converse(ctx context.Context, in io.Reader, out, notes io.Writer) error {
+	if cl.model == "" {
+		if err := cl.choose(ctx); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(notes, "Talking to %s at %s. An empty line or Ctrl-D ends.\n", cl.model, cl.url)
+	var said []message
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 1<<20)
+	for {
+		fmt.Fprint(notes, "> ")
+		if !lines.Scan() || strings.TrimSpace(lines.Text()) == "" {
+			fmt.Fprintln(notes)
+			return lines.Err()
+		}
+		asked := append(said, message{"user", lines.Text()})
+		answer, err := cl.say(ctx, asked, out)
+		if ctx.Err() != nil {
+			return &exit{code: exitInterrupt, err: ctx.Err()}
+		}
+		if err != nil {
+			fmt.Fprintf(notes, "agentapi: %v\n", err)
+			continue // the question is forgotten, the conversation goes on
+		}
+		said = append(asked, message{"assistant", answer})
+	}
+}
+
+// say sends the conversation and writes the answer as it comes.
+func (cl *client) say(ctx context.Context, said []message, out io.Writer) (string, error) {
+	if cl.model == "" {
+		if err := cl.choose(ctx); err != nil {
+			return "", err
+		}
+	}
+	body, err := json.Marshal(map[string]any{"model": cl.model, "stream": true, "messages": said})
+	if err != nil {
+		return "", &exit{code: exitError, err: err}
+	}
+	resp, err := cl.do(ctx, http.MethodPost, "/v1/chat/completions", body)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var answer strings.Builder
+	events := bufio.NewReader(resp.Body)
+	for {
+		line, err := events.ReadBytes('\n')
+		data, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("data: "))
+		switch {
+		case ok && string(data) == "[DONE]":
+			fmt.Fprintln(out)
+			return answer.String(), nil
+		case ok:
+			var chunk struct {
+				Choices []struct{ Delta struct{ Content string } }
+				Error   *struct{ Message string }
+			}
+			if err := json.Unmarshal(data, &chunk); err != nil {
+				return "", &exit{code: exitError, err: fmt.Errorf("the server sent what is no event: %w", err)}
+			}
+			if chunk.Error != nil {
+				fmt.Fprintln(out)
+				return "", &exit{code: exitError, err: errors.New(chunk.Error.Message)}
+			}
+			for _, choice := range chunk.Choices {
+				answer.WriteString(choice.Delta.Content)
+				fmt.Fprint(out, choice.Delta.Content)
+			}
+		}
+		if err != nil {
+			return "", &exit{code: exitError, err: errors.New("the answer was cut off")}
+		}
+	}
+}
+
+// choose takes the first model that the server lists.
+func (cl *client) choose(ctx context.Context) error {
+	resp, err := cl.do(ctx, http.MethodGet, "/v1/models", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var list struct{ Data []struct{ ID string } }
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || len(list.Data) == 0 {
+		return &exit{code: exitError, err: errors.New("the server lists no models"), fix: "name one with --model"}
+	}
+	cl.model = list.Data[0].ID
+	return nil
+}
+
+func (cl *client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, cl.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, &exit{code: exitUsage, err: err}
+	}
+	req.Header.Set("Authorization", "Bearer "+cl.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if ctx.Err() != nil {
+		return nil, &exit{code: exitInterrupt, err: ctx.Err()}
+	}
+	if err != nil {
+		return nil, &exit{code: exitDependency, err: fmt.Errorf("no server answers at %s", cl.url), fix: "start one with: agentapi serve"}
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var failed struct {
+		Error struct{ Message, Hint string }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&failed); err != nil || failed.Error.Message == "" {
+		failed.Error.Message = "the server answers " + resp.Status
+	}
+	fix := failed.Error.Hint
+	if resp.StatusCode == http.StatusUnauthorized {
+		fix = "set AGENTAPI_TOKEN to the server's token"
+	}
+	return nil, &exit{code: exitError, err: errors.New(failed.Error.Message), fix: fix}
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+
+	"agentapi/bootstrap"
+	"agentapi/configs"
+	"agentapi/domain/fault"
+	"agentapi/ports"
+)
+
+// finding is the result of one check.
+type finding struct {
+	ID      string `json:"id"`
+	Status  string `json:"status"` // ok, warn, fail or skip
+	Summary string `json:"summary"`
+	Fix     string `json:"fix,omitempty"`
+	Millis  int64  `json:"ms"`
+}
+
+// checkLimit is how long one check may take.
+const checkLimit = 5 * time.Second
+
+func doctorCommand(files *[]string) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "doctor", Short: "Check this machine and the configuration, and say what to mend", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			found := examine(c.Context(), *files)
+			failed := 0
+			for _, f := range found {
+				if f.Status == "fail" {
+					failed++
+				}
+			}
+			if asJSON {
+				err := json.NewEncoder(c.OutOrStdout()).Encode(struct {
+					OK     bool      `json:"ok"`
+					Checks []finding `json:"checks"`
+				}{failed == 0, found})
+				if err != nil {
+					return &exit{code: exitError, err: err}
+				}
+			} else {
+				report(c.OutOrStdout(), found)
+			}
+			if failed > 0 {
+				return &exit{code: exitDependency, err: fmt.Errorf("%d of %d checks failed", failed, len(found))}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}
+
+func report(out io.Writer, found []finding) {
+	marks := map[string]string{"ok": "✓", "warn": "!", "fail": "✗", "skip": "–"}
+	for _, f := range found {
+		fmt.Fprintf(out, "%s %-18s %s\n", marks[f.Status], f.ID, f.Summary)
+		if f.Fix != "" {
+			fmt.Fprintf(out, "  %-18s → %s\n", "", f.Fix)
+		}
+	}
+}
+
+// examine runs all checks; those of agents at the same time.
+func examine(ctx context.Context, files []string) []finding {
+	loaded, err := load(files, nil)
+	if err != nil {
+		return []finding{{ID: "config", Status: "fail", Summary: err.Error(), Fix: "agentapi config schema describes every setting"}}
+	}
+	source := "defaults only"
+	if loaded.File != "" {
+		source = loaded.File
+	}
+	out := []finding{{ID: "config", Status: "ok", Summary: source}}
+	for _, n := range loaded.Notices {
+		out = append(out, finding{ID: "config", Status: "warn", Summary: n})
+	}
+	out = append(out, checkListen(ctx, loaded.Config), checkData())
+	return append(out, checkParts(ctx, loaded.Config)...)
+}
+
+func checkListen(ctx context.Context, c *configs.Config) finding {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", c.Server.Addr)
+	if err != nil {
+		return finding{ID: "listen", Status: "warn", Summary: c.Server.Addr + " is in use or cannot be had",
+			Fix: "if that is not a running agentapi, choose another port with AGENTAPI_PORT"}
+	}
+	l.Close()
+	return finding{ID: "listen", Status: "ok", Summary: c.Server.Addr + " is free"}
+}
+
+func checkData() finding {
+	dir, err := dataDir()
+	if err != nil {
+		return finding{ID: "data", Status: "fail", Summary: err.Error(), Fix: "set AGENTAPI_DATA_DIR"}
+	}
+	probe := filepath.Join(dir, ".doctor")
+	err = os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = os.WriteFile(probe, nil, 0o600)
+	}
+	if err != nil {
+		return finding{ID: "data", Status: "fail", Summary: dir + " cannot be written", Fix: "set AGENTAPI_DATA_DIR to a folder that can"}
+	}
+	_ = os.Remove(probe)
+	return finding{ID: "data", Status: "ok", Summary: dir}
+}
+
+// checkParts opens what is configured, starts nothing, and probes the agents.
+func checkParts(ctx context.Context, c *configs.Config) []finding {
+	var agents map[string]ports.Agent
+	dir, err := dataDir()
+	if err != nil {
+		dir = ""
+	}
+	app := bootstrap.App(c, bootstrap.NewSetting(dir, ""), zap.NewNop(), fx.Populate(&agents))
+	if err := app.Err(); err != nil {
+		return []finding{{ID: "parts", Status: "fail", Summary: bootstrap.Cause(err).Error(), Fix: "agentapi config validate"}}
+	}
+	out := []finding{{ID: "storage", Status: "ok", Summary: c.Storage.Driver}}
+	probed := make([]finding, len(agents))
+	var all sync.WaitGroup
+	for i, name := range c.AgentNames() {
+		all.Go(func() { probed[i] = checkAgent(ctx, name, agents[name]) })
+	}
+	all.Wait()
+	out = append(out, probed...)
+	for _, m := range bootstrap.Wanted(os.Getenv, c) {
+		out = append(out, finding{ID: "agent " + m.Name, Status: "skip", Summary: m.Reason, Fix: m.Fix})
+	}
+	return out
+}
+
+func checkAgent(ctx context.Context, name string, a ports.Agent) finding {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	start := time.Now()
+	err := a.Probe(ctx)
+	f := finding{ID: "agent " + name, Status: "ok", Summary: "ready", Millis: time.Since(start).Milliseconds()}
+	if err == nil {
+		return f
+	}
+	f.Status, f.Summary = "fail", "cannot be reached"
+	if e := fault.As(err); e != nil {
+		f.Summary, f.Fix = e.Message, e.Hint
+	} else if errors.Is(err, context.DeadlineExceeded) {
+		f.Summary = "does not answer"
+	}
+	return f
+}

@@ -1,0 +1,78 @@
+// Command agentapi serves many coding agents and language models behind one
+// OpenAI-compatible API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes.
+const (
+	exitOK         = 0
+	exitError      = 1
+	exitUsage      = 2
+	exitConfig     = 3
+	exitDependency = 4
+	exitInterrupt  = 130
+)
+
+// exit is an error that says with which code the program ends. Its text is one
+// line for people; fix says what to do about it.
+type exit struct {
+	code int
+	err  error
+	fix  string
+}
+
+func (e *exit) Error() string { return e.err.Error() }
+func (e *exit) Unwrap() error { return e.err }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := command()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var e *exit
+	if !errors.As(err, &e) {
+		e = &exit{code: exitUsage, err: err, fix: "agentapi --help lists commands and flags"}
+	}
+	if e.code == exitInterrupt {
+		return e.code
+	}
+	fmt.Fprintf(os.Stderr, "agentapi: %v\n", e.err)
+	if e.fix != "" {
+		fmt.Fprintf(os.Stderr, "  → %s\n", e.fix)
+	}
+	return e.code
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "agentapi",
+		Short: "Coding agents and language models behind one OpenAI-compatible API",
+		Long: "AgentAPI serves coding agents and language models behind one OpenAI-compatible API.\n\n" +
+			"Start with: agentapi serve",
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	var files []string
+	root.PersistentFlags().StringArrayVar(&files, "config", nil, "read this configuration file (again: lay another over it)")
+	root.AddCommand(
+		serveCommand(&files), doctorCommand(&files), configCommand(&files), chatCommand(), healthcheckCommand(), versionCommand(),
+	)
+	return root
+}

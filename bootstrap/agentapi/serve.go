@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+	"golang.org/x/term"
+
+	web "agentapi/adapters/http"
+	"agentapi/adapters/telemetry/zaplog"
+	"agentapi/bootstrap"
+	"agentapi/configs"
+	"agentapi/domain/fault"
+)
+
+func serveCommand(files *[]string) *cobra.Command {
+	var (
+		memory bool
+		addr   string
+	)
+	c := &cobra.Command{
+		Use: "serve", Short: "Serve the API", Args: cobra.NoArgs,
+		Long: "Serve the API.\n\nWithout a configuration file it keeps conversations in SQLite in your data folder, makes a token,\nand serves the agents that it finds on this machine.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			flags := map[string]string{}
+			if memory {
+				flags["storage.driver"] = "memory"
+			}
+			if addr != "" {
+				flags["server.addr"] = addr
+			}
+			return serve(c.Context(), *files, flags, c.ErrOrStderr())
+		},
+	}
+	c.Flags().BoolVar(&memory, "memory", false, "keep nothing: storage in memory")
+	c.Flags().StringVar(&addr, "addr", "", "where to listen, as host:port")
+	return c
+}
+
+// serve runs the server until ctx ends.
+func serve(ctx context.Context, files []string, flags map[string]string, out io.Writer) error {
+	loaded, err := load(files, flags)
+	if err != nil {
+		return err
+	}
+	setting, made, err := setting(loaded.Config)
+	if err != nil {
+		return err
+	}
+	log, err := zaplog.New(out, loaded.Log.Level, loaded.Log.Format == "console" || loaded.Log.Format == "auto" && isTerminal(out))
+	if err != nil {
+		return &exit{code: exitConfig, err: err}
+	}
+	var server *web.Server
+	app := bootstrap.App(loaded.Config, setting, log, fx.Populate(&server))
+	if err := app.Err(); err != nil {
+		return &exit{code: exitConfig, err: bootstrap.Cause(err), fix: "agentapi config validate checks without starting"}
+	}
+	start, cancel := context.WithTimeout(ctx, app.StartTimeout())
+	defer cancel()
+	if err := app.Start(start); err != nil {
+		return startFailed(bootstrap.Cause(err))
+	}
+	address := server.Addr().String()
+	announce(out, log, &announcement{
+		loaded: loaded, address: address, setting: setting, made: made,
+		missing: bootstrap.Wanted(os.Getenv, loaded.Config),
+	})
+	leave(setting.DataDir, address)
+
+	<-ctx.Done()
+	log.Info("stopping", zap.Duration("drain", loaded.Server.Drain))
+	stop, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
+	defer cancel()
+	// A second signal means now.
+	stop, again := signal.NotifyContext(stop, os.Interrupt, syscall.SIGTERM)
+	defer again()
+	if err := app.Stop(stop); err != nil {
+		log.Warn("stopped before everything had ended", zap.Error(err))
+	}
+	return nil
+}
+
+// setting is what this process brings; made tells that it made the token.
+func setting(c *configs.Config) (s bootstrap.Setting, made bool, err error) {
+	dir, err := dataDir()
+	if err != nil {
+		return s, false, err
+	}
+	token := ""
+	if slices.Contains(c.Identity.Chain, "dev") && (!c.Has("identity.dev.tokens") || os.Getenv("AGENTAPI_DEV_TOKEN") != "") {
+		if token, made, err = devToken(dir); err != nil {
+			return s, false, err
+		}
+	}
+	return bootstrap.NewSetting(dir, token), made, nil
+}
+
+// startFailed gives a failed start its exit code and fix.
+func startFailed(err error) error {
+	e := &exit{code: exitDependency, err: err}
+	if f := fault.As(err); f != nil {
+		e.fix = f.Hint
+	}
+	if errors.Is(err, context.Canceled) {
+		e.code = exitInterrupt
+	}
+	return e
+}
+
+// leave writes the address where agentapi chat finds it. A folder that cannot be
+// written costs a flag there, nothing else.
+func leave(dir, address string) {
+	if _, err := os.Stat(dir); err == nil {
+		_ = os.WriteFile(filepath.Join(dir, addressFile), []byte("http://"+address+"\n"), 0o600)
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func version() string {
+	b := bootstrap.Version()
+	if b.Revision == "" {
+		return b.Version
+	}
+	return fmt.Sprintf("%s (%.10s)", b.Version, b.Revision)
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"agentapi/bootstrap"
+)
+
+func versionCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "version", Short: "Say what this program is built of", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			b := bootstrap.Version()
+			if asJSON {
+				return json.NewEncoder(c.OutOrStdout()).Encode(b)
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "agentapi %s %s %s\n", version(), b.Go, b.Platform)
+			return err
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}

@@ -1,0 +1,108 @@
+package bootstrap
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/fx"
+
+	"agentapi/application/access"
+	"agentapi/application/catalog"
+	"agentapi/application/completion"
+	"agentapi/application/conversations"
+	"agentapi/application/vitals"
+	"agentapi/bootstrap/driver"
+	"agentapi/configs"
+	"agentapi/domain/agent"
+	"agentapi/ports"
+)
+
+// How agents are watched.
+const (
+	probeEvery = 30 * time.Second
+	probeLimit = 5 * time.Second
+)
+
+// Application is the use cases.
+var Application = fx.Module("application",
+	fx.Provide(
+		func(chain []ports.Authenticator) *access.Service { return access.New(access.Params{Chain: chain}) },
+		newCatalog,
+		conversations.New,
+		newCompletion,
+		newVitals,
+	),
+)
+
+func newCatalog(c *configs.Config, agents map[string]ports.Agent, cache ports.Cache) (*catalog.Service, error) {
+	p := catalog.Params{Cache: cache, Now: now, Strict: c.Compat.UnsupportedParams == "reject"}
+	for _, name := range c.AgentNames() {
+		e := catalog.Entry{Name: agent.Name(name), Agent: agents[name]}
+		for _, id := range c.Agents[name].Models {
+			e.Models = append(e.Models, agent.Model{ID: id})
+		}
+		p.Entries = append(p.Entries, e)
+	}
+	for _, name := range c.Routing.Default {
+		p.Routing.Default = append(p.Routing.Default, agent.Name(name))
+	}
+	if len(p.Routing.Default) == 0 {
+		p.Routing.Default = byPurpose(c)
+	}
+	p.Routing.Aliases = make(map[string][]agent.Candidate)
+	for alias, targets := range c.Routing.Aliases {
+		for _, t := range targets {
+			name, model, _ := strings.Cut(t, "/")
+			p.Routing.Aliases[alias] = append(p.Routing.Aliases[alias], agent.Candidate{Agent: agent.Name(name), Model: model})
+		}
+	}
+	return catalog.New(p)
+}
+
+// byPurpose is all agents by name, those that only demonstrate last.
+func byPurpose(c *configs.Config) []agent.Name {
+	var real, shows []agent.Name
+	for _, name := range c.AgentNames() {
+		if c.Agents[name].Driver == "demo" {
+			shows = append(shows, agent.Name(name))
+		} else {
+			real = append(real, agent.Name(name))
+		}
+	}
+	return slices.Concat(real, shows)
+}
+
+func newCompletion(cat *catalog.Service, storage ports.Storage, obs ports.Observer, s Setting, life fx.Lifecycle) *completion.Service {
+	svc := completion.New(completion.Params{
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance,
+	})
+	driver.Hook(life, svc)
+	return svc
+}
+
+func newVitals(cat *catalog.Service, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *vitals.Service {
+	svc := vitals.New(vitals.Params{Storage: storage, Catalog: cat, Observer: obs, Every: probeEvery, Limit: probeLimit, Now: now})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	life.Append(fx.Hook{
+		OnStart: func(context.Context) error {
+			go func() {
+				defer close(done)
+				svc.Run(ctx)
+			}()
+			return nil
+		},
+		OnStop: func(stop context.Context) error {
+			cancel()
+			select {
+			case <-done:
+			case <-stop.Done():
+			}
+			return nil
+		},
+	})
+	return svc
+}

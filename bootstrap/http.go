@@ -1,0 +1,34 @@
+package bootstrap
+
+import (
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+
+	web "agentapi/adapters/http"
+	"agentapi/application/access"
+	"agentapi/application/catalog"
+	"agentapi/application/completion"
+	"agentapi/application/conversations"
+	"agentapi/application/vitals"
+	"agentapi/bootstrap/driver"
+	"agentapi/configs"
+)
+
+// HTTP serves the application. It starts last and stops first.
+var HTTP = fx.Module("http",
+	fx.Provide(newServer),
+	fx.Invoke(func(*web.Server) {}),
+)
+
+func newServer(c *configs.Config, a *access.Service, comp *completion.Service, cat *catalog.Service, conv *conversations.Service,
+	v *vitals.Service, log *zap.Logger, life fx.Lifecycle) *web.Server {
+	s := web.New(web.Params{
+		Options: web.Options{
+			Addr: c.Server.Addr, AllowedHosts: c.Server.AllowedHosts, MaxBody: c.Server.MaxBody,
+			DrainDelay: c.Server.DrainDelay, Drain: c.Server.Drain, Heartbeat: c.Server.Heartbeat,
+		},
+		Access: a, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Log: log, Version: Version().Version,
+	})
+	driver.Hook(life, s)
+	return s
+}

@@ -1,0 +1,190 @@
+package configs
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is the whole configuration but for what the drivers read themselves.
+type Config struct {
+	Version  int              `yaml:"version" doc:"the version of this file's shape: 1"`
+	Server   Server           `yaml:"server"`
+	Log      Log              `yaml:"log"`
+	Storage  Choice           `yaml:"storage" doc:"what keeps conversations, usage and idempotency keys"`
+	Cache    Choice           `yaml:"cache" doc:"what holds short-lived things that may be lost"`
+	Identity Identity         `yaml:"identity"`
+	Agents   map[string]Agent `yaml:"agents" doc:"what answers, by name: lower-case letters, digits and hyphens"`
+	Routing  Routing          `yaml:"routing"`
+	Compat   Compat           `yaml:"compat"`
+
+	tree *node
+}
+
+// Server configures the HTTP server.
+type Server struct {
+	Addr         string        `yaml:"addr" doc:"where to listen, as host:port; AGENTAPI_PORT and PORT set the port"`
+	AllowedHosts []string      `yaml:"allowed_hosts" doc:"host names that are served; others get 421; * for any"`
+	MaxBody      int           `yaml:"max_body" doc:"the largest request body, in bytes or as 32MiB"`
+	Heartbeat    time.Duration `yaml:"heartbeat" doc:"between comments in a stream that is silent"`
+	DrainDelay   time.Duration `yaml:"drain_delay" doc:"how long requests are still taken after SIGTERM; 0 is right where no balancer needs to notice"`
+	Drain        time.Duration `yaml:"drain" doc:"how long running answers then have to finish"`
+	StartTimeout time.Duration `yaml:"start_timeout" doc:"how long the start may take"`
+	StopTimeout  time.Duration `yaml:"stop_timeout" doc:"how long the stop may take in all; more than drain_delay and drain"`
+}
+
+// Log configures the log.
+type Log struct {
+	Level  string `yaml:"level" doc:"debug, info, warn or error; LOG_LEVEL"`
+	Format string `yaml:"format" doc:"json, console, or auto: console on a terminal"`
+}
+
+// Choice names the driver of a port. What the driver reads stands beside, under
+// its name.
+type Choice struct {
+	Driver string `yaml:"driver" doc:"which driver to use"`
+}
+
+// Identity configures how callers prove who they are.
+type Identity struct {
+	Chain []string `yaml:"chain" doc:"the drivers that are asked about a credential, in order"`
+}
+
+// Agent configures one agent. What its driver reads stands beside, under the
+// driver's name.
+type Agent struct {
+	Driver  string   `yaml:"driver" doc:"which driver to use"`
+	Models  []string `yaml:"models" doc:"the agent's own ids of its models; one that ends in * is a prefix; empty: the agent is asked"`
+	Limits  Limits   `yaml:"limits"`
+	Breaker Breaker  `yaml:"breaker"`
+}
+
+// Limits bounds what an agent may take.
+type Limits struct {
+	Concurrent int           `yaml:"concurrent" doc:"answers at once; more wait for a place, for queue"`
+	Queue      time.Duration `yaml:"queue" doc:"how long a request may wait for a place"`
+	FirstEvent time.Duration `yaml:"first_event" doc:"how long an agent may take to begin its answer"`
+	Idle       time.Duration `yaml:"idle" doc:"how long an agent may be silent within its answer"`
+	Total      time.Duration `yaml:"total" doc:"how long an answer may take in all"`
+}
+
+// Breaker configures when an agent that keeps failing is left alone.
+type Breaker struct {
+	Failures int           `yaml:"failures" doc:"failures of a model, within the time, that open its breaker"`
+	Within   time.Duration `yaml:"within" doc:"the time in which failures are counted"`
+	Open     time.Duration `yaml:"open" doc:"how long a model is left alone then"`
+}
+
+// Routing configures which agents serve which names.
+type Routing struct {
+	Default []string            `yaml:"default" doc:"the agents that a bare model id is looked for in, in order; empty: all"`
+	Aliases map[string][]string `yaml:"aliases" doc:"names of your own, each with the agent/model that answer to it, in order"`
+}
+
+// Compat configures how strict the server is with clients.
+type Compat struct {
+	UnsupportedParams string `yaml:"unsupported_params" doc:"report: sampling parameters that an agent cannot honour are named in a header; reject: they are refused"`
+}
+
+// Drivers are the paths under which drivers read their own options, such as
+// storage.sqlite. A test of the configuration and its schema need them all.
+type Drivers map[string]reflect.Type
+
+// Agents gives the configured agents' names, sorted.
+func (c *Config) AgentNames() []string { return slices.Sorted(maps.Keys(c.Agents)) }
+
+// Decode fills into with a driver's own options from path, strictly. Errors name
+// the place.
+func (c *Config) Decode(path string, into any) error {
+	n := c.tree.at(path)
+	d := decoder{}
+	d.decode(n, path, reflect.ValueOf(into).Elem())
+	return d.result()
+}
+
+// Has tells whether something is configured at path.
+func (c *Config) Has(path string) bool {
+	n := c.tree.at(path)
+	return n != nil && !n.isNull()
+}
+
+// Where tells where the value at path comes from: a file's line, a variable, or "default".
+func (c *Config) Where(path string) string {
+	for ; path != ""; path = parent(path) {
+		if n := c.tree.at(path); n != nil {
+			return n.origin
+		}
+	}
+	return c.tree.origin
+}
+
+func parent(path string) string {
+	i := strings.LastIndexByte(path, '.')
+	if i < 0 {
+		return ""
+	}
+	return path[:i]
+}
+
+// validate checks what types cannot say.
+func (c *Config) validate(d *decoder) {
+	bad := func(path, format string, args ...any) {
+		d.problems = append(d.problems, &Problem{Where: c.Where(path), Path: path, What: fmt.Sprintf(format, args...)})
+	}
+	oneOf := func(path, got string, have ...string) {
+		if !slices.Contains(have, got) {
+			bad(path, "%q is none of %s", got, strings.Join(have, ", "))
+		}
+	}
+	if c.Version != 1 {
+		bad("version", "this build reads version 1, not %d", c.Version)
+	}
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "auto", "json", "console")
+	oneOf("compat.unsupported_params", c.Compat.UnsupportedParams, "report", "reject")
+	if c.Server.MaxBody < 1 {
+		bad("server.max_body", "must be at least 1")
+	}
+	if c.Server.DrainDelay+c.Server.Drain >= c.Server.StopTimeout {
+		bad("server.stop_timeout", "must be more than drain_delay and drain together, which is %v", c.Server.DrainDelay+c.Server.Drain)
+	}
+	for _, name := range c.AgentNames() {
+		if !agentName(name) {
+			bad("agents."+name, "an agent's name has lower-case letters, digits and hyphens only")
+		}
+		if c.Agents[name].Driver == "" {
+			bad("agents."+name+".driver", "is missing")
+		}
+	}
+	for i, name := range c.Routing.Default {
+		if _, ok := c.Agents[name]; !ok {
+			bad(fmt.Sprintf("routing.default[%d]", i), "there is no agent %q%s", name, didYouMean(name, c.AgentNames()))
+		}
+	}
+	for _, alias := range slices.Sorted(maps.Keys(c.Routing.Aliases)) {
+		path := "routing.aliases." + alias
+		if len(c.Routing.Aliases[alias]) == 0 {
+			bad(path, "must name at least one agent/model")
+		}
+		for i, target := range c.Routing.Aliases[alias] {
+			name, model, ok := strings.Cut(target, "/")
+			if !ok || model == "" {
+				bad(fmt.Sprintf("%s[%d]", path, i), "%q must be agent/model", target)
+			} else if _, there := c.Agents[name]; !there {
+				bad(fmt.Sprintf("%s[%d]", path, i), "there is no agent %q%s", name, didYouMean(name, c.AgentNames()))
+			}
+		}
+	}
+}
+
+func agentName(s string) bool {
+	for i, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c != '-' || i == 0) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}

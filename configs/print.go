@@ -1,0 +1,97 @@
+package configs
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// secretKeys are the keys whose values are never shown.
+var secretKeys = []string{"api_key", "token", "password", "secret", "dsn", "headers", "env"}
+
+// Print renders the effective configuration as YAML, secrets masked; with
+// origin, each value says where it comes from.
+func (c *Config) Print(origin bool) string {
+	var b strings.Builder
+	printNode(&b, c.tree, 0, origin, false)
+	return b.String()
+}
+
+func printNode(b *strings.Builder, n *node, depth int, origin, secret bool) {
+	for _, key := range n.order {
+		child := n.fields[key]
+		hidden := secret || slices.Contains(secretKeys, key)
+		fmt.Fprintf(b, "%s%s:", strings.Repeat("  ", depth), plainKey(key))
+		switch {
+		case child.fields != nil && len(child.order) > 0:
+			b.WriteByte('\n')
+			printNode(b, child, depth+1, origin, hidden)
+			continue
+		case child.list != nil && hasObjects(child):
+			b.WriteByte('\n')
+			for _, item := range child.list {
+				var inner strings.Builder
+				printNode(&inner, item, 0, false, hidden)
+				for i, line := range strings.Split(strings.TrimRight(inner.String(), "\n"), "\n") {
+					lead := "  "
+					if i == 0 {
+						lead = "- "
+					}
+					fmt.Fprintf(b, "%s%s%s\n", strings.Repeat("  ", depth+1), lead, line)
+				}
+			}
+			continue
+		case !child.isNull():
+			b.WriteString(" " + flow(child, hidden))
+		}
+		if origin {
+			fmt.Fprintf(b, "  # %s", child.origin)
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func hasObjects(n *node) bool {
+	return slices.ContainsFunc(n.list, func(i *node) bool { return i.fields != nil })
+}
+
+// flow renders a value on one line.
+func flow(n *node, hidden bool) string {
+	switch {
+	case n.list != nil:
+		parts := make([]string, len(n.list))
+		for i, item := range n.list {
+			parts[i] = flow(item, hidden)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case n.fields != nil:
+		return "{}"
+	case n.scalar == nil:
+		return "null"
+	case hidden && *n.scalar != "":
+		return fmt.Sprintf("%q", fmt.Sprintf("•••• (len %d)", len(*n.scalar)))
+	default:
+		return plainScalar(*n.scalar)
+	}
+}
+
+// plainScalar quotes what YAML would read as something else.
+func plainScalar(s string) string {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-/", rune(c)) {
+			return strconv.Quote(s)
+		}
+	}
+	if s == "" || s[0] == '-' {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func plainKey(s string) string {
+	if agentName(s) || !strings.ContainsAny(s, ":#{}[],&*!|>'\"%@` ") {
+		return s
+	}
+	return strconv.Quote(s)
+}
