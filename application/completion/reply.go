@@ -103,6 +103,9 @@ func (r *Reply) Close() {
 	if !r.over {
 		r.finish(fault.New(fault.Canceled, "The client left before the answer was complete."))
 	}
+	if r.stop != nil {
+		r.stop()
+	}
 }
 
 func (r *Reply) finish(err error) {
@@ -110,6 +113,8 @@ func (r *Reply) finish(err error) {
 	if r.run == nil {
 		return // a replay
 	}
-	r.stop()
+	if err != nil {
+		r.stop() // before what was seen is booked; a complete answer is not held up by its agent's tidying
+	}
 	r.run.end(r.ctx, err)
 }

@@ -97,43 +97,18 @@ func (r *Reader) Object(each func(name []byte) error) error {
 	}
 	var seen names
 	for first := true; ; first = false {
-		r.space()
-		if r.i < len(r.b) && r.b[r.i] == '}' && first {
-			break
-		}
-		if !first {
-			if r.i >= len(r.b) {
-				return r.fail("unexpected end of JSON")
-			}
-			if r.b[r.i] == '}' {
-				break
-			}
-			if r.b[r.i] != ',' {
-				return r.fail("expected a comma or the end of the object")
-			}
-			r.i++
-			r.space()
-		}
 		at := r.i
-		name, err := r.text()
-		if err != nil {
+		name, ok, err := r.Member(first)
+		if !ok {
 			return err
 		}
 		if seen.add(name) {
 			return &SyntaxError{Offset: at, Reason: "duplicate name " + strconv.Quote(string(name)), Code: "duplicate_key", Name: string(name)}
 		}
-		r.space()
-		if r.i >= len(r.b) || r.b[r.i] != ':' {
-			return r.fail("expected a colon after the name")
-		}
-		r.i++
 		if err := each(name); err != nil {
 			return err
 		}
 	}
-	r.i++
-	r.depth--
-	return nil
 }
 
 // Array reads an array and calls each for every element; each must read it.
@@ -142,29 +117,63 @@ func (r *Reader) Array(each func(n int) error) error {
 		return err
 	}
 	for n := 0; ; n++ {
-		r.space()
-		if r.i < len(r.b) && r.b[r.i] == ']' && n == 0 {
-			break
-		}
-		if n > 0 {
-			if r.i >= len(r.b) {
-				return r.fail("unexpected end of JSON")
-			}
-			if r.b[r.i] == ']' {
-				break
-			}
-			if r.b[r.i] != ',' {
-				return r.fail("expected a comma or the end of the array")
-			}
-			r.i++
+		if ok, err := r.Element(n == 0); !ok {
+			return err
 		}
 		if err := each(n); err != nil {
 			return err
 		}
 	}
+}
+
+// Enter steps into an object ('{') or an array ('['), for walking over it with
+// Member or Element. Unlike Object, that finds no duplicate names.
+func (r *Reader) Enter(c byte) error { return r.open(c) }
+
+// Member steps to the next member of the object that was entered and returns its
+// decoded name, valid until the reader moves; the caller reads the value. first
+// tells that none was read yet. ok is false when the object has ended.
+func (r *Reader) Member(first bool) (name []byte, ok bool, err error) {
+	if more, err := r.next('}', first); !more {
+		return nil, false, err
+	}
+	r.space()
+	if name, err = r.text(); err != nil {
+		return nil, false, err
+	}
+	r.space()
+	if r.i >= len(r.b) || r.b[r.i] != ':' {
+		return nil, false, r.fail("expected a colon after the name")
+	}
 	r.i++
-	r.depth--
-	return nil
+	return name, true, nil
+}
+
+// Element steps to the next element of the array that was entered. ok is false
+// when the array has ended.
+func (r *Reader) Element(first bool) (ok bool, err error) { return r.next(']', first) }
+
+// next steps over the comma before an element, or over the end.
+func (r *Reader) next(end byte, first bool) (more bool, err error) {
+	r.space()
+	switch {
+	case r.i >= len(r.b):
+		return false, r.fail("unexpected end of JSON")
+	case r.b[r.i] == end:
+		r.i++
+		r.depth--
+		return false, nil
+	case first:
+		return true, nil
+	case r.b[r.i] != ',':
+		return false, r.fail("expected a comma or the end")
+	}
+	r.i++
+	r.space()
+	if r.i < len(r.b) && r.b[r.i] == end {
+		return false, r.fail("expected a value after the comma")
+	}
+	return true, nil
 }
 
 func (r *Reader) open(c byte) error {

@@ -1,0 +1,151 @@
+package openai
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+
+	"agentapi/domain/chat"
+	"agentapi/domain/jsontext"
+)
+
+// parse reads one chunk of a stream, or a whole answer, into events. What they
+// borrow is valid until the next call.
+func (p *parser) parse(text []byte, whole bool) ([]chat.Event, error) {
+	pieces, err := p.scan(text, whole)
+	var syntax *jsontext.SyntaxError
+	if errors.As(err, &syntax) && syntax.Code == "invalid_encoding" {
+		if text, err = repaired(text); err == nil {
+			pieces, err = p.scan(text, whole)
+			p.keep = false
+		}
+	}
+	if errors.As(err, &syntax) {
+		return nil, nonsense(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.events = p.events[:0]
+	for i := range pieces {
+		if err := p.say(&pieces[i], whole); err != nil {
+			return nil, err
+		}
+	}
+	// Choices of one chunk end at different times; their bytes cannot be parted.
+	p.keep = p.keep && (whole || len(pieces) <= 1)
+	return p.events, nil
+}
+
+func (p *parser) scan(text []byte, whole bool) (pieces []piece, err error) {
+	p.r.Reset(text)
+	p.data, p.native, p.keep = text, p.native[:0], true
+	message := "delta"
+	if whole {
+		message = "message"
+	}
+	var one [1]piece
+	pieces = one[:0]
+	err = p.top(func() error {
+		if p.r.Kind() != '[' {
+			return nonsense(errors.New("choices that are no list"))
+		}
+		if err := p.r.Enter('['); err != nil {
+			return err
+		}
+		p.native = append(p.native, '[')
+		for n := 0; ; n++ {
+			ok, err := p.r.Element(n == 0)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				p.native = append(p.native, ']')
+				return nil
+			}
+			if n > 0 {
+				p.native = append(p.native, ',')
+			}
+			if p.r.Kind() != '{' {
+				return nonsense(errors.New("a choice that is no object"))
+			}
+			c, err := p.choiceFields(message, whole)
+			if err != nil {
+				return err
+			}
+			pieces = append(pieces, c)
+		}
+	})
+	if err == nil {
+		err = p.r.End()
+	}
+	return pieces, err
+}
+
+// say adds the events of one choice's piece.
+func (p *parser) say(c *piece, whole bool) error {
+	state, err := p.choice(c.index)
+	if err != nil {
+		return err
+	}
+	add := func(e chat.Event) {
+		e.Choice = c.index
+		p.events = append(p.events, e)
+	}
+	if c.thought != "" {
+		add(chat.Event{Kind: chat.Thought, Text: c.thought})
+	}
+	if c.refusal != "" {
+		add(chat.Event{Kind: chat.Refused, Text: c.refusal})
+	}
+	if c.text != "" {
+		add(chat.Event{Kind: chat.Text, Text: c.text})
+	}
+	for i := range c.calls {
+		p.place(state, &c.calls[i])
+		add(chat.Event{Kind: chat.Called, Call: &c.calls[i]})
+	}
+	if c.other && c.finish == "" && len(p.events) == 0 && !whole {
+		add(chat.Event{Kind: chat.Text}) // only its bytes say something
+	}
+	if c.finish != "" && state.finish == "" {
+		state.finish = finishReason(c.finish, len(state.calls) > 0 && c.finish != string(chat.FunctionCall))
+		if state.finish != chat.FinishReason(c.finish) {
+			p.keep = false
+		}
+		p.events = append(p.events, chat.Event{Kind: chat.Stopped, Choice: c.index, Reason: state.finish})
+	}
+	return nil
+}
+
+// place gives a piece of a tool call its index: dense from 0, one for each call,
+// whatever the upstream counts. A piece with a new id begins a new call.
+func (p *parser) place(s *choiceState, c *chat.CallDelta) {
+	said := c.Index
+	switch {
+	case c.ID != "":
+		for i := range s.calls {
+			if s.calls[i] == c.ID {
+				c.Index = i
+				p.keep = p.keep && said == i
+				c.ID, c.Name = "", "" // it has begun already
+				return
+			}
+		}
+	case said >= 0 && said < len(s.calls) && c.Name == "":
+		return // it goes on
+	case len(s.calls) > 0 && c.Name == "":
+		c.Index = len(s.calls) - 1
+		p.keep = false
+		return
+	}
+	c.Index = len(s.calls)
+	if c.ID == "" {
+		var b [12]byte
+		rand.Read(b[:])
+		c.ID = "call_" + hex.EncodeToString(b[:])
+		p.keep = false
+	}
+	p.keep = p.keep && (said == c.Index || said == -1)
+	s.calls = append(s.calls, c.ID)
+}

@@ -1,0 +1,200 @@
+package openai
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"agentapi/domain/fault"
+)
+
+// exchange is one request and its answer on a connection of its own.
+type exchange struct {
+	pool   *pool
+	conn   *conn
+	ctx    context.Context
+	head   fasthttp.ResponseHeader
+	detach func() bool // stops minding ctx; false when ctx has ended the connection
+	body   io.Reader
+	read   bool // the body was read to its end
+}
+
+var errStale = errors.New("the connection had been closed")
+
+// send sends a request and reads the answer's head. The caller must end the
+// exchange.
+func (a *Agent) send(ctx context.Context, method, path string, body func([]byte) []byte) (*exchange, error) {
+	if ctx.Err() != nil {
+		return nil, ended(ctx)
+	}
+	text := buffers.Get().(*[]byte)
+	defer buffers.Put(text)
+	*text = a.request((*text)[:0], method, path, body)
+	x, err := a.attempt(ctx, *text, false)
+	if errors.Is(err, errStale) {
+		// The upstream closed an idle connection just as we used it: it has not
+		// seen the request.
+		x, err = a.attempt(ctx, *text, true)
+	}
+	if err != nil && fault.As(err) == nil {
+		err = fault.Wrap(fault.Upstream, err, "The agent's upstream closed the connection without an answer.").WithCode("upstream_error")
+	}
+	return x, err
+}
+
+// buffers hold requests while they are written. Large ones are left to the
+// collector.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+
+// request renders a request, head and body in one piece.
+func (a *Agent) request(b []byte, method, path string, body func([]byte) []byte) []byte {
+	b = append(b, method...)
+	b = append(b, ' ')
+	b = append(b, a.base.EscapedPath()...)
+	b = append(b, path...)
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = append(b, a.head...)
+	b = append(b, "User-Agent: agentapi\r\n"...)
+	if body == nil {
+		return append(b, "Accept: application/json\r\n\r\n"...)
+	}
+	b = append(b, "Content-Type: application/json\r\nContent-Length: "...)
+	at := len(b)
+	b = append(b, "          \r\n\r\n"...) // the number takes its place at the end of the spaces
+	from := len(b)
+	b = body(b)
+	n := strconv.Itoa(len(b) - from)
+	copy(b[at+10-len(n):], n)
+	return b
+}
+
+func (a *Agent) attempt(ctx context.Context, text []byte, fresh bool) (*exchange, error) {
+	c, err := a.pool.get(ctx, fresh)
+	if err != nil {
+		return nil, err
+	}
+	x := &exchange{pool: a.pool, conn: c, ctx: ctx}
+	x.detach = context.AfterFunc(ctx, func() {
+		// The reader and writer return at once, and the upstream sees us go.
+		_ = c.SetDeadline(time.Unix(1, 0))
+		_ = c.Close()
+	})
+	if _, err = c.Write(text); err == nil {
+		err = x.head.Read(c.br)
+	}
+	for err == nil && x.head.StatusCode() >= 100 && x.head.StatusCode() < 200 {
+		err = x.head.Read(c.br)
+	}
+	if err != nil {
+		x.end()
+		if ctx.Err() != nil {
+			return nil, ended(ctx)
+		}
+		if c.reused && c.br.Buffered() == 0 {
+			return nil, errStale
+		}
+		return nil, err
+	}
+	switch n := x.head.ContentLength(); {
+	case x.head.StatusCode() == http.StatusNoContent:
+		x.body = http.NoBody
+	case n >= 0:
+		x.body = io.LimitReader(c.br, int64(n))
+	case n == -1:
+		x.body = httputil.NewChunkedReader(c.br)
+	default:
+		x.body = c.br // until the upstream closes
+		x.head.SetConnectionClose()
+	}
+	return x, nil
+}
+
+// end gives the connection back if the answer was read to its end, and closes it
+// otherwise.
+func (x *exchange) end() {
+	if x.detach() && x.read && !x.head.ConnectionClose() {
+		x.pool.put(x.conn)
+		return
+	}
+	x.conn.Close()
+}
+
+// all reads the rest of the body, which may have limit bytes.
+func (x *exchange) all(limit int) ([]byte, error) {
+	n := x.head.ContentLength()
+	if n > limit {
+		return nil, tooMuch()
+	}
+	var (
+		b   []byte
+		err error
+	)
+	if n >= 0 {
+		b = make([]byte, n)
+		_, err = io.ReadFull(x.body, b)
+	} else {
+		b, err = io.ReadAll(io.LimitReader(x.body, int64(limit)+1))
+		if err == nil && len(b) > limit {
+			return nil, tooMuch()
+		}
+		if err == nil {
+			err = x.trailer()
+		}
+	}
+	if err != nil {
+		return nil, x.broken(err)
+	}
+	x.read = true
+	return b, nil
+}
+
+// trailer reads the empty line after the last chunk, without which the
+// connection cannot be used again.
+func (x *exchange) trailer() error {
+	if x.head.ContentLength() != -1 {
+		return nil
+	}
+	line, err := x.conn.br.ReadSlice('\n')
+	if err == nil && len(line) > 2 {
+		x.head.SetConnectionClose() // trailers: nobody sends them, so the connection is not kept
+	}
+	return err
+}
+
+func tooMuch() error {
+	return fault.New(fault.Upstream, "The agent's upstream sent more than can be an answer.").WithCode("upstream_error")
+}
+
+// broken says why an answer could not be read to its end.
+func (x *exchange) broken(err error) error {
+	if x.ctx.Err() != nil {
+		return ended(x.ctx)
+	}
+	return fault.Wrap(fault.Upstream, err, "The agent's upstream broke off in the middle of its answer.").WithCode("upstream_error")
+}
+
+// get reads a small resource of the upstream's.
+func (a *Agent) get(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, getLimit)
+	defer cancel()
+	x, err := a.send(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer x.end()
+	if x.head.StatusCode() != http.StatusOK {
+		return nil, a.refusal(x)
+	}
+	return x.all(8 << 20)
+}
+
+// lines are readers of event streams, pooled since each stream needs one.
+var lines = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}

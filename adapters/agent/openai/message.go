@@ -1,0 +1,378 @@
+package openai
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"agentapi/domain/chat"
+)
+
+// piece is what one choice of a chunk, or of a whole answer, says.
+type piece struct {
+	index   int
+	text    string
+	thought string
+	refusal string
+	calls   []chat.CallDelta
+	finish  string
+	other   bool // it has members that only the bytes can tell
+}
+
+// choiceFields reads one choice and keeps its bytes, patched where they must be.
+// message is the name of the member that holds the message: delta or message.
+func (p *parser) choiceFields(message string, whole bool) (out piece, err error) {
+	var (
+		start       = p.r.Offset()
+		hasFinish   bool
+		hasLogprobs bool
+		members     int
+		cuts        []span // what is left out of the bytes
+		adds        []insert
+	)
+	if err := p.r.Enter('{'); err != nil {
+		return out, err
+	}
+	for first := true; ; first = false {
+		name, ok, err := p.r.Member(first)
+		if err != nil {
+			return out, err
+		}
+		if !ok {
+			break
+		}
+		members++
+		switch string(name) {
+		case "index":
+			text, err := p.r.Value()
+			if err != nil {
+				return out, err
+			}
+			if out.index, err = strconv.Atoi(string(text)); err != nil {
+				return out, nonsense(err)
+			}
+		case message:
+			if p.r.Kind() != '{' {
+				if _, err := p.r.Value(); err != nil {
+					return out, err
+				}
+				continue
+			}
+			if err := p.messageFields(&out, whole, &cuts, &adds); err != nil {
+				return out, err
+			}
+		case "finish_reason":
+			hasFinish = true
+			if p.r.Kind() != '"' {
+				if _, err := p.r.Value(); err != nil {
+					return out, err
+				}
+				continue
+			}
+			if out.finish, err = p.r.String(); err != nil {
+				return out, err
+			}
+		case "logprobs":
+			hasLogprobs = true
+			raw, err := p.r.Value()
+			if err != nil {
+				return out, err
+			}
+			out.other = out.other || raw[0] != 'n'
+		default:
+			if _, err := p.r.Value(); err != nil {
+				return out, err
+			}
+		}
+	}
+	end := p.r.Offset()
+	tail := ""
+	if !hasFinish {
+		tail += `,"finish_reason":null`
+	}
+	if whole && !hasLogprobs {
+		tail += `,"logprobs":null`
+	}
+	if members == 0 && tail != "" {
+		tail = tail[1:]
+	}
+	adds = append(adds, insert{end - 1, tail})
+	if out.finish != "" && finishReason(out.finish, false) != chat.FinishReason(out.finish) {
+		p.keep = false // the client would not know the word
+	}
+	p.copy(start, end, cuts, adds)
+	return out, nil
+}
+
+type span struct{ from, to int }
+
+type insert struct {
+	at   int
+	text string
+}
+
+// copy appends a part of the text, without the cuts and with the inserts, both of
+// which come in order.
+func (p *parser) copy(from, to int, cuts []span, adds []insert) {
+	for from < to {
+		switch {
+		case len(cuts) > 0 && (len(adds) == 0 || cuts[0].from <= adds[0].at):
+			p.native = append(p.native, p.data[from:cuts[0].from]...)
+			from, cuts = cuts[0].to, cuts[1:]
+		case len(adds) > 0:
+			p.native = append(p.native, p.data[from:adds[0].at]...)
+			p.native = append(p.native, adds[0].text...)
+			from, adds = adds[0].at, adds[1:]
+		default:
+			p.native = append(p.native, p.data[from:to]...)
+			from = to
+		}
+	}
+}
+
+// messageFields reads a delta or a message.
+func (p *parser) messageFields(out *piece, whole bool, cuts *[]span, adds *[]insert) error {
+	if err := p.r.Enter('{'); err != nil {
+		return err
+	}
+	var hasContent, hasRefusal, kept bool
+	cut := func(before int) { *cuts = append(*cuts, p.memberSpan(before, kept, *cuts)) }
+	for first := true; ; first = false {
+		before := p.r.Offset()
+		name, ok, err := p.r.Member(first)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		key := fieldOf(name)
+		isText := p.r.Kind() == '"'
+		switch key {
+		case fieldRole:
+			if _, err := p.r.Value(); err != nil {
+				return err
+			}
+			if !whole {
+				cut(before)
+				continue
+			}
+		case fieldContent, fieldRefusal, fieldThought:
+			hasContent = hasContent || key == fieldContent
+			hasRefusal = hasRefusal || key == fieldRefusal
+			if !isText {
+				raw, err := p.r.Value()
+				if err != nil {
+					return err
+				}
+				out.other = out.other || raw[0] != 'n'
+				break
+			}
+			text, err := p.r.String()
+			if err != nil {
+				return err
+			}
+			switch key {
+			case fieldContent:
+				out.text = text
+			case fieldRefusal:
+				out.refusal = text
+			default:
+				out.thought += text
+			}
+		case fieldCalls:
+			n, err := p.toolCalls(out)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				cut(before)
+				continue
+			}
+		case fieldFunction:
+			if p.r.Kind() != '{' {
+				if _, err := p.r.Value(); err != nil {
+					return err
+				}
+				break
+			}
+			var c chat.CallDelta
+			if err := p.function(&c); err != nil {
+				return err
+			}
+			out.calls = append(out.calls, c)
+		default:
+			raw, err := p.r.Value()
+			if err != nil {
+				return err
+			}
+			out.other = out.other || (raw[0] != 'n' && string(raw) != "[]" && string(raw) != "{}")
+		}
+		kept = true
+	}
+	if whole {
+		tail := ""
+		if !hasContent {
+			tail += `,"content":null`
+		}
+		if !hasRefusal {
+			tail += `,"refusal":null`
+		}
+		if !kept && tail != "" {
+			tail = tail[1:]
+		}
+		*adds = append(*adds, insert{p.r.Offset() - 1, tail})
+	}
+	return nil
+}
+
+// The members of a message that mean something here.
+const (
+	fieldOther = iota
+	fieldRole
+	fieldContent
+	fieldRefusal
+	fieldThought
+	fieldCalls
+	fieldFunction
+)
+
+func fieldOf(name []byte) int {
+	switch string(name) {
+	case "role":
+		return fieldRole
+	case "content":
+		return fieldContent
+	case "refusal":
+		return fieldRefusal
+	case "reasoning_content", "reasoning":
+		return fieldThought
+	case "tool_calls":
+		return fieldCalls
+	case "function_call":
+		return fieldFunction
+	default:
+		return fieldOther
+	}
+}
+
+// memberSpan is the place of the member that was just read, with one of the
+// commas around it. before is where the reader stood before the member; kept
+// tells that a member before it stays.
+func (p *parser) memberSpan(before int, kept bool, cuts []span) span {
+	s := span{before, p.r.Offset()}
+	if kept {
+		return s // the comma before it goes
+	}
+	if n := len(cuts); n > 0 {
+		s.from = max(s.from, cuts[n-1].to)
+	}
+	for s.to < len(p.data) && strings.IndexByte(" \t\r\n", p.data[s.to]) >= 0 {
+		s.to++
+	}
+	if s.to < len(p.data) && p.data[s.to] == ',' {
+		s.to++
+	}
+	return s
+}
+
+// toolCalls reads a list of tool calls or their pieces and returns how many.
+func (p *parser) toolCalls(out *piece) (n int, err error) {
+	if p.r.Kind() != '[' {
+		raw, err := p.r.Value()
+		if err == nil && raw[0] != 'n' {
+			p.keep = false
+		}
+		return 0, err
+	}
+	if err := p.r.Enter('['); err != nil {
+		return 0, err
+	}
+	for {
+		ok, err := p.r.Element(n == 0)
+		if !ok {
+			return n, err
+		}
+		c := chat.CallDelta{Index: -1}
+		if err := p.call(&c); err != nil {
+			return n, err
+		}
+		out.calls = append(out.calls, c)
+		n++
+	}
+}
+
+func (p *parser) call(c *chat.CallDelta) error {
+	if p.r.Kind() != '{' {
+		return nonsense(errors.New("a tool call that is no object"))
+	}
+	return p.fields(func(name []byte) error {
+		switch string(name) {
+		case "index":
+			text, err := p.r.Value()
+			if err != nil {
+				return err
+			}
+			if n, err := strconv.Atoi(string(text)); err == nil {
+				c.Index = n
+			}
+			return nil
+		case "id":
+			if p.r.Kind() == '"' {
+				return read(&p.r, &c.ID)
+			}
+		case "type":
+			if p.r.Kind() == '"' {
+				var kind string
+				err := read(&p.r, &kind)
+				c.Custom = kind == "custom"
+				return err
+			}
+		case "function", "custom":
+			if p.r.Kind() == '{' {
+				return p.function(c)
+			}
+		}
+		_, err := p.r.Value()
+		return err
+	})
+}
+
+// function reads the name and arguments of a call. Arguments that are not a
+// string, as some servers send them, become one.
+func (p *parser) function(c *chat.CallDelta) error {
+	return p.fields(func(name []byte) error {
+		switch string(name) {
+		case "name":
+			if p.r.Kind() == '"' {
+				return read(&p.r, &c.Name)
+			}
+		case "arguments", "input":
+			if p.r.Kind() == '"' {
+				return read(&p.r, &c.Arguments)
+			}
+			raw, err := p.r.Value()
+			if err == nil && raw[0] != 'n' {
+				c.Arguments, p.keep = string(raw), false
+			}
+			return err
+		}
+		_, err := p.r.Value()
+		return err
+	})
+}
+
+func (p *parser) fields(each func(name []byte) error) error {
+	if err := p.r.Enter('{'); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		name, ok, err := p.r.Member(first)
+		if !ok {
+			return err
+		}
+		if err := each(name); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package openai
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+	"agentapi/domain/jsontext"
+)
+
+// parser turns one text of an upstream's, a chunk or a whole answer, into events.
+type parser struct {
+	*answer
+	r      jsontext.Reader
+	data   []byte // the text that is being parsed
+	events []chat.Event
+	native []byte // the members that are passed on
+	keep   bool   // native is right; false where the text had to be repaired
+}
+
+// answer is what must be remembered from chunk to chunk.
+type answer struct {
+	choices []*choiceState
+	usage   *chat.Usage
+	rawUse  []byte // the usage object, where it is complete
+}
+
+// choiceState is what must be remembered of one choice.
+type choiceState struct {
+	calls  []string // the ids of its tool calls, by index
+	finish chat.FinishReason
+}
+
+func nonsense(err error) error {
+	return fault.Wrap(fault.Upstream, err, "The agent's upstream sent what is no answer.").WithCode("upstream_error")
+}
+
+// choice gives the state of a choice, making it where it is new.
+func (a *answer) choice(index int) (*choiceState, error) {
+	if index < 0 || index >= chat.MaxChoices {
+		return nil, nonsense(errors.New("a wild choice index"))
+	}
+	for len(a.choices) <= index {
+		a.choices = append(a.choices, &choiceState{})
+	}
+	return a.choices[index], nil
+}
+
+// complete tells whether the answer has ended in all its choices.
+func (a *answer) complete() bool {
+	for _, c := range a.choices {
+		if c.finish == "" {
+			return false
+		}
+	}
+	return len(a.choices) > 0
+}
+
+// repaired parses text again after what is invalid in its encoding was replaced,
+// as a half of a surrogate pair is that was cut in two. It is passed on no more.
+func repaired(text []byte) ([]byte, error) {
+	d := json.NewDecoder(bytes.NewReader(bytes.ToValidUTF8(text, []byte("\ufffd"))))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, nonsense(err)
+	}
+	return json.Marshal(v)
+}
+
+// top walks over the members of a chunk or a body and keeps those that are
+// passed on. choices reads the choices and appends what is kept of them.
+func (p *parser) top(choices func() error) error {
+	if p.r.Kind() != '{' {
+		return nonsense(errors.New("not an object"))
+	}
+	if err := p.r.Enter('{'); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		name, ok, err := p.r.Member(first)
+		if !ok {
+			return err
+		}
+		switch string(name) {
+		case "id", "object", "created", "model":
+			if _, err := p.r.Value(); err != nil {
+				return err
+			}
+		case "choices":
+			if p.r.Kind() == 'n' {
+				if err := p.r.Null(); err != nil {
+					return err
+				}
+				continue
+			}
+			p.member("choices")
+			if err := choices(); err != nil {
+				return err
+			}
+		case "usage":
+			raw, err := p.r.Value()
+			if err != nil {
+				return err
+			}
+			p.take(raw)
+		case "error":
+			raw, err := p.r.Value()
+			if err != nil {
+				return err
+			}
+			if string(raw) != "null" {
+				said := parseError(append(append([]byte(`{"error":`), raw...), '}'))
+				return inBand(said)
+			}
+		case "x_groq":
+			raw, err := p.r.Value()
+			if err != nil {
+				return err
+			}
+			p.groq(raw)
+			p.member("x_groq")
+			p.native = append(p.native, raw...)
+		default:
+			p.member(string(name))
+			raw, err := p.r.Value()
+			if err != nil {
+				return err
+			}
+			p.native = append(p.native, raw...)
+		}
+	}
+}
+
+// member begins a member that is passed on.
+func (p *parser) member(name string) {
+	if len(p.native) > 0 {
+		p.native = append(p.native, ',')
+	}
+	p.native = jsontext.AppendString(p.native, name)
+	p.native = append(p.native, ':')
+}
+
+// inBand makes the fault of an error that came where an answer was due.
+func inBand(said saying) error {
+	f := fault.New(fault.Upstream, "The agent's upstream failed in the middle of its answer.").WithCode("upstream_error")
+	switch said.code {
+	case "429", "rate_limit_exceeded":
+		f.Kind, f.Code = fault.RateLimited, "rate_limit_exceeded"
+	case "context_length_exceeded":
+		f.Kind, f.Code, f.Message = fault.TooLong, said.code, "The prompt is too long for the model."
+	}
+	return f.WithCause(answered(said.code + " " + said.kind + " " + said.message))
+}
+
+// groq finds the usage where Groq puts it.
+func (a *answer) groq(raw []byte) {
+	r := jsontext.NewReader(raw)
+	if r.Kind() != '{' {
+		return
+	}
+	_ = walk(r, func(name string) error {
+		v, err := r.Value()
+		if err == nil && name == "usage" {
+			a.take(v)
+		}
+		return err
+	})
+}
+
+// take reads a usage object; the last one counts.
+func (a *answer) take(raw []byte) {
+	r := jsontext.NewReader(raw)
+	if r.Kind() != '{' {
+		return
+	}
+	var (
+		u    chat.Usage
+		have int
+	)
+	number := func(r *jsontext.Reader, into *int) error {
+		if r.Kind() != '0' {
+			_, err := r.Value()
+			return err
+		}
+		text, err := r.Number()
+		if err == nil {
+			if f, ferr := strconv.ParseFloat(string(text), 64); ferr == nil && f >= 0 && f < chat.MaxMaxTokens {
+				*into = int(f)
+			}
+		}
+		return err
+	}
+	details := func(into map[string]*int) error {
+		if r.Kind() != '{' {
+			_, err := r.Value()
+			return err
+		}
+		return walk(r, func(name string) error {
+			if field := into[name]; field != nil {
+				return number(r, field)
+			}
+			_, err := r.Value()
+			return err
+		})
+	}
+	total := 0
+	err := walk(r, func(name string) error {
+		switch name {
+		case "prompt_tokens":
+			have |= 1
+			return number(r, &u.Prompt)
+		case "completion_tokens":
+			have |= 2
+			return number(r, &u.Completion)
+		case "total_tokens":
+			have |= 4
+			return number(r, &total)
+		case "prompt_tokens_details":
+			return details(map[string]*int{"cached_tokens": &u.Cached, "cache_write_tokens": &u.CacheWrite, "audio_tokens": &u.PromptAudio})
+		case "completion_tokens_details":
+			return details(map[string]*int{
+				"reasoning_tokens": &u.Reasoning, "audio_tokens": &u.CompletionAudio,
+				"accepted_prediction_tokens": &u.AcceptedPrediction, "rejected_prediction_tokens": &u.RejectedPrediction,
+			})
+		default:
+			_, err := r.Value()
+			return err
+		}
+	})
+	if err != nil || have&3 == 0 {
+		return
+	}
+	a.usage, a.rawUse = &u, nil
+	if have == 7 {
+		a.rawUse = bytes.Clone(raw)
+	}
+}
+
+// used is the event that reports the usage.
+func (a *answer) used() chat.Event {
+	return chat.Event{Kind: chat.Used, Usage: a.usage, Native: a.rawUse}
+}
+
+// finishReason maps what upstreams say to what OpenAI's clients know.
+func finishReason(s string, called bool) chat.FinishReason {
+	switch r := chat.FinishReason(s); r {
+	case chat.Stop, "end_turn", "stop_sequence", "eos", "STOP":
+		if called {
+			return chat.ToolCalls // some servers say stop when they have called tools
+		}
+		return chat.Stop
+	case chat.Length, chat.ToolCalls, chat.ContentFilter, chat.FunctionCall:
+		return r
+	case "max_tokens", "MAX_TOKENS", "model_length":
+		return chat.Length
+	case "tool_use", "tool_call":
+		return chat.ToolCalls
+	case "refusal", "safety", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII":
+		return chat.ContentFilter
+	default:
+		return chat.Stop
+	}
+}
+
+// parseModels reads a list of models.
+func parseModels(body []byte) ([]agent.Model, error) {
+	var list struct {
+		Data []struct {
+			ID      string  `json:"id"`
+			Created float64 `json:"created"`
+			OwnedBy string  `json:"owned_by"`
+			Context int     `json:"context_length"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, nonsense(err)
+	}
+	var out []agent.Model
+	for _, m := range list.Data {
+		if m.ID != "" {
+			out = append(out, agent.Model{ID: m.ID, Created: time.Unix(int64(m.Created), 0), OwnedBy: m.OwnedBy, Context: m.Context})
+		}
+	}
+	return out, nil
+}

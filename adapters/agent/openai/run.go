@@ -1,0 +1,122 @@
+package openai
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+	"agentapi/ports"
+)
+
+const chatPath = "/chat/completions"
+
+// ask sends the task and gives the exchange once the upstream has agreed to answer.
+func (a *Agent) ask(ctx context.Context, task agent.Task) (*exchange, error) {
+	x, err := a.send(ctx, http.MethodPost, chatPath, func(b []byte) []byte { return appendBody(b, task) })
+	if err != nil {
+		return nil, err
+	}
+	if x.head.StatusCode() != http.StatusOK {
+		defer x.end()
+		return nil, a.refusal(x)
+	}
+	return x, nil
+}
+
+// whole answers a task that is not streamed.
+func (a *Agent) whole(ctx context.Context, task agent.Task) ports.Events {
+	return func(yield func(chat.Event, error) bool) {
+		x, err := a.ask(ctx, task)
+		if err != nil {
+			yield(chat.Event{}, err)
+			return
+		}
+		body, err := x.all(maxBody)
+		x.end() // all is read: the connection serves others from here on
+		if err != nil {
+			yield(chat.Event{}, err)
+			return
+		}
+		sayWhole(body, true, yield)
+	}
+}
+
+// sayWhole gives the events of a whole answer. native says that its bytes may be
+// passed on.
+func sayWhole(body []byte, native bool, yield func(chat.Event, error) bool) {
+	p := parser{answer: &answer{}}
+	events, err := p.parse(body, true)
+	if err == nil && !p.complete() {
+		err = truncated(len(p.choices) > 0)
+	}
+	if err != nil {
+		yield(chat.Event{}, err)
+		return
+	}
+	keep := native && p.keep && p.rawUse != nil
+	for _, e := range events {
+		e.Held = keep
+		if !yield(e, nil) {
+			return
+		}
+	}
+	if p.usage != nil {
+		used := p.used()
+		if used.Held = keep; keep {
+			used.Native = nil
+		}
+		if !yield(used, nil) {
+			return
+		}
+	}
+	end := chat.Event{Kind: chat.Finished}
+	if keep {
+		p.member("usage")
+		end.Native = append(p.native, p.rawUse...)
+	}
+	yield(end, nil)
+}
+
+// truncated is the fault of an answer without its end.
+func truncated(begun bool) error {
+	if !begun {
+		return fault.New(fault.Upstream, "The agent's upstream gave an empty answer.").WithCode("upstream_error")
+	}
+	return fault.New(fault.Upstream, "The agent's upstream ended its answer without a finish reason.").WithCode("stream_truncated")
+}
+
+// stream answers a task as the upstream does, piece by piece.
+func (a *Agent) stream(ctx context.Context, task agent.Task) ports.Events {
+	return func(yield func(chat.Event, error) bool) {
+		x, err := a.ask(ctx, task)
+		if err != nil {
+			yield(chat.Event{}, err)
+			return
+		}
+		defer x.end()
+		if !strings.HasPrefix(string(x.head.ContentType()), "text/event-stream") && bytes.HasPrefix(x.head.ContentType(), []byte("application/json")) {
+			body, err := x.all(maxBody)
+			if err != nil {
+				yield(chat.Event{}, err)
+				return
+			}
+			sayWhole(body, false, yield) // an upstream that does not stream
+			return
+		}
+		in := lines.Get().(*bufio.Reader)
+		in.Reset(x.body)
+		defer func() {
+			in.Reset(nil)
+			lines.Put(in)
+		}()
+		s := stream{x: x, in: in, yield: yield}
+		if err := s.run(); err != nil {
+			yield(chat.Event{}, err)
+		}
+	}
+}
