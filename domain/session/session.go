@@ -93,19 +93,19 @@ type Turn struct {
 // Title makes a session's title of its first message: the first line, at most
 // 80 characters, cut at a word where there is one.
 func Title(text string) string {
-	const most = 80
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	line = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, line)), " ")
+	const (
+		most   = 80
+		window = 8 * most // bytes that are looked at; a prompt may be large
+	)
+	text = strings.TrimLeft(text[:min(len(text), window)], " \t\r\n")
+	line, _, _ := strings.Cut(text, "\n")
+	line = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(line, ""), func(r rune) bool {
+		return r <= ' ' || r == 0x7f
+	}), " ")
 	if utf8.RuneCountInString(line) <= most {
 		return line
 	}
-	runes := []rune(line)[:most-1]
-	cut := string(runes)
+	cut := string([]rune(line)[:most-1])
 	if i := strings.LastIndexByte(cut, ' '); i > most/2 {
 		cut = cut[:i]
 	}

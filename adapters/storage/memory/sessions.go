@@ -18,11 +18,26 @@ type table struct {
 	byKey   map[keyOf]*record
 	byOwner map[owner][]*record // by id, ascending
 	order   []session.ID        // by creation here, for eviction; may name what is gone
+	bytes   int                 // what all turns hold, roughly
 }
 
 type record struct {
 	session session.Session
 	turns   []session.Turn
+	bytes   int
+}
+
+// sizeOf is roughly what a turn holds in memory.
+func sizeOf(t *session.Turn) int {
+	const own = 512 // the turn itself and its share of the indexes
+	n := own + len(t.Message.Refusal)
+	for i := range t.Message.Parts {
+		n += len(t.Message.Parts[i].Text) + len(t.Message.Parts[i].JSON)
+	}
+	for i := range t.Message.ToolCalls {
+		n += len(t.Message.ToolCalls[i].Arguments)
+	}
+	return n
 }
 
 type keyOf struct {
@@ -36,6 +51,7 @@ func (r *record) keyOf() keyOf { return keyOf{r.owner(), r.session.Key} }
 func byID(r *record, id session.ID) int { return bytes.Compare(r.session.ID[:], id[:]) }
 
 func (t *table) add(r *record) {
+	t.bytes += r.bytes
 	t.byID[r.session.ID] = r
 	if !r.session.Key.IsZero() {
 		t.byKey[r.keyOf()] = r
@@ -50,6 +66,7 @@ func (t *table) add(r *record) {
 }
 
 func (t *table) remove(r *record) {
+	t.bytes -= r.bytes
 	delete(t.byID, r.session.ID)
 	if !r.session.Key.IsZero() {
 		delete(t.byKey, r.keyOf())
@@ -69,10 +86,10 @@ func (t *table) remove(r *record) {
 	t.byOwner[r.owner()] = list
 }
 
-// evict forgets the oldest sessions beyond the bound.
+// evict forgets the oldest sessions beyond the bounds, but not the last.
 func (s *Store) evict() {
 	t := &s.sessions
-	for len(t.byID) > s.max && len(t.order) > 0 {
+	for (len(t.byID) > s.max || t.bytes > s.maxBytes) && len(t.byID) > 1 {
 		id := t.order[0]
 		t.order = t.order[1:]
 		if r := t.byID[id]; r != nil {
@@ -216,13 +233,20 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 	// A new slice, so that what was handed out before does not share its tail.
 	grown := make([]session.Turn, 0, len(r.turns)+len(turns))
 	grown = append(grown, r.turns...)
+	size := 0
 	for i, turn := range turns {
 		turn.Seq = after + i + 1
 		grown = append(grown, turn)
+		size += sizeOf(&turn)
 	}
 	old := r.turns
-	r.turns, r.session.Turns = grown, len(grown)
-	c.s.onUndo(func() { r.turns, r.session.Turns = old, len(old) })
+	set := func(turns []session.Turn, size int) {
+		r.turns, r.session.Turns = turns, len(turns)
+		r.bytes += size
+		c.s.sessions.bytes += size
+	}
+	set(grown, size)
+	c.s.onUndo(func() { set(old, -size) })
 	return nil
 }
 

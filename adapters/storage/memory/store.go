@@ -17,16 +17,21 @@ import (
 type Options struct {
 	// MaxSessions is how many sessions are kept; the oldest are forgotten with
 	// their turns, and so are the oldest idempotency keys and usage records.
-	MaxSessions int `yaml:"max_sessions"`
+	MaxSessions int `yaml:"max_sessions" doc:"how many sessions are kept; the oldest are forgotten"`
+	// MaxBytes is how much the kept turns may hold, roughly.
+	MaxBytes int `yaml:"max_bytes" doc:"how many bytes of messages are kept; the oldest sessions are forgotten"`
 }
 
 // SetDefaults fills in what a configuration may leave out.
-func (o *Options) SetDefaults() { o.MaxSessions = 100_000 }
+func (o *Options) SetDefaults() { o.MaxSessions, o.MaxBytes = 100_000, 128<<20 }
 
 // Validate refuses options that make no sense.
 func (o *Options) Validate() error {
 	if o.MaxSessions < 1 {
 		return fault.Invalidf("max_sessions", "out_of_range", "max_sessions must be at least 1")
+	}
+	if o.MaxBytes < 1 {
+		return fault.Invalidf("max_bytes", "out_of_range", "max_bytes must be at least 1")
 	}
 	return nil
 }
@@ -40,7 +45,7 @@ type owner struct {
 // Store is a ports.Storage in memory. One mutex serialises everything: no call
 // waits for anything else, so it is held for microseconds.
 type Store struct {
-	max int
+	max, maxBytes int
 
 	mu       sync.Mutex
 	undo     []func() // of the transaction that is running; nil outside one
@@ -54,7 +59,7 @@ var _ ports.Storage = (*Store)(nil)
 // Open makes an empty store.
 func Open(o Options) (*Store, error) {
 	return &Store{
-		max: o.MaxSessions, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions),
+		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
 }
