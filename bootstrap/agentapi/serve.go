@@ -57,10 +57,11 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	if err != nil {
 		return err
 	}
-	log, err := zaplog.New(out, loaded.Log.Level, loaded.Log.Format == "console" || loaded.Log.Format == "auto" && isTerminal(out))
+	log, flush, err := zaplog.New(out, loaded.Log.Level, loaded.Log.Format == "console" || loaded.Log.Format == "auto" && isTerminal(out))
 	if err != nil {
 		return &exit{code: exitConfig, err: err}
 	}
+	defer func() { _ = flush() }() // where stderr is gone, there is nobody to tell
 	var server *web.Server
 	app := bootstrap.App(loaded.Config, setting, log, fx.Populate(&server))
 	if err := app.Err(); err != nil {

@@ -91,23 +91,39 @@ type Turn struct {
 }
 
 // Title makes a session's title of its first message: the first line, at most
-// 80 characters, cut at a word where there is one.
+// 80 characters, cut at a word where there is one. White space is folded, and
+// control characters count as such.
 func Title(text string) string {
 	const (
 		most   = 80
 		window = 8 * most // bytes that are looked at; a prompt may be large
 	)
 	text = strings.TrimLeft(text[:min(len(text), window)], " \t\r\n")
-	line, _, _ := strings.Cut(text, "\n")
-	line = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(line, ""), func(r rune) bool {
-		return r <= ' ' || r == 0x7f
-	}), " ")
-	if utf8.RuneCountInString(line) <= most {
-		return line
+	var (
+		out         = make([]byte, 0, most+8)
+		runes, word int // runes in out, and where its last whole word ends
+		space       bool
+	)
+	for _, r := range text {
+		if r == '\n' {
+			break
+		}
+		if r <= ' ' || r == 0x7f || r == utf8.RuneError {
+			space = len(out) > 0
+			continue
+		}
+		if space {
+			word, runes, space = len(out), runes+1, false
+			out = append(out, ' ')
+		}
+		out = utf8.AppendRune(out, r)
+		if runes++; runes > most {
+			cut := len(string([]rune(string(out))[:most-1]))
+			if word > most/2 && word <= cut {
+				cut = word
+			}
+			return string(out[:cut]) + "…"
+		}
 	}
-	cut := string([]rune(line)[:most-1])
-	if i := strings.LastIndexByte(cut, ' '); i > most/2 {
-		cut = cut[:i]
-	}
-	return cut + "…"
+	return string(out)
 }

@@ -73,8 +73,9 @@ func (t *table) remove(r *record) {
 	}
 	list := t.byOwner[r.owner()]
 	if at, found := slices.BinarySearchFunc(list, r.session.ID, byID); found {
-		if at == 0 {
-			list[0], list = nil, list[1:] // eviction takes the first, without moving the rest
+		if at < len(list)/2 { // eviction takes one of the first: the few before it move
+			copy(list[1:], list[:at])
+			list[0], list = nil, list[1:]
 		} else {
 			list = slices.Delete(list, at, at+1)
 		}

@@ -14,12 +14,16 @@ import (
 	"agentapi/ports"
 )
 
+// flushEvery is how long a line may wait to be written with others.
+const flushEvery = 100 * time.Millisecond
+
 // New makes a logger that writes to out: JSON lines, or lines for people where
-// console is set. level is debug, info, warn or error.
-func New(out io.Writer, level string, console bool) (*zap.Logger, error) {
+// console is set. level is debug, info, warn or error. Lines are written in
+// batches; stop writes the last.
+func New(out io.Writer, level string, console bool) (log *zap.Logger, stop func() error, err error) {
 	l, err := zapcore.ParseLevel(level)
 	if err != nil {
-		return nil, fault.Invalidf("log.level", "invalid_value", "log.level: %q is no level", level)
+		return nil, nil, fault.Invalidf("log.level", "invalid_value", "log.level: %q is no level", level)
 	}
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.TimeKey, cfg.EncodeTime, cfg.EncodeDuration = "time", zapcore.RFC3339NanoTimeEncoder, zapcore.SecondsDurationEncoder
@@ -29,7 +33,8 @@ func New(out io.Writer, level string, console bool) (*zap.Logger, error) {
 		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(cfg)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), l)), nil
+	batch := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(out), FlushInterval: flushEvery}
+	return zap.New(zapcore.NewCore(encoder, batch, l)), batch.Stop, nil
 }
 
 // Observer logs what happens inside the application. No prompt, answer or
