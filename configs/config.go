@@ -62,9 +62,15 @@ type Agent struct {
 	Breaker Breaker  `yaml:"breaker"`
 }
 
+// SetDefaults fills in what an agent's configuration may leave out.
+func (a *Agent) SetDefaults() {
+	a.Limits = Limits{Queue: 10 * time.Second, FirstEvent: 2 * time.Minute, Idle: 2 * time.Minute, Total: 15 * time.Minute}
+	a.Breaker = Breaker{Failures: 5, Within: 30 * time.Second, Open: 15 * time.Second}
+}
+
 // Limits bounds what an agent may take.
 type Limits struct {
-	Concurrent int           `yaml:"concurrent" doc:"answers at once; more wait for a place, for queue"`
+	Concurrent int           `yaml:"concurrent" doc:"answers at once; more wait for a place, for queue; 0: as many as come"`
 	Queue      time.Duration `yaml:"queue" doc:"how long a request may wait for a place"`
 	FirstEvent time.Duration `yaml:"first_event" doc:"how long an agent may take to begin its answer"`
 	Idle       time.Duration `yaml:"idle" doc:"how long an agent may be silent within its answer"`

@@ -100,6 +100,9 @@ func (d *decoder) mapping(n *node, path string, into reflect.Value) {
 	out := reflect.MakeMap(into.Type())
 	for _, key := range n.order {
 		v := reflect.New(into.Type().Elem()).Elem()
+		if withDefaults, ok := v.Addr().Interface().(interface{ SetDefaults() }); ok {
+			withDefaults.SetDefaults()
+		}
 		d.decode(n.fields[key], join(path, key), v)
 		out.SetMapIndex(reflect.ValueOf(key).Convert(into.Type().Key()), v)
 	}

@@ -29,7 +29,7 @@ type record struct {
 
 // sizeOf is roughly what a turn holds in memory.
 func sizeOf(t *session.Turn) int {
-	const own = 512 // the turn itself and its share of the indexes
+	const own = 1024 // the turn itself and its share of the indexes
 	n := own + len(t.Message.Refusal)
 	for i := range t.Message.Parts {
 		n += len(t.Message.Parts[i].Text) + len(t.Message.Parts[i].JSON)

@@ -23,7 +23,7 @@ type Options struct {
 }
 
 // SetDefaults fills in what a configuration may leave out.
-func (o *Options) SetDefaults() { o.MaxSessions, o.MaxBytes = 100_000, 128<<20 }
+func (o *Options) SetDefaults() { o.MaxSessions, o.MaxBytes = 100_000, 64<<20 }
 
 // Validate refuses options that make no sense.
 func (o *Options) Validate() error {

@@ -1,0 +1,293 @@
+// Package guard keeps an agent that is ill from making others so: it bounds how
+// many answers run at once and how long they may be silent, and leaves a model
+// alone that keeps failing.
+package guard
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/bulkhead"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+	"agentapi/ports"
+)
+
+// Policy says what is allowed. A zero duration means without a bound, and so
+// does Concurrent; Failures of zero means no breaker.
+type Policy struct {
+	Concurrent int           // answers at once
+	Queue      time.Duration // how long one may wait for its place
+	FirstEvent time.Duration // until the first content event
+	Idle       time.Duration // between two events
+	Total      time.Duration // of the whole answer
+
+	Failures int           // of one model
+	Within   time.Duration // this time open its breaker
+	Open     time.Duration // for this long; then one request tries
+}
+
+// Guard is a ports.Agent around another.
+type Guard struct {
+	ports.Agent
+	name   agent.Name
+	p      Policy
+	places bulkhead.Bulkhead[any] // nil: without a bound
+
+	mu       sync.Mutex
+	breakers map[string]circuitbreaker.CircuitBreaker[any]
+}
+
+var _ ports.Agent = (*Guard)(nil)
+
+// maxBreakers bounds the breakers of one agent, whose model names may be the
+// callers' own; beyond it models share one.
+const maxBreakers = 1000
+
+// New puts a guard around inner.
+func New(name agent.Name, inner ports.Agent, p Policy) *Guard {
+	g := &Guard{Agent: inner, name: name, p: p, breakers: make(map[string]circuitbreaker.CircuitBreaker[any])}
+	if p.Concurrent > 0 {
+		g.places = bulkhead.New[any](uint(p.Concurrent))
+	}
+	return g
+}
+
+// Start starts the agent, if it needs that.
+func (g *Guard) Start(ctx context.Context) error {
+	if s, ok := g.Agent.(interface{ Start(context.Context) error }); ok {
+		return s.Start(ctx)
+	}
+	return nil
+}
+
+// Stop stops the agent, if it needs that.
+func (g *Guard) Stop(ctx context.Context) error {
+	if s, ok := g.Agent.(interface{ Stop(context.Context) error }); ok {
+		return s.Stop(ctx)
+	}
+	return nil
+}
+
+// breaker gives the model's breaker, or nil where there is none.
+func (g *Guard) breaker(model string) circuitbreaker.CircuitBreaker[any] {
+	if g.p.Failures <= 0 {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.breakers[model]
+	if b == nil && len(g.breakers) >= maxBreakers {
+		model = ""
+		b = g.breakers[model]
+	}
+	if b == nil {
+		b = circuitbreaker.NewBuilder[any]().WithFailureThresholdPeriod(uint(g.p.Failures), g.p.Within).
+			WithDelay(g.p.Open).WithSuccessThreshold(1).Build()
+		g.breakers[model] = b
+	}
+	return b
+}
+
+// Run answers the task within the policy. Besides what the agent itself fails
+// with: fault.Unavailable with code agent_unavailable (its breaker is open) or
+// agent_overloaded (no place became free), fault.Timeout with upstream_timeout.
+func (g *Guard) Run(ctx context.Context, task agent.Task) ports.Events {
+	return func(yield func(chat.Event, error) bool) {
+		breaker := g.breaker(task.Model)
+		if breaker != nil && !breaker.TryAcquirePermit() {
+			yield(chat.Event{}, fault.New(fault.Unavailable, "The agent %s has failed too often and is left alone for a while.", g.name).
+				WithCode("agent_unavailable").WithRetryAfter(max(time.Second, breaker.RemainingDelay())))
+			return
+		}
+		r := &run{guard: g, yield: yield}
+		if err := g.enter(ctx); err != nil {
+			record(breaker, err, false)
+			yield(chat.Event{}, err)
+			return
+		}
+		if g.places != nil {
+			defer g.places.ReleasePermit()
+		}
+		err := r.answer(ctx, task)
+		record(breaker, err, r.began.Load())
+	}
+}
+
+// enter waits for a place.
+func (g *Guard) enter(ctx context.Context) error {
+	if g.places == nil {
+		return nil
+	}
+	err := g.places.AcquirePermitWithMaxWait(ctx, g.p.Queue)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, bulkhead.ErrFull):
+		return fault.New(fault.Unavailable, "The agent %s is busy.", g.name).WithCode("agent_overloaded").WithRetryAfter(time.Second)
+	default:
+		return ended(ctx)
+	}
+}
+
+// ended is the fault of a context that has ended.
+func ended(ctx context.Context) error {
+	if f := fault.As(context.Cause(ctx)); f != nil {
+		return f
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fault.Wrap(fault.Timeout, context.Cause(ctx), "The time for the answer was up.")
+	}
+	return fault.Wrap(fault.Canceled, context.Cause(ctx), "The request was cancelled.")
+}
+
+// record tells the breaker how a run ended. What the caller did says nothing of
+// the agent: only where a trial run was left before it began, the next one tries.
+func record(b circuitbreaker.CircuitBreaker[any], err error, began bool) {
+	if b == nil {
+		return
+	}
+	switch {
+	case err == nil:
+		b.RecordSuccess()
+	case failure(err):
+		b.RecordFailure()
+	case !b.IsHalfOpen():
+	case began:
+		b.RecordSuccess()
+	default:
+		b.RecordFailure()
+	}
+}
+
+// failure tells whether an error is the agent's fault, so that it may be ill.
+func failure(err error) bool {
+	f := fault.As(err)
+	if f == nil {
+		return true
+	}
+	switch f.Kind {
+	case fault.Upstream, fault.Timeout, fault.Internal:
+		return true
+	case fault.Unavailable:
+		return f.Code != "agent_overloaded"
+	default:
+		return false
+	}
+}
+
+// run is one answer under watch.
+type run struct {
+	guard *Guard
+	yield func(chat.Event, error) bool
+
+	start  time.Time
+	began  atomic.Bool  // content has come
+	since  atomic.Int64 // when the agent was asked for its next event, in nanoseconds after start; -1: the consumer has the turn
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+// answer runs the agent and returns how it ended: nil when it finished, or when
+// the consumer left an answer that was well.
+func (r *run) answer(ctx context.Context, task agent.Task) (result error) {
+	ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(nil)
+	r.start = time.Now()
+	if wait := r.left(0); wait > 0 {
+		armed := make(chan struct{})
+		r.timer = time.AfterFunc(r.next(wait), func() {
+			<-armed
+			r.look()
+		})
+		close(armed)
+		defer r.timer.Stop()
+	}
+	result = fault.New(fault.Canceled, "The consumer left.")
+	for e, err := range r.guard.Agent.Run(ctx, task) {
+		if err != nil {
+			if f := fault.As(context.Cause(ctx)); f != nil && f.Code == tooSlow {
+				err = f // the agent was ended by us; it may call that a cancellation
+			}
+			r.yield(chat.Event{}, err)
+			return err
+		}
+		r.since.Store(-1)
+		if e.Kind.Content() {
+			r.began.Store(true)
+		}
+		if e.Kind == chat.Finished {
+			result = nil
+		}
+		if !r.yield(e, nil) {
+			return result
+		}
+		r.since.Store(int64(time.Since(r.start)))
+	}
+	return result
+}
+
+// tooSlow is the code of our own time-outs.
+const tooSlow = "upstream_timeout"
+
+// left tells how long the agent may still take, as seen at a time after the
+// start; 0: without a bound. A consumer that has the turn costs it nothing but
+// the total time.
+func (r *run) left(at time.Duration) time.Duration {
+	var due []time.Duration
+	p := &r.guard.p
+	since := time.Duration(r.since.Load())
+	switch {
+	case !r.began.Load() && p.FirstEvent > 0:
+		due = append(due, p.FirstEvent-at)
+	case r.began.Load() && p.Idle > 0 && since >= 0:
+		due = append(due, since+p.Idle-at)
+	case p.Idle > 0:
+		due = append(due, p.Idle)
+	}
+	if p.Total > 0 {
+		due = append(due, p.Total-at)
+	}
+	if len(due) == 0 {
+		return 0
+	}
+	if left := slices.Min(due); left > 0 {
+		return left
+	}
+	return -1
+}
+
+// next is when to look again. An agent that begins meanwhile has only Idle from
+// then on.
+func (r *run) next(left time.Duration) time.Duration {
+	if idle := r.guard.p.Idle; idle > 0 {
+		return min(left, idle)
+	}
+	return left
+}
+
+// look ends the run when its time is up. It looks at the clock now and then, so
+// that an event costs no timer.
+func (r *run) look() {
+	at := time.Since(r.start)
+	wait := r.left(at)
+	if wait > 0 {
+		r.timer.Reset(r.next(wait))
+		return
+	}
+	what := "The agent %s took too long to begin its answer."
+	if r.began.Load() {
+		what = "The agent %s fell silent in the middle of its answer."
+	}
+	if p := r.guard.p; p.Total > 0 && at >= p.Total {
+		what = "The agent %s took too long for its answer."
+	}
+	r.cancel(fault.New(fault.Timeout, what, r.guard.name).WithCode(tooSlow))
+}
