@@ -4,6 +4,7 @@ import (
 	"go.uber.org/fx"
 
 	"agentapi/adapters/agent/demo"
+	"agentapi/adapters/agent/exec"
 	"agentapi/adapters/agent/guard"
 	"agentapi/adapters/agent/openai"
 	"agentapi/bootstrap/driver"
@@ -19,6 +20,9 @@ var Agents = fx.Module("agents",
 	}),
 	driver.Provide("agent", func() driver.Driver[ports.Agent] {
 		return driver.For("openai", func(o openai.Options) (ports.Agent, error) { return openai.Open(o) })
+	}),
+	driver.Provide("agent", func() driver.Driver[ports.Agent] {
+		return driver.For("exec", func(o exec.Options) (ports.Agent, error) { return exec.Open(o) })
 	}),
 	driver.Slots[ports.Agent]("agent", "agents", (*configs.Config).AgentNames),
 	fx.Decorate(guarded),

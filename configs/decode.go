@@ -197,7 +197,7 @@ type field struct {
 func visible(t reflect.Type) (out []field) {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",") // an embedded struct's fields are its own
 		switch {
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
 			for _, inner := range visible(f.Type) {
