@@ -1,0 +1,20 @@
+# syntax=docker/dockerfile:1
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/agentapi ./bootstrap/agentapi && mkdir -p /out/data
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/agentapi /agentapi
+COPY --from=build --chown=65532:65532 /out/data /data
+ENV AGENTAPI_DATA_DIR=/data \
+    AGENTAPI_SERVER__ADDR=0.0.0.0:3284
+USER 65532:65532
+VOLUME /data
+EXPOSE 3284
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/agentapi", "healthcheck"]
+ENTRYPOINT ["/agentapi"]
+CMD ["serve"]
