@@ -2,6 +2,7 @@ package bunstore
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -33,7 +34,7 @@ type sessionRow struct {
 func rowOfSession(s *session.Session) *sessionRow {
 	r := &sessionRow{
 		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: s.Title, Agent: string(s.Agent), Model: s.Model,
-		Native: s.Native, Turns: s.Turns, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
+		Native: withoutNUL(s.Native), Turns: s.Turns, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
 	}
 	if !s.Key.IsZero() {
 		r.KeySource, r.KeyValue = &s.Key.Source, &s.Key.Value
@@ -63,6 +64,10 @@ func (r *sessionRow) session() (*session.Session, error) {
 	}
 	return s, nil
 }
+
+// withoutNUL replaces the one character that databases do not take in text. What
+// must keep it stands in the metadata, where JSON escapes it.
+func withoutNUL(s string) string { return strings.ReplaceAll(s, "\x00", "\ufffd") }
 
 func corrupt(what string, err error) error {
 	return fault.Internalf("a stored %s is corrupt: %w", what, err)
@@ -123,8 +128,9 @@ func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow,
 	}
 	if m.Parts != nil {
 		text := m.Text()
-		r.Content = &text
-		if len(m.Parts) != 1 || m.Parts[0].Kind != chat.TextPart {
+		whole := withoutNUL(text)
+		r.Content = &whole
+		if len(m.Parts) != 1 || m.Parts[0].Kind != chat.TextPart || whole != text {
 			meta.Parts = []part{}
 			for _, p := range m.Parts {
 				meta.Parts = append(meta.Parts, part{string(p.Kind), p.Text, p.JSON})

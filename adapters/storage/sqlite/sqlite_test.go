@@ -1,0 +1,246 @@
+package sqlite
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"agentapi/domain/chat"
+	"agentapi/domain/fault"
+	"agentapi/domain/id"
+	"agentapi/domain/idempotency"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+	"agentapi/ports/porttest"
+)
+
+const victimEnv = "SQLITE_TEST_VICTIM"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(victimEnv); path != "" {
+		victim(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func start(t *testing.T, path string) *Store {
+	t.Helper()
+	s, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestTheStoreKeepsThePortsContract(t *testing.T) {
+	fresh := func(t *testing.T) ports.Storage {
+		s := start(t, filepath.Join(t.TempDir(), "a.db"))
+		t.Cleanup(func() { _ = s.Stop(context.Background()) })
+		return s
+	}
+	porttest.Storage(t, fresh)
+	porttest.StorageConcurrency(t, fresh)
+}
+
+func scope() tenancy.Scope {
+	p, err := tenancy.NewPrincipal(tenancy.Identity{}, named(tenancy.OrgID{}, "o"), named(tenancy.UserID{}, "u"))
+	if err != nil {
+		panic(err)
+	}
+	return p.Scope()
+}
+
+func named[K id.Kind](_ id.ID[K], name string) id.ID[K] { return id.Named[K](name) }
+
+func TestWhatIsStoredIsThereAfterARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sub folder", "a?b.db")
+	s := start(t, path)
+	v := session.New(session.NewID(time.Now(), [10]byte{1}), scope(), session.Key{}, time.Now())
+	if err := s.Sessions().Create(t.Context(), scope(), v); err != nil {
+		t.Fatal(err)
+	}
+	c := idempotency.Claim{Key: idempotency.NewKey("r", "k"), Owner: "dead", At: time.Now(), Until: time.Now().Add(time.Hour)}
+	if _, err := s.Idempotency().Claim(t.Context(), scope(), c); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, path)
+	defer func() { _ = s.Stop(context.Background()) }()
+	if _, err := s.Sessions().Get(t.Context(), scope(), v.ID); err != nil {
+		t.Error(err)
+	}
+	c.Owner, c.At = "alive", time.Now()
+	if out, err := s.Idempotency().Claim(t.Context(), scope(), c); err != nil || !out.Claimed {
+		t.Errorf("a claim outlives the server that made it: %+v, %v", out, err)
+	}
+	for _, f := range []string{path, path + ".lock"} {
+		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", f, info.Mode(), err)
+		}
+	}
+}
+
+func TestASecondServerIsToldWhoHasTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	s := start(t, path)
+	defer func() { _ = s.Stop(context.Background()) }()
+	other, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = other.Start(t.Context())
+	if f := fault.As(err); f == nil || !strings.Contains(f.Message, fmt.Sprint(os.Getpid())) || f.Hint == "" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestANewerSchemaStopsTheStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	s := start(t, path)
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	again, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := fault.As(again.Start(t.Context())); f == nil || !strings.Contains(f.Message, "9999") {
+		t.Errorf("got %v", f)
+	}
+}
+
+func TestAFolderThatCannotBeWrittenIsSaid(t *testing.T) {
+	s, err := Open(Options{Path: "/proc/nowhere/a.db"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := fault.As(s.Start(t.Context())); f == nil || f.Kind != fault.Unavailable || f.Hint == "" {
+		t.Errorf("got %v", f)
+	}
+}
+
+// victim commits sessions from many writers and says of each that it is stored,
+// until it is killed.
+func victim(path string) {
+	s, err := Open(Options{Path: path})
+	if err == nil {
+		err = s.Start(context.Background())
+	}
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	var out sync.Mutex
+	for w := range 16 {
+		go func() {
+			for n := 0; ; n++ {
+				v := session.New(session.NewID(time.Now(), [10]byte{byte(w), byte(n), byte(n >> 8)}), scope(), session.Key{}, time.Now())
+				err := s.Atomically(context.Background(), func(ctx context.Context, tx ports.Repositories) error {
+					if err := tx.Sessions().Create(ctx, scope(), v); err != nil {
+						return err
+					}
+					return tx.Sessions().Append(ctx, scope(), v.ID, 0, session.Turn{ID: session.NewTurnID(time.Now(), [10]byte{byte(w), byte(n)}), Message: chat.NewMessage(chat.User, "x")})
+				})
+				if err != nil {
+					continue
+				}
+				out.Lock()
+				fmt.Println(v.ID)
+				out.Unlock()
+			}
+		}()
+	}
+	select {}
+}
+
+func TestNothingAcknowledgedIsLostWhenTheServerIsKilled(t *testing.T) {
+	const kills = 10
+	path := filepath.Join(t.TempDir(), "a.db")
+	var stored []string
+	for i := range kills {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), victimEnv+"="+path)
+		pipe, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(pipe)
+		for n := 0; lines.Scan(); n++ {
+			stored = append(stored, lines.Text())
+			if n == 20+7*i {
+				_ = cmd.Process.Kill()
+			}
+		}
+		_ = cmd.Wait()
+	}
+	s := start(t, path)
+	defer func() { _ = s.Stop(context.Background()) }()
+	for _, text := range stored {
+		id, err := session.ParseID(text)
+		if err != nil {
+			t.Fatalf("the victim said %q", text)
+		}
+		if turns, err := s.Sessions().History(t.Context(), scope(), id); err != nil || len(turns) != 1 {
+			t.Errorf("%s: %d turns, %v", text, len(turns), err)
+		}
+	}
+	t.Logf("%d kills, %d acknowledged", kills, len(stored))
+}
+
+func BenchmarkGroupCommit(b *testing.B) {
+	for _, writers := range []int{1, 64} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			s, err := Open(Options{Path: filepath.Join(b.TempDir(), "a.db")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Start(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = s.Stop(context.Background()) }()
+			b.SetParallelism(writers)
+			var n sync.Mutex
+			seed := 0
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					n.Lock()
+					seed++
+					e := [10]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}
+					n.Unlock()
+					v := session.New(session.NewID(time.Now(), e), scope(), session.Key{}, time.Now())
+					if err := s.Sessions().Create(context.Background(), scope(), v); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
