@@ -92,7 +92,7 @@ type messageRow struct {
 // metadata is what of a turn has no column of its own.
 type metadata struct {
 	Name       string `json:"name,omitempty"`
-	Parts      []part `json:"parts,omitempty"` // only where content alone would lose something
+	Parts      []part `json:"parts"` // null where content says it all
 	ToolCalls  []call `json:"tool_calls,omitempty"`
 	ToolCallID string `json:"tool_call_id,omitempty"`
 	Refusal    string `json:"refusal,omitempty"`

@@ -233,7 +233,7 @@ func BenchmarkGroupCommit(b *testing.B) {
 				for pb.Next() {
 					n.Lock()
 					seed++
-					e := [10]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}
+					e := [10]byte{3: byte(seed), byte(seed >> 8), byte(seed >> 16)}
 					n.Unlock()
 					v := session.New(session.NewID(time.Now(), e), scope(), session.Key{}, time.Now())
 					if err := s.Sessions().Create(context.Background(), scope(), v); err != nil {
