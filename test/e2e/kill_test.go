@@ -1,0 +1,144 @@
+// Package e2e takes the real server through whole journeys, good and bad.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"agentapi/test/kit"
+)
+
+// Clients retry each request with its Idempotency-Key until it is answered, while
+// the server is killed at random moments and started again. What was
+// acknowledged must be there afterwards, once.
+func TestNothingAcknowledgedIsLostOrDoubledByKills(t *testing.T) {
+	kills := kit.Size(8, 100, 200)
+	const clients = 32
+	dir, port := t.TempDir(), kit.FreePort(t)
+	launch := func() *kit.Server {
+		s, err := kit.Launch(t, kit.Options{Dir: dir, Port: port})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	server := launch()
+	client := &kit.Server{URL: server.URL} // the address stays; the process changes
+	ctx, stop := context.WithCancel(t.Context())
+	type done struct{ text, session, id string }
+	var (
+		mu       sync.Mutex
+		acked    []done
+		replayed atomic.Int32
+		all      sync.WaitGroup
+	)
+	for c := range clients {
+		all.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				text := fmt.Sprintf("client %d request %d", c, n)
+				for {
+					a, err := client.Do(context.WithoutCancel(ctx), http.MethodPost, "/v1/chat/completions", kit.Ask("demo/echo", text), "Idempotency-Key", text)
+					if err == nil && a.Status == http.StatusOK {
+						var body struct {
+							ID      string
+							Choices []struct{ Message struct{ Content string } }
+						}
+						if json.Unmarshal([]byte(a.Body), &body) != nil || len(body.Choices) != 1 || body.Choices[0].Message.Content != text {
+							t.Errorf("%s: got %s", text, a.Body)
+						}
+						if a.Header.Get("Idempotent-Replayed") != "" {
+							replayed.Add(1)
+						}
+						mu.Lock()
+						acked = append(acked, done{text, a.Header.Get("X-Agentapi-Session-Id"), body.ID})
+						mu.Unlock()
+						break
+					}
+					if err == nil && a.Status != http.StatusConflict && a.Status != http.StatusServiceUnavailable {
+						t.Errorf("%s: got %d %s", text, a.Status, a.Body)
+						return
+					}
+					select {
+					case <-time.After(5 * time.Millisecond):
+					case <-t.Context().Done():
+						return
+					}
+				}
+			}
+		})
+	}
+	for range kills {
+		time.Sleep(time.Duration(20+rand.IntN(120)) * time.Millisecond)
+		server.Kill()
+		server = launch()
+	}
+	time.Sleep(200 * time.Millisecond)
+	stop()
+	all.Wait()
+
+	sessions := listSessions(t, server)
+	titles := map[string]int{}
+	for _, s := range sessions {
+		titles[s.Title]++
+		if s.Messages != 2 {
+			t.Errorf("%s has %d messages", s.Title, s.Messages)
+		}
+	}
+	seen := map[string]string{}
+	for _, d := range acked {
+		if titles[d.text] != 1 {
+			t.Errorf("%q was acknowledged and is there %d times", d.text, titles[d.text])
+		}
+		if other := seen[d.id]; other != "" {
+			t.Errorf("%q and %q got the same completion", d.text, other)
+		}
+		seen[d.id] = d.text
+	}
+	for title, n := range titles {
+		if n != 1 {
+			t.Errorf("%q is there %d times", title, n)
+		}
+	}
+	t.Logf("%d kills: %d acknowledged, %d of them replayed after their answer was lost, %d sessions; 0 lost, 0 doubled",
+		kills, len(acked), replayed.Load(), len(sessions))
+	if code, err := server.Stop(10 * time.Second); err != nil || code != 0 {
+		t.Errorf("the last server ended with %d, %v", code, err)
+	}
+}
+
+type listed struct {
+	ID       string
+	Title    string
+	Messages int `json:"message_count"`
+}
+
+func listSessions(t *testing.T, s *kit.Server) (out []listed) {
+	t.Helper()
+	after := ""
+	for {
+		a, err := s.Do(t.Context(), http.MethodGet, "/api/v1/sessions?limit=100"+after, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page struct {
+			Data    []listed
+			LastID  string `json:"last_id"`
+			HasMore bool   `json:"has_more"`
+		}
+		if a.Status != http.StatusOK || json.Unmarshal([]byte(a.Body), &page) != nil {
+			t.Fatalf("got %d %s", a.Status, a.Body)
+		}
+		out = append(out, page.Data...)
+		if !page.HasMore {
+			return out
+		}
+		after = "&after=" + page.LastID
+	}
+}
