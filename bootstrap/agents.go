@@ -24,19 +24,14 @@ var Agents = fx.Module("agents",
 	driver.Provide("agent", func() driver.Driver[ports.Agent] {
 		return driver.For("exec", func(o exec.Options) (ports.Agent, error) { return exec.Open(o) })
 	}),
-	driver.Slots[ports.Agent]("agent", "agents", (*configs.Config).AgentNames),
-	fx.Decorate(guarded),
+	driver.Slots("agent", "agents", (*configs.Config).AgentNames, guarded),
 )
 
-// guarded puts a guard around every agent.
-func guarded(c *configs.Config, agents map[string]ports.Agent) map[string]ports.Agent {
-	out := make(map[string]ports.Agent, len(agents))
-	for name, a := range agents {
-		l, b := c.Agents[name].Limits, c.Agents[name].Breaker
-		out[name] = guard.New(agent.Name(name), a, guard.Policy{
-			Concurrent: l.Concurrent, Queue: l.Queue, FirstEvent: l.FirstEvent, Idle: l.Idle, Total: l.Total,
-			Failures: b.Failures, Within: b.Within, Open: b.Open,
-		})
-	}
-	return out
+// guarded puts a guard around an agent.
+func guarded(c *configs.Config, name string, a ports.Agent) ports.Agent {
+	l, b := c.Agents[name].Limits, c.Agents[name].Breaker
+	return guard.New(agent.Name(name), a, guard.Policy{
+		Concurrent: l.Concurrent, Queue: l.Queue, FirstEvent: l.FirstEvent, Idle: l.Idle, Total: l.Total,
+		Failures: b.Failures, Within: b.Within, Open: b.Open,
+	})
 }

@@ -30,8 +30,9 @@ func Slot[P any](group, path string) fx.Option {
 }
 
 // Slots provides a map with a P for every entry under path, each with the driver
-// that it names. Everything that is wrong with any of them is reported at once.
-func Slots[P any](group, path string, names func(*configs.Config) []string) fx.Option {
+// that it names, and wrapped by wrap. Everything that is wrong with any of them
+// is reported at once.
+func Slots[P any](group, path string, names func(*configs.Config) []string, wrap func(c *configs.Config, name string, p P) P) fx.Option {
 	return fx.Provide(fx.Annotate(func(all []Driver[P], c *configs.Config, life fx.Lifecycle) (map[string]P, error) {
 		var (
 			out  = make(map[string]P)
@@ -49,7 +50,7 @@ func Slots[P any](group, path string, names func(*configs.Config) []string) fx.O
 				errs = append(errs, err)
 				continue
 			}
-			out[entry] = p
+			out[entry] = wrap(c, entry, p)
 		}
 		return out, errors.Join(errs...)
 	}, fx.ParamTags(`group:"`+group+`"`)))

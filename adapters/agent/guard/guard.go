@@ -60,22 +60,6 @@ func New(name agent.Name, inner ports.Agent, p Policy) *Guard {
 	return g
 }
 
-// Start starts the agent, if it needs that.
-func (g *Guard) Start(ctx context.Context) error {
-	if s, ok := g.Agent.(interface{ Start(context.Context) error }); ok {
-		return s.Start(ctx)
-	}
-	return nil
-}
-
-// Stop stops the agent, if it needs that.
-func (g *Guard) Stop(ctx context.Context) error {
-	if s, ok := g.Agent.(interface{ Stop(context.Context) error }); ok {
-		return s.Stop(ctx)
-	}
-	return nil
-}
-
 // breaker gives the model's breaker, or nil where there is none.
 func (g *Guard) breaker(model string) circuitbreaker.CircuitBreaker[any] {
 	if g.p.Failures <= 0 {
