@@ -75,13 +75,13 @@ func pids() []int {
 	return all
 }
 
-// kill kills the descendants of leader and all that bear the mark, and says how
-// many there were. A process that cleared its environment is found while its
-// parents live, one that was adopted is found by its mark.
-func kill(leader int, mark string) int {
+// look finds the descendants of leader and all that bear the mark, with their
+// starts. A process that cleared its environment is found while its parents
+// live, one that was adopted is found by its mark.
+func look(leader int, mark string, found map[int]string) {
 	stats := map[int]stat{}
 	for _, pid := range pids() {
-		if s, ok := statOf(pid); ok {
+		if s, ok := statOf(pid); ok && !s.dead {
 			stats[pid] = s
 		}
 	}
@@ -93,39 +93,37 @@ func kill(leader int, mark string) int {
 		}
 		return false
 	}
-	found := 0
 	for pid, s := range stats {
-		if pid == leader || (!below(pid) && markOf(pid) != mark) {
-			continue
+		if pid != leader && (below(pid) || markOf(pid) == mark) {
+			found[pid] = s.began
 		}
-		found += end(pid, s)
 	}
-	return found
 }
 
 // killMarked kills all whose mark is wanted, and says how many there were.
 func killMarked(wanted func(mark string) bool) int {
-	found := 0
+	killed := 0
 	for _, pid := range pids() {
-		s, ok := statOf(pid)
-		if mark := markOf(pid); ok && mark != "" && wanted(mark) {
-			found += end(pid, s)
+		began := startOf(pid)
+		if mark := markOf(pid); mark != "" && wanted(mark) && end(pid, began) {
+			killed++
 		}
 	}
-	return found
+	return killed
 }
 
-// end kills a process and, where it became a child of this one, reaps it. It
-// counts 1 unless the process was dead.
-func end(pid int, s stat) int {
+// end kills the process that began then and, where it became a child of this
+// one, reaps it. It says whether the process was alive.
+func end(pid int, began string) bool {
+	s, ok := statOf(pid)
+	if !ok || s.began != began {
+		return false
+	}
 	if !s.dead {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	if s.parent == os.Getpid() {
 		_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
 	}
-	if s.dead {
-		return 0
-	}
-	return 1
+	return !s.dead
 }

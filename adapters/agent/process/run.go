@@ -91,10 +91,11 @@ type process struct {
 	output       int64
 	mu           sync.Mutex
 	why          error // why reading was ended before the program did
+	family       family
 }
 
 func (r *Runner) start(ctx context.Context, job Job) (_ *process, err error) {
-	p := &process{mark: newMark(), interrupt: job.Interrupt, exited: make(chan struct{})}
+	p := &process{mark: newMark(), interrupt: job.Interrupt, exited: make(chan struct{}), family: family{known: map[int]string{}}}
 	if p.root, err = os.MkdirTemp("", dirPrefix+p.mark+"-"); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, err, "The agent's program has no place to run in.").WithCode("agent_unavailable")
 	}
@@ -201,9 +202,7 @@ func (p *process) lines(ctx context.Context, l Limits, yield func([]byte, error)
 	total := time.AfterFunc(l.Total, func() { p.end(tooSlow("the whole run took too long")) })
 	defer total.Stop()
 	defer p.watchSilence(l.Idle)()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
+	p.pipes.Go(func() {
 		<-p.exited
 		p.killAll() // what it left behind would keep the pipe open
 		p.mu.Lock()
@@ -211,8 +210,7 @@ func (p *process) lines(ctx context.Context, l Limits, yield func([]byte, error)
 		if p.why == nil {
 			_ = p.stdout.SetReadDeadline(time.Unix(1, 0))
 		}
-	}()
-	p.pipes.Go(func() { <-watched })
+	})
 
 	lines := bufio.NewScanner(p)
 	lines.Buffer(make([]byte, 0, min(4096, l.Line)), l.Line)

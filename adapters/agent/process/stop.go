@@ -2,6 +2,7 @@ package process
 
 import (
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -23,7 +24,9 @@ func (p *process) stop(politely bool) {
 			_, _ = p.stdin.Write(p.interrupt)
 		}
 		_ = p.stdin.Close()
+		p.look()
 		if !p.gone(afterInterrupt) {
+			p.look()
 			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT)
 			p.gone(afterSIGINT)
 		}
@@ -54,15 +57,43 @@ func (p *process) gone(d time.Duration) bool {
 	}
 }
 
+// family is everything that a program started, as far as it has been seen.
+type family struct {
+	mu    sync.Mutex
+	known map[int]string // process ids and when these began, so that a number used again is safe
+}
+
+// look adds what is there now. Parents that exit take the knowledge of their
+// children along, so it is asked before the program is made to exit.
+func (p *process) look() {
+	p.family.mu.Lock()
+	defer p.family.mu.Unlock()
+	leader := p.cmd.Process.Pid
+	if p.gone(0) {
+		leader = 0 // the number may be another's by now
+	}
+	look(leader, p.mark, p.family.known)
+}
+
+// killFamily kills what is known and says whether any of it was alive.
+func (p *process) killFamily() (alive bool) {
+	p.family.mu.Lock()
+	defer p.family.mu.Unlock()
+	for pid, began := range p.family.known {
+		alive = end(pid, began) || alive
+	}
+	return alive
+}
+
 // killAll kills the program and everything that it started, again and again,
 // since one may start another while it is looked for.
 func (p *process) killAll() {
-	leader := p.cmd.Process.Pid
-	_ = p.cmd.Process.Kill()
-	for until := time.Now().Add(afterSIGKILL); ; <-time.After(time.Millisecond) {
-		if kill(leader, p.mark) == 0 || time.Now().After(until) {
-			return
-		}
+	p.look()
+	if !p.gone(0) {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	}
+	for until := time.Now().Add(afterSIGKILL); (p.killFamily() || !p.gone(0)) && time.Now().Before(until); <-time.After(time.Millisecond) {
+		p.look()
 	}
 }
 
