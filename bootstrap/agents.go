@@ -2,11 +2,13 @@ package bootstrap
 
 import (
 	"go.uber.org/fx"
+	"go.uber.org/zap"
 
 	"agentapi/adapters/agent/demo"
 	"agentapi/adapters/agent/exec"
 	"agentapi/adapters/agent/guard"
 	"agentapi/adapters/agent/openai"
+	"agentapi/adapters/agent/process"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/domain/agent"
@@ -25,7 +27,24 @@ var Agents = fx.Module("agents",
 		return driver.For("exec", func(o exec.Options) (ports.Agent, error) { return exec.Open(o) })
 	}),
 	driver.Slots("agent", "agents", (*configs.Config).AgentNames, guarded),
+	fx.Invoke(endOrphans),
 )
+
+// endOrphans has the programs ended that a server left running when it was
+// killed. A server without programs has none.
+func endOrphans(c *configs.Config, log *zap.Logger, life fx.Lifecycle) {
+	for _, a := range c.Agents {
+		if a.Driver != "exec" {
+			continue
+		}
+		life.Append(fx.StartHook(func() {
+			if n := process.EndOrphans(); n > 0 {
+				log.Warn("ended programs of a server that was killed", zap.Int("processes", n))
+			}
+		}))
+		return
+	}
+}
 
 // guarded puts a guard around an agent.
 func guarded(c *configs.Config, name string, a ports.Agent) ports.Agent {
