@@ -5,11 +5,14 @@ import (
 	"context"
 	"reflect"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"agentapi/application/completion"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
+	"agentapi/domain/idempotency"
 )
 
 func keyed(c completion.Command) completion.Command {
@@ -125,4 +128,26 @@ func TestARefusalThatWouldBeRepeatedIsReplayed(t *testing.T) {
 	if a.runs.Load() != 1 {
 		t.Errorf("the agent ran %d times", a.runs.Load())
 	}
+}
+
+func TestOldResultsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := says(text("a"), stopped, finished)
+		h := build(t, a)
+		for _, wait := range []time.Duration{0, idempotency.Keep + 2*time.Hour} {
+			time.Sleep(wait)
+			if _, err := h.Complete(t.Context(), keyed(h.ask("hi"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a.runs.Load() != 2 {
+			t.Errorf("the agent ran %d times", a.runs.Load())
+		}
+		if n, err := h.storage.Idempotency().Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil || n != 0 {
+			t.Errorf("%d old results are still there, %v", n, err)
+		}
+		if err := h.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
