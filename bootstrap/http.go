@@ -25,7 +25,7 @@ func newServer(c *configs.Config, a *access.Service, comp *completion.Service, c
 	s := web.New(web.Params{
 		Options: web.Options{
 			Addr: c.Server.Addr, AllowedHosts: c.Server.AllowedHosts, MaxBody: c.Server.MaxBody,
-			DrainDelay: c.Server.DrainDelay, Drain: c.Server.Drain, Heartbeat: c.Server.Heartbeat,
+			DrainDelay: c.Server.DrainDelay, Drain: c.Server.Drain, Heartbeat: c.Server.Heartbeat, ReadTimeout: c.Server.ReadTimeout,
 		},
 		Access: a, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Log: log, Version: Version().Version,
 	})

@@ -30,6 +30,7 @@ type Server struct {
 	AllowedHosts []string      `yaml:"allowed_hosts" doc:"host names that are served; others get 421; * for any"`
 	MaxBody      int           `yaml:"max_body" doc:"the largest request body, in bytes or as 32MiB"`
 	Heartbeat    time.Duration `yaml:"heartbeat" doc:"between comments in a stream that is silent"`
+	ReadTimeout  time.Duration `yaml:"read_timeout" doc:"how long a request's head and body may take to arrive"`
 	DrainDelay   time.Duration `yaml:"drain_delay" doc:"how long requests are still taken after SIGTERM; 0 is right where no balancer needs to notice"`
 	Drain        time.Duration `yaml:"drain" doc:"how long running answers then have to finish"`
 	StartTimeout time.Duration `yaml:"start_timeout" doc:"how long the start may take"`

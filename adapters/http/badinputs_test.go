@@ -36,10 +36,10 @@ type badInput struct {
 	}
 }
 
-// elsewhere are cases that need parts which this server has not yet, or a
-// harness of their own.
+// elsewhere are cases that need a harness of their own, and the test that is it.
 var elsewhere = map[string]string{
-	"chat-145": "needs a running request under the key: see the idempotency tests",
+	"chat-145":      "application/completion, TestAKeyThatIsRunningOrUsedForAnotherBodyIsRefused",
+	"transport-045": "TestASlowHeadHasItsTimeAndNoMore",
 }
 
 // otherCode are cases whose proposed code gives way to another, with the reason.
@@ -138,9 +138,6 @@ func (h *house) sendRaw(t *testing.T, b *badInput) {
 		t.Parallel() // these wait
 	}
 	conn, r := h.dial(t)
-	if slices.Contains(b.Expect.Also, "harness:send_1_byte_per_s") {
-		t.Skip("the time-out of slow headers is tested on its own")
-	}
 	start := time.Now()
 	if _, err := conn.Write(raw); err != nil {
 		t.Logf("the server closed early: %v", err)

@@ -150,7 +150,7 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 	p := web.Params{
 		Options: web.Options{
 			Addr: "127.0.0.1:0", AllowedHosts: []string{"127.0.0.1", "localhost"}, MaxBody: 1 << 20,
-			Drain: 2 * time.Second, Heartbeat: 15 * time.Second,
+			Drain: 2 * time.Second, Heartbeat: 15 * time.Second, ReadTimeout: 30 * time.Second,
 		},
 		Access: access.New(access.Params{Chain: []ports.Authenticator{doors{}}}), Completer: comp, Catalog: cat,
 		Conversations: conversations.New(store),

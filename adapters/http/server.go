@@ -36,6 +36,7 @@ type Options struct {
 	DrainDelay   time.Duration // how long requests are still taken after Stop begins
 	Drain        time.Duration // how long running answers then have
 	Heartbeat    time.Duration // between comments in a silent stream
+	ReadTimeout  time.Duration // for a request's head and body to arrive
 }
 
 // Params is what a Server needs.
@@ -55,12 +56,11 @@ type Params struct {
 
 // Bounds that are not configured.
 const (
-	readTimeout  = 30 * time.Second // for a request's head and body
-	idleTimeout  = 2 * time.Minute  // between requests of a connection
-	stallTimeout = time.Minute      // for a client that takes nothing
-	storageLimit = 2 * time.Second  // for a question to the storage
-	headerBuffer = 8 << 10          // a request's head must fit
-	lastWords    = time.Second      // for telling the streams that the server stops
+	idleTimeout  = 2 * time.Minute // between requests of a connection
+	stallTimeout = time.Minute     // for a client that takes nothing
+	storageLimit = 2 * time.Second // for a question to the storage
+	headerBuffer = 8 << 10         // a request's head must fit
+	lastWords    = time.Second     // for telling the streams that the server stops
 )
 
 // Server serves HTTP. Start and Stop may be called once each.
@@ -82,7 +82,7 @@ func New(p Params) *Server {
 		Immutable:     true, // strings that outlive their request must not alias its buffers
 		CaseSensitive: true, StrictRouting: true, DisableStartupMessage: true,
 		BodyLimit: p.MaxBody, ReadBufferSize: headerBuffer,
-		ReadTimeout: readTimeout, WriteTimeout: stallTimeout, IdleTimeout: idleTimeout,
+		ReadTimeout: p.ReadTimeout, WriteTimeout: stallTimeout, IdleTimeout: idleTimeout,
 		DisablePreParseMultipartForm: true,
 		ErrorHandler:                 s.fail,
 	})

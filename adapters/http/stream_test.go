@@ -143,4 +143,29 @@ func TestHealthNeedsNoCredentialAndServesAnyHost(t *testing.T) {
 	}
 }
 
+func TestASlowHeadHasItsTimeAndNoMore(t *testing.T) {
+	h := open(t, func(p *web.Params) { p.ReadTimeout = 300 * time.Millisecond })
+	conn, r := h.dial(t)
+	start := time.Now()
+	go func() {
+		for _, b := range []byte("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-A: aaaaaaaaaaaaaaaaaaaaaaaa") {
+			if _, err := conn.Write([]byte{b}); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	resp, err := http.ReadResponse(r, nil)
+	if err == nil {
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	if took := time.Since(start); took > 3*time.Second || (err == nil && resp.StatusCode != http.StatusRequestTimeout) {
+		t.Errorf("got %v, %v after %v", resp, err, took)
+	}
+	if _, err := r.ReadByte(); err == nil {
+		t.Error("the connection is still open")
+	}
+}
+
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -80,7 +80,11 @@ func (a *announcement) text() string {
 		} else if what == "demo" {
 			what = "offline: echo, story, tools, json, slow, flaky"
 		}
-		row(label, "%-11s ready    %s", name, what)
+		state := "set up" // whether it can be reached is asked in the background
+		if a.loaded.Agents[name].Driver == "demo" {
+			state = "ready"
+		}
+		row(label, "%-11s %-8s %s", name, state, what)
 		label = ""
 	}
 	for _, m := range a.missing {
