@@ -114,7 +114,11 @@ func TestWhatProgramsDoWrongIsSaidTruly(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			a := open(t, []string{fake}, func(o *exec.Options) { o.Limits.Idle = 500 * time.Millisecond })
+			a := open(t, []string{fake}, func(o *exec.Options) {
+				if mode == "hang" {
+					o.Limits.Idle = 500 * time.Millisecond
+				}
+			})
 			_, err := ask(t, t.Context(), a, mode)
 			f := fault.As(err)
 			if f == nil || f.Kind != want.kind || f.Code != want.code {
