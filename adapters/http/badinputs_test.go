@@ -111,11 +111,8 @@ func TestBadInputsGetTheirClassOfAnswer(t *testing.T) {
 				req.Header[http.CanonicalHeaderKey(kv[0])] = append(req.Header[http.CanonicalHeaderKey(kv[0])], strings.ReplaceAll(kv[1], "{TOKEN}", token))
 			}
 			start := time.Now()
-			resp, err := http.DefaultTransport.RoundTrip(req)
+			resp, err := h.send(t, req)
 			if err != nil {
-				if b.Group == "auth" && strings.Contains(err.Error(), "invalid header") {
-					t.Skip("Go's client refuses to send this header")
-				}
 				t.Fatal(err)
 			}
 			defer resp.Body.Close()
@@ -126,6 +123,25 @@ func TestBadInputsGetTheirClassOfAnswer(t *testing.T) {
 			b.check(t, resp.StatusCode, resp.Header, string(body), time.Since(start), h)
 		})
 	}
+}
+
+// send sends a request as it is, headers included that Go's client refuses to send.
+func (h *house) send(t *testing.T, req *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err == nil || !strings.Contains(err.Error(), "invalid header") {
+		return resp, err
+	}
+	conn, r := h.dial(t)
+	head := req.Method + " " + req.URL.Opaque + " HTTP/1.1\r\nHost: localhost\r\n"
+	for name, values := range req.Header {
+		for _, v := range values {
+			head += name + ": " + v + "\r\n"
+		}
+	}
+	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(r, req)
 }
 
 func (h *house) sendRaw(t *testing.T, b *badInput) {
