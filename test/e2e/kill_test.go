@@ -1,4 +1,3 @@
-// Package e2e takes the real server through whole journeys, good and bad.
 package e2e
 
 import (

@@ -45,6 +45,26 @@ func child() {
 	}
 }
 
+// record appends what it was started with to the file that it is told of.
+func record(prompt string) {
+	path := os.Getenv("FAKEAGENT_RECORD")
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		os.Exit(9)
+	}
+	defer f.Close()
+	line := struct {
+		Prompt    string
+		Argv, Env []string
+	}{prompt, os.Args, os.Environ()}
+	if err := json.NewEncoder(f).Encode(line); err != nil {
+		os.Exit(9)
+	}
+}
+
 func main() {
 	var request struct {
 		Choices  int
@@ -57,6 +77,7 @@ func main() {
 		os.Exit(2)
 	}
 	prompt := request.Messages[len(request.Messages)-1].Content
+	record(prompt)
 	mode, _, _ := strings.Cut(prompt, " ")
 	switch mode {
 	case "segv":

@@ -4,15 +4,12 @@ package kit
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -21,47 +18,6 @@ import (
 
 // Token is the bearer token of every server that the kit starts.
 const Token = "sk-agentapi-dev-test-kit"
-
-// Size is how much the tests shall do: plain for `go test`, smoke for the test
-// command, full for a release.
-func Size(plain, smoke, full int) int {
-	switch os.Getenv("AGENTAPI_TEST_SIZE") {
-	case "smoke":
-		return smoke
-	case "full":
-		return full
-	default:
-		return plain
-	}
-}
-
-// binary builds the server once for each test program.
-var binary = sync.OnceValues(func() (string, error) { return build("agentapi/bootstrap/agentapi") })
-
-// FakeAgent builds the agent that misbehaves as it is told.
-var FakeAgent = sync.OnceValues(func() (string, error) { return build("agentapi/test/fakeagent") })
-
-func build(pkg string) (string, error) {
-	dir, err := os.MkdirTemp("", "agentapi-kit-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, filepath.Base(pkg))
-	if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-	}
-	return path, nil
-}
-
-// Binary gives the built server.
-func Binary(t testing.TB) string {
-	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // FreePort finds a port that nothing listens on.
 func FreePort(t testing.TB) int {
@@ -214,61 +170,4 @@ func (s *Server) Memory(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return resident * os.Getpagesize()
-}
-
-// Answer is what a request got.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   string
-}
-
-// Do sends a request with the kit's token. headers are pairs; an empty value
-// takes a header away.
-func (s *Server) Do(ctx context.Context, method, path, body string, headers ...string) (Answer, error) {
-	resp, err := s.Open(ctx, method, path, body, headers...)
-	if err != nil {
-		return Answer{}, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return Answer{resp.StatusCode, resp.Header, string(text)}, err
-}
-
-// Open sends a request like Do and leaves the body to the caller.
-func (s *Server) Open(ctx context.Context, method, path, body string, headers ...string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+Token)
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		if req.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
-			req.Header.Del(headers[i])
-		}
-	}
-	return http.DefaultClient.Do(req)
-}
-
-// Chat asks for a completion; it fails the test only where there is no answer.
-func (s *Server) Chat(t testing.TB, body string, headers ...string) Answer {
-	t.Helper()
-	a, err := s.Do(t.Context(), http.MethodPost, "/v1/chat/completions", body, headers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// Ask is the body of a request with one message.
-func Ask(model, text string) string {
-	return fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}]}`, model, text)
-}
-
-// AskStream is Ask for a stream.
-func AskStream(model, text string) string {
-	return fmt.Sprintf(`{"model":%q,"stream":true,"messages":[{"role":"user","content":%q}]}`, model, text)
 }

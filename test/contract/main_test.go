@@ -1,0 +1,9 @@
+package contract
+
+import (
+	"testing"
+
+	"agentapi/test/kit"
+)
+
+func TestMain(m *testing.M) { kit.Main(m) }

@@ -1,0 +1,10 @@
+// Package e2e takes the real server through whole journeys, good and bad.
+package e2e
+
+import (
+	"testing"
+
+	"agentapi/test/kit"
+)
+
+func TestMain(m *testing.M) { kit.Main(m) }
