@@ -60,7 +60,7 @@ var elsewhere = map[string]string{
 	"auth-061": "needs tokens with claims", "auth-063": "needs tokens with claims", "auth-069": "needs tokens with claims",
 	"auth-065": "needs organisations that can be suspended",
 	"auth-077": "needs keys that can be revoked",
-	"chat-145": "TestOneKeyRunsOnce has a request running under the key",
+	"chat-145": "application/completion has a test with a request running under the key",
 }
 
 // deviations are the cases where the corpus only proposes and something else
