@@ -34,7 +34,8 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (tenancy.Prin
 			return principal(who)
 		}
 	}
-	return tenancy.Principal{}, fault.New(fault.Unauthenticated, "Incorrect API key provided.").WithCode("invalid_api_key")
+	return tenancy.Principal{}, fault.New(fault.Unauthenticated, "Incorrect API key provided.").WithCode("invalid_api_key").
+		WithHint("Keys are this server's own, not a provider's: use the token that it printed at start, or ask its operator.")
 }
 
 // principal gives an identity its ids: those of its organisation and subject at
