@@ -28,7 +28,7 @@ func (o *Options) SetDefaults() { o.Conns = 512 }
 func (o *Options) Validate() error {
 	u, err := url.Parse(o.BaseURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.User != nil {
-		return fault.Invalidf("base_url", "invalid_value", "base_url: %q must be http:// or https:// with a host, such as https://api.openai.com/v1", o.BaseURL)
+		return fault.Invalidf("base_url", "invalid_value", "base_url: %q must be http:// or https:// with a host, such as https://api.openai.com/v1", withoutPassword(o.BaseURL))
 	}
 	for name, value := range o.Headers {
 		if strings.ContainsAny(name+value, "\r\n") || name == "" || strings.Contains(name, ":") {
@@ -46,10 +46,38 @@ func (o *Options) Validate() error {
 
 // Agent is a ports.Agent. Stop closes its idle connections.
 type Agent struct {
-	pool *pool
-	base *url.URL
-	key  string // never shown
-	head string // the headers that every request has
+	pool   *pool
+	base   *url.URL
+	head   string            // the headers that every request has, the key's included
+	hidden *strings.Replacer // takes what is secret out of the upstream's words
+}
+
+// String names the agent without its secrets, however it is printed.
+func (a *Agent) String() string { return "openai(" + a.base.Host + ")" }
+
+// GoString is String.
+func (a *Agent) GoString() string { return a.String() }
+
+// String gives the options without their secrets, however they are printed.
+func (o Options) String() string { return "openai options for " + withoutPassword(o.BaseURL) }
+
+// GoString is String.
+func (o Options) GoString() string { return o.String() }
+
+// withoutPassword hides what may be a password in a URL, one that cannot be
+// parsed included.
+func withoutPassword(s string) string {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		scheme, rest = "", s
+	}
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest = "…" + rest[i:]
+	}
+	if ok {
+		return scheme + "://" + rest
+	}
+	return rest
 }
 
 var _ ports.Agent = (*Agent)(nil)
@@ -66,14 +94,22 @@ func Open(o Options) (*Agent, error) {
 	a := &Agent{pool: newPool(u, o.Conns), base: u}
 	var head strings.Builder
 	head.WriteString("Host: " + u.Host + "\r\n")
+	var secrets []string
+	hide := func(s string) {
+		const shortest = 4 // less is in every text
+		if len(s) >= shortest {
+			secrets = append(secrets, s, "[hidden]")
+		}
+	}
 	if o.APIKey != "" && o.APIKey != "none" {
-		a.key = o.APIKey
+		hide(o.APIKey)
 		head.WriteString("Authorization: Bearer " + o.APIKey + "\r\n")
 	}
 	for name, value := range o.Headers {
 		head.WriteString(name + ": " + value + "\r\n")
+		hide(value)
 	}
-	a.head = head.String()
+	a.head, a.hidden = head.String(), strings.NewReplacer(secrets...)
 	return a, nil
 }
 

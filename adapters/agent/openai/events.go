@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"agentapi/domain/chat"
+	"agentapi/domain/fault"
 	"agentapi/domain/jsontext"
 )
 
@@ -88,6 +89,9 @@ func (p *parser) say(c *piece, whole bool) error {
 	if err != nil {
 		return err
 	}
+	if state.finish != "" {
+		return nil // what comes after a choice's end is not part of it
+	}
 	add := func(e chat.Event) {
 		e.Choice = c.index
 		p.events = append(p.events, e)
@@ -102,41 +106,50 @@ func (p *parser) say(c *piece, whole bool) error {
 		add(chat.Event{Kind: chat.Text, Text: c.text})
 	}
 	for i := range c.calls {
-		p.place(state, &c.calls[i])
-		add(chat.Event{Kind: chat.Called, Call: &c.calls[i]})
+		p.place(state, &c.calls[i], whole)
+		add(chat.Event{Kind: chat.Called, Call: &c.calls[i].CallDelta})
 	}
 	if c.other && c.finish == "" && len(p.events) == 0 && !whole {
 		add(chat.Event{Kind: chat.Text}) // only its bytes say something
 	}
-	if c.finish != "" && state.finish == "" {
-		state.finish = finishReason(c.finish, len(state.calls) > 0 && c.finish != string(chat.FunctionCall))
-		if state.finish != chat.FinishReason(c.finish) {
-			p.keep = false
-		}
-		p.events = append(p.events, chat.Event{Kind: chat.Stopped, Choice: c.index, Reason: state.finish})
+	if c.finish == "" {
+		return nil
 	}
+	reason := finishReason(c.finish, len(state.calls) > 0 && c.finish != string(chat.FunctionCall))
+	if reason == "" {
+		return fault.New(fault.Upstream, "The agent's upstream gave up in the middle of its answer.").WithCode("upstream_error").
+			WithCause(errors.New("its finish reason is a failure"))
+	}
+	p.keep = p.keep && reason == chat.FinishReason(c.finish)
+	state.finish = reason
+	add(chat.Event{Kind: chat.Stopped, Reason: reason})
 	return nil
 }
 
 // place gives a piece of a tool call its index: dense from 0, one for each call,
-// whatever the upstream counts. A piece with a new id begins a new call.
-func (p *parser) place(s *choiceState, c *chat.CallDelta) {
+// whatever the upstream counts. A piece with a new id begins a new call. One
+// without belongs to the newest call that the upstream calls by the same index.
+// The bytes are passed on only where they say the same.
+func (p *parser) place(s *choiceState, c *calledPiece, whole bool) {
 	said := c.Index
-	switch {
-	case c.ID != "":
-		for i := range s.calls {
-			if s.calls[i] == c.ID {
-				c.Index = i
-				p.keep = p.keep && said == i
-				c.ID, c.Name = "", "" // it has begun already
-				return
-			}
+	at := -1
+	for i := len(s.calls) - 1; i >= 0 && at < 0; i-- {
+		k := s.calls[i]
+		if c.ID != "" && k.id == c.ID || c.ID == "" && c.Name == "" && (k.said == said || said < 0) {
+			at = i
 		}
-	case said >= 0 && said < len(s.calls) && c.Name == "":
-		return // it goes on
-	case len(s.calls) > 0 && c.Name == "":
-		c.Index = len(s.calls) - 1
-		p.keep = false
+	}
+	if at < 0 && c.ID == "" && c.Name == "" && len(s.calls) > 0 {
+		at = len(s.calls) - 1 // it names no call that there is: the last one goes on
+	}
+	if c.legacy {
+		// The deprecated form has one call, without id or index, and stays as it is.
+		said = 0
+	}
+	if at >= 0 {
+		c.Index = at
+		p.keep = p.keep && (said == at || whole) && c.ID == ""
+		c.ID, c.Name = "", "" // it has begun already
 		return
 	}
 	c.Index = len(s.calls)
@@ -144,8 +157,8 @@ func (p *parser) place(s *choiceState, c *chat.CallDelta) {
 		var b [12]byte
 		rand.Read(b[:])
 		c.ID = "call_" + hex.EncodeToString(b[:])
-		p.keep = false
+		p.keep = p.keep && c.legacy
 	}
-	p.keep = p.keep && (said == c.Index || said == -1)
-	s.calls = append(s.calls, c.ID)
+	p.keep = p.keep && (said == c.Index || whole) && (c.complete || c.legacy)
+	s.calls = append(s.calls, call{c.ID, said})
 }

@@ -14,9 +14,16 @@ type piece struct {
 	text    string
 	thought string
 	refusal string
-	calls   []chat.CallDelta
+	calls   []calledPiece
 	finish  string
 	other   bool // it has members that only the bytes can tell
+}
+
+// calledPiece is a piece of a tool call and what is to be known of its bytes.
+type calledPiece struct {
+	chat.CallDelta
+	complete bool // it has all members that the first piece of a call must have
+	legacy   bool // it came as function_call
 }
 
 // choiceFields reads one choice and keeps its bytes, patched where they must be.
@@ -26,6 +33,8 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 		start       = p.r.Offset()
 		hasFinish   bool
 		hasLogprobs bool
+		hasIndex    bool
+		hasMessage  bool
 		members     int
 		cuts        []span // what is left out of the bytes
 		adds        []insert
@@ -48,6 +57,9 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 			if err != nil {
 				return out, err
 			}
+			if hasIndex = text[0] != 'n'; !hasIndex {
+				continue
+			}
 			if out.index, err = strconv.Atoi(string(text)); err != nil {
 				return out, nonsense(err)
 			}
@@ -58,6 +70,7 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 				}
 				continue
 			}
+			hasMessage = true
 			if err := p.messageFields(&out, whole, &cuts, &adds); err != nil {
 				return out, err
 			}
@@ -72,6 +85,7 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 			if out.finish, err = p.r.String(); err != nil {
 				return out, err
 			}
+			p.keep = p.keep && out.finish != ""
 		case "logprobs":
 			hasLogprobs = true
 			raw, err := p.r.Value()
@@ -97,9 +111,7 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 		tail = tail[1:]
 	}
 	adds = append(adds, insert{end - 1, tail})
-	if out.finish != "" && finishReason(out.finish, false) != chat.FinishReason(out.finish) {
-		p.keep = false // the client would not know the word
-	}
+	p.keep = p.keep && hasIndex && hasMessage
 	p.copy(start, end, cuts, adds)
 	return out, nil
 }
@@ -135,7 +147,7 @@ func (p *parser) messageFields(out *piece, whole bool, cuts *[]span, adds *[]ins
 	if err := p.r.Enter('{'); err != nil {
 		return err
 	}
-	var hasContent, hasRefusal, kept bool
+	var hasContent, hasRefusal, hasRole, kept bool
 	cut := func(before int) { *cuts = append(*cuts, p.memberSpan(before, kept, *cuts)) }
 	for first := true; ; first = false {
 		before := p.r.Offset()
@@ -153,6 +165,7 @@ func (p *parser) messageFields(out *piece, whole bool, cuts *[]span, adds *[]ins
 			if _, err := p.r.Value(); err != nil {
 				return err
 			}
+			hasRole = isText
 			if !whole {
 				cut(before)
 				continue
@@ -178,7 +191,9 @@ func (p *parser) messageFields(out *piece, whole bool, cuts *[]span, adds *[]ins
 			case fieldRefusal:
 				out.refusal = text
 			default:
-				out.thought += text
+				if out.thought != text { // some servers say it under both names
+					out.thought += text
+				}
 			}
 		case fieldCalls:
 			n, err := p.toolCalls(out)
@@ -196,8 +211,8 @@ func (p *parser) messageFields(out *piece, whole bool, cuts *[]span, adds *[]ins
 				}
 				break
 			}
-			var c chat.CallDelta
-			if err := p.function(&c); err != nil {
+			c := calledPiece{legacy: true}
+			if _, err := p.function(&c.CallDelta); err != nil {
 				return err
 			}
 			out.calls = append(out.calls, c)
@@ -211,6 +226,7 @@ func (p *parser) messageFields(out *piece, whole bool, cuts *[]span, adds *[]ins
 		kept = true
 	}
 	if whole {
+		p.keep = p.keep && hasRole
 		tail := ""
 		if !hasContent {
 			tail += `,"content":null`
@@ -293,7 +309,7 @@ func (p *parser) toolCalls(out *piece) (n int, err error) {
 		if !ok {
 			return n, err
 		}
-		c := chat.CallDelta{Index: -1}
+		c := calledPiece{CallDelta: chat.CallDelta{Index: -1}}
 		if err := p.call(&c); err != nil {
 			return n, err
 		}
@@ -302,11 +318,12 @@ func (p *parser) toolCalls(out *piece) (n int, err error) {
 	}
 }
 
-func (p *parser) call(c *chat.CallDelta) error {
+func (p *parser) call(c *calledPiece) error {
 	if p.r.Kind() != '{' {
 		return nonsense(errors.New("a tool call that is no object"))
 	}
-	return p.fields(func(name []byte) error {
+	var hasType, hasInput bool
+	err := p.fields(func(name []byte) error {
 		switch string(name) {
 		case "index":
 			text, err := p.r.Value()
@@ -325,30 +342,34 @@ func (p *parser) call(c *chat.CallDelta) error {
 			if p.r.Kind() == '"' {
 				var kind string
 				err := read(&p.r, &kind)
-				c.Custom = kind == "custom"
+				c.Custom, hasType = kind == "custom", true
 				return err
 			}
 		case "function", "custom":
 			if p.r.Kind() == '{' {
-				return p.function(c)
+				var err error
+				hasInput, err = p.function(&c.CallDelta)
+				return err
 			}
 		}
 		_, err := p.r.Value()
 		return err
 	})
+	c.complete = hasType && hasInput && c.ID != "" && c.Name != ""
+	return err
 }
 
 // function reads the name and arguments of a call. Arguments that are not a
-// string, as some servers send them, become one.
-func (p *parser) function(c *chat.CallDelta) error {
-	return p.fields(func(name []byte) error {
+// string, as some servers send them, become one. hasInput tells that they are there.
+func (p *parser) function(c *chat.CallDelta) (hasInput bool, err error) {
+	err = p.fields(func(name []byte) error {
 		switch string(name) {
 		case "name":
 			if p.r.Kind() == '"' {
 				return read(&p.r, &c.Name)
 			}
 		case "arguments", "input":
-			if p.r.Kind() == '"' {
+			if hasInput = p.r.Kind() == '"'; hasInput {
 				return read(&p.r, &c.Arguments)
 			}
 			raw, err := p.r.Value()
@@ -360,6 +381,7 @@ func (p *parser) function(c *chat.CallDelta) error {
 		_, err := p.r.Value()
 		return err
 	})
+	return hasInput, err
 }
 
 func (p *parser) fields(each func(name []byte) error) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"agentapi/domain/agent"
@@ -25,15 +26,22 @@ type parser struct {
 
 // answer is what must be remembered from chunk to chunk.
 type answer struct {
-	choices []*choiceState
-	usage   *chat.Usage
-	rawUse  []byte // the usage object, where it is complete
+	redacted func(saying) saying // takes what is secret out of an error's words
+	choices  []*choiceState
+	usage    *chat.Usage
+	rawUse   []byte // the usage object, where it is complete
 }
 
 // choiceState is what must be remembered of one choice.
 type choiceState struct {
-	calls  []string // the ids of its tool calls, by index
+	calls  []call // its tool calls, by index
 	finish chat.FinishReason
+}
+
+// call is what must be remembered of a tool call.
+type call struct {
+	id   string
+	said int // the index by which the upstream calls it; -1: it gives none
 }
 
 func nonsense(err error) error {
@@ -116,6 +124,9 @@ func (p *parser) top(choices func() error) error {
 			}
 			if string(raw) != "null" {
 				said := parseError(append(append([]byte(`{"error":`), raw...), '}'))
+				if p.redacted != nil {
+					said = p.redacted(said)
+				}
 				return inBand(said)
 			}
 		case "x_groq":
@@ -183,44 +194,56 @@ func (a *answer) take(raw []byte) {
 		u    chat.Usage
 		have int
 	)
-	number := func(r *jsontext.Reader, into *int) error {
-		if r.Kind() != '0' {
-			_, err := r.Value()
-			return err
+	exact := true // every number is a plain one, so that the bytes may be passed on
+	number := func(r *jsontext.Reader, into *int) (ok bool, err error) {
+		text, err := r.Value()
+		if err != nil {
+			return false, err
 		}
-		text, err := r.Number()
-		if err == nil {
-			if f, ferr := strconv.ParseFloat(string(text), 64); ferr == nil && f >= 0 && f < chat.MaxMaxTokens {
-				*into = int(f)
+		n, bad := strconv.Atoi(string(text))
+		if bad != nil || n < 0 || n >= chat.MaxMaxTokens {
+			exact = false
+			f, bad := strconv.ParseFloat(strings.Trim(string(text), `"`), 64)
+			if bad != nil || f < 0 || f >= chat.MaxMaxTokens {
+				return false, nil
 			}
+			n = int(f)
 		}
-		return err
+		*into = n
+		return true, nil
 	}
 	details := func(into map[string]*int) error {
 		if r.Kind() != '{' {
-			_, err := r.Value()
+			raw, err := r.Value()
+			exact = exact && err == nil && raw[0] == 'n'
 			return err
 		}
 		return walk(r, func(name string) error {
 			if field := into[name]; field != nil {
-				return number(r, field)
+				_, err := number(r, field)
+				return err
 			}
-			_, err := r.Value()
+			raw, err := r.Value()
+			exact = exact && err == nil && raw[0] != 'n'
 			return err
 		})
 	}
 	total := 0
+	required := func(bit int, into *int) error {
+		ok, err := number(r, into)
+		if ok {
+			have |= bit
+		}
+		return err
+	}
 	err := walk(r, func(name string) error {
 		switch name {
 		case "prompt_tokens":
-			have |= 1
-			return number(r, &u.Prompt)
+			return required(1, &u.Prompt)
 		case "completion_tokens":
-			have |= 2
-			return number(r, &u.Completion)
+			return required(2, &u.Completion)
 		case "total_tokens":
-			have |= 4
-			return number(r, &total)
+			return required(4, &total)
 		case "prompt_tokens_details":
 			return details(map[string]*int{"cached_tokens": &u.Cached, "cache_write_tokens": &u.CacheWrite, "audio_tokens": &u.PromptAudio})
 		case "completion_tokens_details":
@@ -237,7 +260,7 @@ func (a *answer) take(raw []byte) {
 		return
 	}
 	a.usage, a.rawUse = &u, nil
-	if have == 7 {
+	if have == 7 && exact {
 		a.rawUse = bytes.Clone(raw)
 	}
 }
@@ -247,7 +270,8 @@ func (a *answer) used() chat.Event {
 	return chat.Event{Kind: chat.Used, Usage: a.usage, Native: a.rawUse}
 }
 
-// finishReason maps what upstreams say to what OpenAI's clients know.
+// finishReason maps what upstreams say to what OpenAI's clients know; empty where
+// the upstream says that it failed.
 func finishReason(s string, called bool) chat.FinishReason {
 	switch r := chat.FinishReason(s); r {
 	case chat.Stop, "end_turn", "stop_sequence", "eos", "STOP":
@@ -261,6 +285,8 @@ func finishReason(s string, called bool) chat.FinishReason {
 		return chat.Length
 	case "tool_use", "tool_call":
 		return chat.ToolCalls
+	case "error", "abort", "aborted", "cancelled", "canceled", "failed":
+		return "" // the answer was not completed
 	case "refusal", "safety", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII":
 		return chat.ContentFilter
 	default:

@@ -22,7 +22,6 @@ import (
 const (
 	dialLimit = 10 * time.Second
 	idleLimit = 55 * time.Second // below the minute that many servers allow
-	trusted   = time.Second      // a connection that was used just now is not looked at before it is used again
 	buffer    = 8 << 10          // an answer's head must fit
 )
 
@@ -81,7 +80,9 @@ func (p *pool) get(ctx context.Context, fresh bool) (*conn, error) {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if time.Since(c.since) < trusted || quiet(c.Conn) {
+		// However short it was idle: bytes that came after an answer would be taken
+		// for the answer to the next request, which may be another tenant's.
+		if quiet(c.Conn) {
 			c.reused = true
 			return c, nil
 		}

@@ -17,14 +17,13 @@ func (a *Agent) refusal(x *exchange) error {
 	if err != nil {
 		body = nil // the status says enough
 	}
-	said := parseError(body)
+	said := a.redacted(parseError(body))
 	status := x.head.StatusCode()
 	f := classify(status, said)
-	f.Message = a.redact(f.Message)
 	if after := retryAfter(x); after > 0 && (f.Kind == fault.RateLimited || f.Kind == fault.Unavailable) {
 		f.RetryAfter = after
 	}
-	return f.WithCause(answered(strconv.Itoa(status) + " " + a.redact(said.message)))
+	return f.WithCause(answered(strconv.Itoa(status) + " " + said.message))
 }
 
 // answered is the cause of a refusal, for the log.
@@ -99,12 +98,13 @@ func retryAfter(x *exchange) time.Duration {
 	return 0
 }
 
-// redact takes the upstream's key out of its words, and bounds them.
-func (a *Agent) redact(s string) string {
-	const most = 500
-	if a.key != "" {
-		s = strings.ReplaceAll(s, a.key, "[key]")
-	}
+// redacted takes what is secret out of all that the upstream says, and bounds it.
+func (a *Agent) redacted(s saying) saying {
+	return saying{message: a.redact(s.message, 500), kind: a.redact(s.kind, 64), code: a.redact(s.code, 64), param: a.redact(s.param, 128)}
+}
+
+func (a *Agent) redact(s string, most int) string {
+	s = a.hidden.Replace(s)
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}

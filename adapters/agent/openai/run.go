@@ -42,14 +42,14 @@ func (a *Agent) whole(ctx context.Context, task agent.Task) ports.Events {
 			yield(chat.Event{}, err)
 			return
 		}
-		sayWhole(body, true, yield)
+		a.sayWhole(body, true, yield)
 	}
 }
 
 // sayWhole gives the events of a whole answer. native says that its bytes may be
 // passed on.
-func sayWhole(body []byte, native bool, yield func(chat.Event, error) bool) {
-	p := parser{answer: &answer{}}
+func (a *Agent) sayWhole(body []byte, native bool, yield func(chat.Event, error) bool) {
+	p := parser{answer: &answer{redacted: a.redacted}}
 	events, err := p.parse(body, true)
 	if err == nil && !p.complete() {
 		err = truncated(len(p.choices) > 0)
@@ -105,7 +105,7 @@ func (a *Agent) stream(ctx context.Context, task agent.Task) ports.Events {
 				yield(chat.Event{}, err)
 				return
 			}
-			sayWhole(body, false, yield) // an upstream that does not stream
+			a.sayWhole(body, false, yield) // an upstream that does not stream
 			return
 		}
 		in := lines.Get().(*bufio.Reader)
@@ -114,7 +114,7 @@ func (a *Agent) stream(ctx context.Context, task agent.Task) ports.Events {
 			in.Reset(nil)
 			lines.Put(in)
 		}()
-		s := stream{x: x, in: in, yield: yield}
+		s := stream{x: x, in: in, yield: yield, answer: answer{redacted: a.redacted}}
 		if err := s.run(); err != nil {
 			yield(chat.Event{}, err)
 		}

@@ -19,6 +19,7 @@ type stream struct {
 
 	answer answer
 	data   []byte // of the event that is being read
+	begun  bool   // a line was read
 }
 
 // errDone is the end that the upstream announces.
@@ -70,18 +71,27 @@ func (s *stream) say(p *parser, more bool) bool {
 	return true
 }
 
-// ready tells whether the next event is here as a whole.
+// ready tells whether the next event is here as a whole, so that reading it does
+// not wait: a line with data, and after it an empty one.
 func (s *stream) ready() bool {
-	n := s.in.Buffered()
-	if n == 0 {
-		return false
-	}
-	buf, err := s.in.Peek(n)
+	buf, err := s.in.Peek(s.in.Buffered())
 	if err != nil {
 		return false
 	}
-	at := bytes.Index(buf, []byte("data:"))
-	return at >= 0 && (bytes.Contains(buf[at:], []byte("\n\n")) || bytes.Contains(buf[at:], []byte("\n\r\n")))
+	has := false
+	for {
+		line, rest, whole := bytes.Cut(buf, []byte("\n"))
+		if !whole {
+			return false
+		}
+		switch data, ok := bytes.CutPrefix(line, []byte("data:")); {
+		case ok:
+			has = has || len(bytes.TrimSpace(data)) > 0
+		case has && len(bytes.TrimRight(line, "\r")) == 0:
+			return true
+		}
+		buf = rest
+	}
 }
 
 // parse reads the next event into p; errDone at the announced end, io.EOF where
@@ -104,13 +114,17 @@ func (s *stream) event() error {
 	has := false
 	for {
 		line, err := s.line()
+		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && len(s.data) > 0 {
+			return nil // the last event may lack its empty line
+		}
 		if err != nil {
 			return err
 		}
 		if len(line) == 0 {
-			if has {
+			if len(s.data) > 0 {
 				return nil
 			}
+			has = false
 			continue
 		}
 		data, ok := bytes.CutPrefix(line, []byte("data:"))
@@ -149,7 +163,12 @@ func (s *stream) line() ([]byte, error) {
 	if errors.Is(err, io.EOF) && len(line) > 0 {
 		err = nil // the last line may lack its end
 	}
-	return bytes.TrimRight(line, "\r\n"), err
+	line = bytes.TrimRight(line, "\r\n")
+	if !s.begun {
+		s.begun = true
+		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")) // a byte order mark
+	}
+	return line, err
 }
 
 // end closes the answer after err, which may be its announced end.
