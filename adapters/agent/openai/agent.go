@@ -130,6 +130,9 @@ func (a *Agent) Models(ctx context.Context) (out []agent.Model, err error) {
 	if fault.Is(err, fault.NotFound) {
 		return nil, nil
 	}
+	if f := fault.As(err); f != nil && !f.Kind.Retryable() && f.Kind != fault.Canceled {
+		return nil, fault.Wrap(fault.Upstream, err, "The agent's upstream does not list its models.").WithCode("upstream_error")
+	}
 	if err != nil {
 		return nil, err
 	}

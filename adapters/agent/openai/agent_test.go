@@ -359,6 +359,8 @@ func TestWhatAnUpstreamsErrorsBecome(t *testing.T) {
 		"503":             {503, openAI, fault.Unavailable, "agent_unavailable"},
 		"504":             {504, openAI, fault.Timeout, "upstream_timeout"},
 		"Anthropic's 529": {529, `{"type":"error","error":{"type":"overloaded_error","message":"x"}}`, fault.Unavailable, "agent_unavailable"},
+		"405":             {405, openAI, fault.Upstream, "upstream_error"},
+		"409":             {409, openAI, fault.Upstream, "upstream_error"},
 		"a redirect":      {302, "", fault.Upstream, "upstream_error"},
 		"a bare string":   {400, `{"error":"nope"}`, fault.Invalid, ""},
 		"Google's list":   {400, `[{"error":{"code":400,"message":"x","status":"INVALID_ARGUMENT"}}]`, fault.Invalid, ""},
@@ -420,7 +422,7 @@ func TestLeavingClosesTheUpstreamsConnectionAtOnce(t *testing.T) {
 		if !fault.Is(err, fault.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		if took := (<-gone).Sub(left); took > 500*time.Millisecond {
+		if took := (<-gone).Sub(left); took > 100*time.Millisecond {
 			t.Errorf("the upstream saw it after %v", took)
 		}
 	}

@@ -2,7 +2,6 @@ package openai
 
 import (
 	"bytes"
-	"encoding/json"
 
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
@@ -14,9 +13,6 @@ import (
 // sent only what is new.
 func appendBody(b []byte, task agent.Task) []byte {
 	r := task.Request
-	if r.Raw == nil {
-		return appendFields(b, task)
-	}
 	var (
 		in      = jsontext.NewReader(r.Raw)
 		from    = 0
@@ -71,34 +67,6 @@ func appendOptions(b, value []byte) []byte {
 		}
 		return err
 	})
-	return append(b, '}')
-}
-
-// appendFields renders a request that did not come as text.
-func appendFields(b []byte, task agent.Task) []byte {
-	r := task.Request
-	b = append(b, `{"model":`...)
-	b = jsontext.AppendString(b, task.Model)
-	b = append(b, `,"messages":`...)
-	b = appendMessages(b, task.Messages)
-	if r.Stream {
-		b = append(b, `,"stream":true,"stream_options":{"include_usage":true}`...)
-	}
-	add := func(name string, v any) {
-		text, err := json.Marshal(v)
-		if err == nil { // numbers and strings always encode
-			b = append(append(append(append(b, `,"`...), name...), `":`...), text...)
-		}
-	}
-	if r.N > 1 {
-		add("n", r.N)
-	}
-	if r.MaxTokens > 0 {
-		add("max_completion_tokens", r.MaxTokens)
-	}
-	if len(r.Stop) > 0 {
-		add("stop", r.Stop)
-	}
 	return append(b, '}')
 }
 

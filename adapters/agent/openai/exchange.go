@@ -36,7 +36,11 @@ func (a *Agent) send(ctx context.Context, method, path string, body func([]byte)
 		return nil, ended(ctx)
 	}
 	text := buffers.Get().(*[]byte)
-	defer buffers.Put(text)
+	defer func() {
+		if cap(*text) <= maxPooled {
+			buffers.Put(text)
+		}
+	}()
 	*text = a.request((*text)[:0], method, path, body)
 	x, err := a.attempt(ctx, *text, false)
 	if errors.Is(err, errStale) {
@@ -50,7 +54,10 @@ func (a *Agent) send(ctx context.Context, method, path string, body func([]byte)
 	return x, err
 }
 
-// buffers hold requests while they are written. Large ones are left to the
+// maxPooled is the largest buffer that is kept for other requests.
+const maxPooled = 256 << 10
+
+// buffers hold requests while they are written. Larger ones are left to the
 // collector.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
@@ -85,20 +92,31 @@ func (a *Agent) attempt(ctx context.Context, text []byte, fresh bool) (*exchange
 	x.detach = context.AfterFunc(ctx, func() {
 		// The reader and writer return at once, and the upstream sees us go.
 		_ = c.SetDeadline(time.Unix(1, 0))
-		_ = c.Close()
+		c.drop()
 	})
-	if _, err = c.Write(text); err == nil {
+	_, writing := c.Write(text)
+	if writing != nil {
+		// The upstream may have refused before it had read all; its answer counts.
+		_ = c.SetReadDeadline(time.Now().Add(refusalLimit))
+		x.head.SetConnectionClose()
+	}
+	answered := false // by a first head, so that the request has been seen
+	err = x.head.Read(c.br)
+	for err == nil && x.head.StatusCode() >= 100 && x.head.StatusCode() < 200 {
+		answered = true
 		err = x.head.Read(c.br)
 	}
-	for err == nil && x.head.StatusCode() >= 100 && x.head.StatusCode() < 200 {
-		err = x.head.Read(c.br)
+	if err != nil && writing != nil {
+		err = writing
+	} else if writing != nil {
+		x.head.SetConnectionClose()
 	}
 	if err != nil {
 		x.end()
 		if ctx.Err() != nil {
 			return nil, ended(ctx)
 		}
-		if c.reused && c.br.Buffered() == 0 {
+		if c.reused && !answered && c.br.Buffered() == 0 {
 			return nil, errStale
 		}
 		return nil, err
@@ -124,8 +142,11 @@ func (x *exchange) end() {
 		x.pool.put(x.conn)
 		return
 	}
-	x.conn.Close()
+	x.conn.drop()
 }
+
+// refusalLimit is how long an upstream has to say why it takes no request.
+const refusalLimit = time.Second
 
 // all reads the rest of the body, which may have limit bytes.
 func (x *exchange) all(limit int) ([]byte, error) {
@@ -145,28 +166,25 @@ func (x *exchange) all(limit int) ([]byte, error) {
 		if err == nil && len(b) > limit {
 			return nil, tooMuch()
 		}
-		if err == nil {
-			err = x.trailer()
-		}
 	}
 	if err != nil {
 		return nil, x.broken(err)
 	}
-	x.read = true
+	x.read = x.head.ContentLength() != -1 || x.trailer()
 	return b, nil
 }
 
-// trailer reads the empty line after the last chunk, without which the
-// connection cannot be used again.
-func (x *exchange) trailer() error {
-	if x.head.ContentLength() != -1 {
-		return nil
+// restLimit is how long the end of a body's coding may take after its answer.
+const restLimit = 50 * time.Millisecond
+
+// trailer reads the empty line after the last chunk and tells whether the
+// connection can be used again. The answer is complete without it.
+func (x *exchange) trailer() bool {
+	if x.conn.SetReadDeadline(time.Now().Add(restLimit)) != nil {
+		return false
 	}
 	line, err := x.conn.br.ReadSlice('\n')
-	if err == nil && len(line) > 2 {
-		x.head.SetConnectionClose() // trailers: nobody sends them, so the connection is not kept
-	}
-	return err
+	return err == nil && len(line) <= 2 && x.conn.SetReadDeadline(time.Time{}) == nil
 }
 
 func tooMuch() error {

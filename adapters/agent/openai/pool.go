@@ -48,6 +48,16 @@ type conn struct {
 	since  time.Time // when it became idle
 }
 
+// drop closes the connection at once. TLS would say good-bye first, and wait for
+// a peer that does not read.
+func (c *conn) drop() {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		_ = t.NetConn().Close()
+		return
+	}
+	_ = c.Conn.Close()
+}
+
 func newPool(base *url.URL, max int) *pool {
 	p := &pool{base: base, max: max, proxy: httpproxy.FromEnvironment().ProxyFunc()}
 	port := base.Port()
@@ -86,7 +96,7 @@ func (p *pool) get(ctx context.Context, fresh bool) (*conn, error) {
 			c.reused = true
 			return c, nil
 		}
-		c.Close()
+		c.drop()
 	}
 	nc, err := p.dial(ctx)
 	if err != nil {
@@ -98,14 +108,14 @@ func (p *pool) get(ctx context.Context, fresh bool) (*conn, error) {
 // put takes back a connection whose answer was read to its end.
 func (p *pool) put(c *conn) {
 	if c.br.Buffered() > 0 {
-		c.Close() // what came after the answer belongs to nothing
+		c.drop() // what came after the answer belongs to nothing
 		return
 	}
 	c.since = time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || len(p.idle) >= p.max {
-		c.Close()
+		c.drop()
 		return
 	}
 	p.idle = append(p.idle, c)
@@ -120,7 +130,7 @@ func (p *pool) pruneIdle() {
 	defer p.mu.Unlock()
 	old, now := 0, time.Now()
 	for old < len(p.idle) && now.Sub(p.idle[old].since) >= idleLimit {
-		p.idle[old].Close()
+		p.idle[old].drop()
 		old++
 	}
 	p.idle = append(p.idle[:0], p.idle[old:]...)
@@ -139,7 +149,7 @@ func (p *pool) close() {
 		p.prune.Stop()
 	}
 	for _, c := range p.idle {
-		c.Close()
+		c.drop()
 	}
 	p.idle = nil
 }
@@ -154,6 +164,9 @@ func (p *pool) dial(ctx context.Context) (net.Conn, error) {
 	}
 	host := p.host
 	if via != nil {
+		if via.Scheme != "http" {
+			return nil, fmt.Errorf("a proxy of kind %q, of which only http is supported", via.Scheme)
+		}
 		if host = via.Host; via.Port() == "" {
 			host = net.JoinHostPort(via.Hostname(), "80")
 		}
@@ -181,6 +194,7 @@ func (p *pool) dial(ctx context.Context) (net.Conn, error) {
 
 // tunnel asks a proxy for a way through.
 func (p *pool) tunnel(ctx context.Context, nc net.Conn, via *url.URL) error {
+	defer context.AfterFunc(ctx, func() { _ = nc.Close() })()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := nc.SetDeadline(deadline); err != nil {
 			return err

@@ -43,7 +43,10 @@ func classify(status int, said saying) *fault.Error {
 		if said.message != "" {
 			f.Message = said.message
 		}
-		f.Code, f.Type, f.Param = said.code, said.kind, said.param
+		f.Code, f.Param = said.code, said.param
+		if known[said.kind] {
+			f.Type = said.kind
+		}
 		return f
 	}
 	upstream := func(k fault.Kind, code, message string) *fault.Error {
@@ -76,20 +79,31 @@ func classify(status int, said saying) *fault.Error {
 	case status >= 300 && status < 400:
 		return upstream(fault.Upstream, "upstream_error", "The agent's upstream redirects, which is not followed.").
 			WithHint("The operator of this server must correct the agent's base_url.")
-	case status >= 400 && status < 500:
+	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
 		return keep(fault.Invalid, "The agent's upstream refused the request.")
 	default:
 		return upstream(fault.Upstream, "upstream_error", "The agent's upstream failed.")
 	}
 }
 
+// known are OpenAI's error types for what callers do; others mean nothing to
+// their clients.
+var known = map[string]bool{"invalid_request_error": true, "requests": true, "tokens": true}
+
+// maxRetryAfter bounds what an upstream can make callers wait.
+const maxRetryAfter = time.Hour
+
 // retryAfter reads when the upstream wants to be asked again.
 func retryAfter(x *exchange) time.Duration {
-	if ms, err := strconv.ParseFloat(string(x.head.Peek("Retry-After-Ms")), 64); err == nil && ms > 0 {
+	return min(saysRetryAfter(x), maxRetryAfter)
+}
+
+func saysRetryAfter(x *exchange) time.Duration {
+	if ms, err := strconv.ParseFloat(string(x.head.Peek("Retry-After-Ms")), 64); err == nil && ms > 0 && ms < 1e9 {
 		return time.Duration(ms * float64(time.Millisecond))
 	}
 	text := string(x.head.Peek("Retry-After"))
-	if s, err := strconv.ParseFloat(text, 64); err == nil && s > 0 {
+	if s, err := strconv.ParseFloat(text, 64); err == nil && s > 0 && s < 1e6 {
 		return time.Duration(s * float64(time.Second))
 	}
 	if at, err := http.ParseTime(text); err == nil {

@@ -17,6 +17,9 @@ const chatPath = "/chat/completions"
 
 // ask sends the task and gives the exchange once the upstream has agreed to answer.
 func (a *Agent) ask(ctx context.Context, task agent.Task) (*exchange, error) {
+	if len(task.Request.Raw) == 0 {
+		return nil, fault.Internalf("a request without its text cannot be passed on")
+	}
 	x, err := a.send(ctx, http.MethodPost, chatPath, func(b []byte) []byte { return appendBody(b, task) })
 	if err != nil {
 		return nil, err

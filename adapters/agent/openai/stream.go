@@ -193,10 +193,6 @@ func (s *stream) end(err error) error {
 	return nil
 }
 
-// restLimit is how long the end of a stream's coding may take after the
-// announced end of its answer.
-const restLimit = 50 * time.Millisecond
-
 // rest reads the end of the body's coding, so that the connection can be used
 // again.
 func (s *stream) rest(announced bool) {
@@ -213,5 +209,5 @@ func (s *stream) rest(announced bool) {
 			return
 		}
 	}
-	s.x.read = s.x.trailer() == nil && s.x.conn.SetReadDeadline(time.Time{}) == nil
+	s.x.read = s.x.trailer()
 }
