@@ -88,7 +88,7 @@ func (c idempotencies) Claim(ctx context.Context, in tenancy.Scope, claim idempo
 	}
 	_, err = c.db.NewInsert().Model(rowOfClaim(in, claim)).On("CONFLICT (org_id, user_id, key) DO UPDATE").
 		Set("body = EXCLUDED.body, owner = EXCLUDED.owner, claimed_at = EXCLUDED.claimed_at, lapses_at = EXCLUDED.lapses_at").
-		Set("done = EXCLUDED.done, result = NULL, completed_at = NULL").Exec(ctx)
+		Set("done = EXCLUDED.done, result = NULL, completed_at = NULL").Returning(nothing).Exec(ctx)
 	return out, c.failed(ctx, err)
 }
 

@@ -23,7 +23,7 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 	}
 	row := rowOfSession(s)
 	row.Turns = 0
-	_, err := c.db.NewInsert().Model(row).Exec(ctx)
+	_, err := c.db.NewInsert().Model(row).Returning(nothing).Exec(ctx)
 	return c.failed(ctx, err)
 }
 
@@ -102,7 +102,7 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 			return err
 		}
 	}
-	_, err = c.db.NewInsert().Model(&rows).Exec(ctx)
+	_, err = c.db.NewInsert().Model(&rows).Returning(nothing).Exec(ctx)
 	return c.failed(ctx, err)
 }
 

@@ -75,7 +75,8 @@ func (s *Store) Start(ctx context.Context) (err error) {
 		return unusable(err, s.path)
 	}
 	f.Close()
-	if s.writes, err = open(s.path, 1, "&_txlock=immediate"); err != nil {
+	// In memory: savepoints set pages aside, for the time of one statement or two.
+	if s.writes, err = open(s.path, 1, "&_txlock=immediate&_pragma=temp_store(MEMORY)"); err != nil {
 		return unusable(err, s.path)
 	}
 	if s.reads, err = open(s.path, readers, "&_pragma=query_only(1)"); err != nil {
