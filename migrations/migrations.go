@@ -43,18 +43,43 @@ func Up(ctx context.Context, db *sql.DB, d Dialect) error {
 		return failed(err)
 	}
 	if current > needed {
-		return fault.New(fault.Unavailable, "The database has schema version %d; this build knows %d at most.", current, needed).
-			WithCode("storage_unavailable").WithHint("Start the newer build of agentapi that wrote it, or choose another data folder with AGENTAPI_DATA_DIR.")
+		return newer(current, needed)
 	}
 	if current == needed {
 		return nil
 	}
-	if _, err := p.Up(ctx); err != nil {
+	_, err = p.Up(ctx)
+	return failed(err)
+}
+
+// Check reports nil where the schema is the one that this build needs. It
+// changes nothing. fault.Unavailable: it is another, or cannot be told.
+func Check(ctx context.Context, db *sql.DB, d Dialect) error {
+	p, err := provider(db, d)
+	if err != nil {
 		return failed(err)
 	}
-	return nil
+	current, needed, err := p.GetVersions(ctx)
+	switch {
+	case err != nil:
+		return failed(err)
+	case current > needed:
+		return newer(current, needed)
+	case current < needed:
+		return fault.New(fault.Unavailable, "The database has schema version %d; this build needs %d.", current, needed).WithCode("storage_unavailable")
+	default:
+		return nil
+	}
+}
+
+func newer(current, needed int64) error {
+	return fault.New(fault.Unavailable, "The database has schema version %d; this build knows %d at most.", current, needed).
+		WithCode("storage_unavailable").WithHint("Start the newer build of agentapi that wrote it, or choose another data folder with AGENTAPI_DATA_DIR.")
 }
 
 func failed(err error) error {
-	return fault.Wrap(fault.Unavailable, fmt.Errorf("migrations: %w", err), "The database's schema could not be brought up to date.").WithCode("storage_unavailable")
+	if err == nil {
+		return nil
+	}
+	return fault.Wrap(fault.Unavailable, fmt.Errorf("migrations: %w", err), "The database's schema could not be read or brought up to date.").WithCode("storage_unavailable")
 }

@@ -14,7 +14,8 @@ import (
 
 // Options configures a Cache.
 type Options struct {
-	// MaxBytes bounds keys and values together; what was used least lately goes first.
+	// MaxBytes bounds keys, values and what it takes to find them; what was used
+	// least lately goes first. A value that is larger is not kept.
 	MaxBytes int `yaml:"max_bytes"`
 }
 
@@ -45,7 +46,10 @@ type item struct {
 	until time.Time
 }
 
-func (i *item) size() int { return len(i.key) + len(i.val) }
+// overhead is about what an item holds beside its key and value.
+const overhead = 200
+
+func (i *item) size() int { return overhead + len(i.key) + len(i.val) }
 
 var _ ports.Cache = (*Cache)(nil)
 
@@ -92,7 +96,11 @@ func (c *Cache) put(key string, val []byte, ttl time.Duration) {
 	if e := c.items[key]; e != nil {
 		c.drop(e)
 	}
-	i := &item{key: key, val: bytes.Clone(val), until: time.Now().Add(ttl)}
+	i := &item{key: key, val: val, until: time.Now().Add(ttl)}
+	if i.size() > c.max {
+		return
+	}
+	i.val = bytes.Clone(val)
 	c.items[key] = c.order.PushFront(i)
 	c.size += i.size()
 	for c.size > c.max {

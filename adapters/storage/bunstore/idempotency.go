@@ -3,7 +3,6 @@ package bunstore
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -46,7 +45,8 @@ func (r *idempotencyRow) entry(key idempotency.Key) (*idempotency.Entry, error) 
 		if r.Result == nil {
 			return nil, fault.Internalf("a stored idempotency key is done, but has no result")
 		}
-		if err := json.Unmarshal([]byte(*r.Result), &e.Result); err != nil {
+		var err error
+		if e.Result, err = decodeResult(*r.Result); err != nil {
 			return nil, corrupt("idempotency result", err)
 		}
 	}
@@ -88,7 +88,7 @@ func (c idempotencies) Claim(ctx context.Context, in tenancy.Scope, claim idempo
 	}
 	_, err = c.db.NewInsert().Model(rowOfClaim(in, claim)).On("CONFLICT (org_id, user_id, key) DO UPDATE").
 		Set("body = EXCLUDED.body, owner = EXCLUDED.owner, claimed_at = EXCLUDED.claimed_at, lapses_at = EXCLUDED.lapses_at").
-		Set("done = EXCLUDED.done, result = NULL, completed_at = NULL").Exec(ctx)
+		Set("done = EXCLUDED.done, result = NULL, completed_at = NULL").Returning(nothing).Exec(ctx)
 	return out, c.failed(ctx, err)
 }
 
@@ -104,12 +104,12 @@ func (c idempotencies) Complete(ctx context.Context, in tenancy.Scope, claim ide
 	if err := owned(in); err != nil {
 		return err
 	}
-	text, err := json.Marshal(r)
+	text, err := encodeResult(&r)
 	if err != nil {
 		return fault.Internalf("encoding an idempotency result: %w", err)
 	}
 	result, err := c.db.NewUpdate().Model((*idempotencyRow)(nil)).
-		Set("done = ?, result = ?, completed_at = ?", true, string(text), session.Moment(r.Completed)).
+		Set("done = ?, result = ?, completed_at = ?", true, text, session.Moment(r.Completed)).
 		Where(mine, mineArgs(rowOfClaim(in, claim))...).Exec(ctx)
 	if err != nil {
 		return c.failed(ctx, err)
@@ -142,9 +142,9 @@ func (c idempotencies) Prune(ctx context.Context, before time.Time) (int, error)
 	return int(n), c.failed(ctx, err)
 }
 
-// Lapse lets all running claims lapse: for an owner who knows that whoever made
-// them is dead.
+// Lapse lets all running claims lapse, whatever the clock says later: for an
+// owner who knows that whoever made them is dead.
 func (r *Repositories) Lapse(ctx context.Context) error {
-	_, err := r.db.NewUpdate().Model((*idempotencyRow)(nil)).Set("lapses_at = claimed_at").Where("NOT done").Exec(ctx)
+	_, err := r.db.NewUpdate().Model((*idempotencyRow)(nil)).Set("lapses_at = ?", time.Time{}).Where("NOT done").Exec(ctx)
 	return r.failed(ctx, err)
 }

@@ -15,7 +15,7 @@ import (
 // Outer is the repositories outside a transaction: reads go to a pool, each
 // write is a transaction of its own.
 type Outer struct {
-	Reads  func() *Repositories
+	Reads  func() *Repositories // nil while the storage is not open
 	Writes func(ctx context.Context, fn func(context.Context, ports.Repositories) error) error
 }
 
@@ -33,13 +33,14 @@ func (o *Outer) Idempotency() ports.Idempotency { return outerIdempotency{o} }
 // read runs a reading call with the checks that every call outside begins with.
 func read[T any](ctx context.Context, o *Outer, call func(*Repositories) (T, error)) (T, error) {
 	var none T
-	if err := Outside(ctx); err != nil {
+	if err := outside(ctx); err != nil {
 		return none, err
 	}
-	if ctx.Err() != nil {
-		return none, Failed(ctx, ctx.Err())
+	r := o.Reads()
+	if r == nil {
+		return none, Closed()
 	}
-	return call(o.Reads())
+	return call(r)
 }
 
 type outerSessions struct{ o *Outer }

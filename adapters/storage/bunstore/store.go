@@ -14,18 +14,21 @@ import (
 	"agentapi/ports"
 )
 
+// Classify tells the kind of a database's error: Conflict where something is
+// taken, Internal where a statement or a stored row is at fault, and otherwise
+// Unavailable.
+type Classify func(error) fault.Kind
+
 // Repositories reads and writes through one connection, pool or transaction.
 type Repositories struct {
-	db    bun.IDB
-	taken func(error) bool // tells a violated uniqueness from other errors
+	db   bun.IDB
+	kind Classify
 }
 
 var _ ports.Repositories = (*Repositories)(nil)
 
 // On makes repositories that use db.
-func On(db bun.IDB, taken func(error) bool) *Repositories {
-	return &Repositories{db: db, taken: taken}
-}
+func On(db bun.IDB, kind Classify) *Repositories { return &Repositories{db: db, kind: kind} }
 
 // Sessions is the collection of conversations.
 func (r *Repositories) Sessions() ports.Sessions { return sessions{r} }
@@ -36,15 +39,13 @@ func (r *Repositories) Usage() ports.Usage { return usages{r} }
 // Idempotency is the memory of keyed requests.
 func (r *Repositories) Idempotency() ports.Idempotency { return idempotencies{r} }
 
-// Failed turns an error of the database into a fault.
+// Failed turns the error of a connection into a fault.
 func Failed(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	if f := fault.As(err); f != nil {
-		return err
-	}
 	switch {
+	case err == nil:
+		return nil
+	case fault.As(err) != nil:
+		return err
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fault.Wrap(fault.Timeout, err, "The time for the storage was up.")
 	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled):
@@ -54,11 +55,19 @@ func Failed(ctx context.Context, err error) error {
 	}
 }
 
+// failed turns the error of a statement into a fault.
 func (r *Repositories) failed(ctx context.Context, err error) error {
-	if err != nil && r.taken(err) {
-		return fault.Wrap(fault.Conflict, err, "There is one like this already.")
+	if err == nil || ctx.Err() != nil {
+		return Failed(ctx, err)
 	}
-	return Failed(ctx, err)
+	switch r.kind(err) {
+	case fault.Conflict:
+		return fault.Wrap(fault.Conflict, err, "There is one like this already.")
+	case fault.Internal:
+		return fault.Internalf("storage: %w", err)
+	default:
+		return Failed(ctx, err)
+	}
 }
 
 func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }

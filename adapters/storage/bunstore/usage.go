@@ -40,7 +40,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 	rows := make([]*usageRow, len(records))
 	for i := range records {
 		r := &records[i]
-		details, err := json.Marshal(r.Tokens)
+		details, err := json.Marshal(usageJSON(r.Tokens))
 		if err != nil {
 			return fault.Internalf("encoding usage: %w", err)
 		}

@@ -2,109 +2,25 @@ package memory
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"slices"
 
 	"agentapi/domain/fault"
-	"agentapi/domain/page"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 )
 
-// table holds the sessions and the ways to them.
-type table struct {
-	byID    map[session.ID]*record
-	byKey   map[keyOf]*record
-	byOwner map[owner][]*record // by id, ascending
-	order   []session.ID        // by creation here, for eviction; may name what is gone
-	bytes   int                 // what all turns hold, roughly
-}
-
-type record struct {
-	session session.Session
-	turns   []session.Turn
-	bytes   int
-}
-
-// sizeOf is roughly what a turn holds in memory.
-func sizeOf(t *session.Turn) int {
-	const own = 1024 // the turn itself and its share of the indexes
-	n := own + len(t.Message.Refusal)
-	for i := range t.Message.Parts {
-		n += len(t.Message.Parts[i].Text) + len(t.Message.Parts[i].JSON)
-	}
-	for i := range t.Message.ToolCalls {
-		n += len(t.Message.ToolCalls[i].Arguments)
-	}
-	return n
-}
-
-type keyOf struct {
-	owner
-	key session.Key
-}
-
-func (r *record) owner() owner { return owner{r.session.Org, r.session.User} }
-func (r *record) keyOf() keyOf { return keyOf{r.owner(), r.session.Key} }
-
-func byID(r *record, id session.ID) int { return bytes.Compare(r.session.ID[:], id[:]) }
-
-func (t *table) add(r *record) {
-	t.bytes += r.bytes
-	t.byID[r.session.ID] = r
-	if !r.session.Key.IsZero() {
-		t.byKey[r.keyOf()] = r
-	}
-	list := t.byOwner[r.owner()]
-	if n := len(list); n == 0 || byID(list[n-1], r.session.ID) < 0 {
-		t.byOwner[r.owner()] = append(list, r) // ids come in order, nearly always
-		return
-	}
-	at, _ := slices.BinarySearchFunc(list, r.session.ID, byID)
-	t.byOwner[r.owner()] = slices.Insert(list, at, r)
-}
-
-func (t *table) remove(r *record) {
-	t.bytes -= r.bytes
-	delete(t.byID, r.session.ID)
-	if !r.session.Key.IsZero() {
-		delete(t.byKey, r.keyOf())
-	}
-	list := t.byOwner[r.owner()]
-	if at, found := slices.BinarySearchFunc(list, r.session.ID, byID); found {
-		if at < len(list)/2 { // eviction takes one of the first: the few before it move
-			copy(list[1:], list[:at])
-			list[0], list = nil, list[1:]
-		} else {
-			list = slices.Delete(list, at, at+1)
-		}
-	}
-	if len(list) == 0 {
-		delete(t.byOwner, r.owner())
-		return
-	}
-	t.byOwner[r.owner()] = list
-}
-
-// evict forgets the oldest sessions beyond the bounds, but not the last.
-func (s *Store) evict() {
-	t := &s.sessions
-	for (len(t.byID) > s.max || t.bytes > s.maxBytes) && len(t.byID) > 1 {
-		id := t.order[0]
-		t.order = t.order[1:]
-		if r := t.byID[id]; r != nil {
-			t.remove(r)
-		}
-	}
-	if len(t.order) > 2*s.max { // the ids of deleted sessions
-		t.order = slices.DeleteFunc(slices.Clone(t.order), func(id session.ID) bool { return t.byID[id] == nil })
-	}
-}
-
 type sessions struct {
 	s *Store
 	locker
+}
+
+// own gets the record that the scope may change; the mutex must be held.
+func (c sessions) own(in tenancy.Scope, id session.ID) (*record, error) {
+	if in.IsZero() {
+		return nil, forbidden()
+	}
+	return c.find(in, id)
 }
 
 // find gets the record that the scope may see; the mutex must be held.
@@ -130,7 +46,7 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 		return fault.New(fault.Forbidden, "A session can be created for its own user only.")
 	}
 	r := &record{session: *s}
-	r.session.Turns = 0
+	r.session.Turns, r.session.Created, r.session.Updated = 0, session.Moment(s.Created), session.Moment(s.Updated)
 	if c.s.sessions.byID[s.ID] != nil {
 		return fault.New(fault.Conflict, "There is a session with this id already.")
 	}
@@ -184,7 +100,7 @@ func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, c
 		return err
 	}
 	defer leave()
-	r, err := c.find(in, id)
+	r, err := c.own(in, id)
 	if err != nil {
 		return err
 	}
@@ -194,27 +110,13 @@ func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, c
 		return err
 	}
 	s.ID, s.Org, s.User, s.Created, s.Turns = old.ID, old.Org, old.User, old.Created, old.Turns
-	if s.Key != old.Key {
-		if !s.Key.IsZero() && c.s.sessions.byKey[keyOf{r.owner(), s.Key}] != nil {
-			return taken()
-		}
+	s.Updated = session.Moment(s.Updated)
+	if s.Key != old.Key && !s.Key.IsZero() && c.s.sessions.byKey[keyOf{r.owner(), s.Key}] != nil {
+		return taken()
 	}
 	c.s.sessions.rewrite(r, s)
 	c.s.onUndo(func() { c.s.sessions.rewrite(r, old) })
 	return nil
-}
-
-// rewrite replaces a record's session and keeps the index of keys.
-func (t *table) rewrite(r *record, s session.Session) {
-	if r.session.Key != s.Key {
-		if !r.session.Key.IsZero() {
-			delete(t.byKey, r.keyOf())
-		}
-		if !s.Key.IsZero() {
-			t.byKey[keyOf{r.owner(), s.Key}] = r
-		}
-	}
-	r.session = s
 }
 
 // Append adds turns after the one whose sequence number is after.
@@ -224,7 +126,7 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 		return err
 	}
 	defer leave()
-	r, err := c.find(in, id)
+	r, err := c.own(in, id)
 	if err != nil {
 		return err
 	}
@@ -236,7 +138,7 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 	grown = append(grown, r.turns...)
 	size := 0
 	for i, turn := range turns {
-		turn.Seq = after + i + 1
+		turn.Seq, turn.Created = after+i+1, session.Moment(turn.Created)
 		grown = append(grown, turn)
 		size += sizeOf(&turn)
 	}
@@ -262,93 +164,20 @@ func (c sessions) History(ctx context.Context, in tenancy.Scope, id session.ID) 
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(r.turns), nil
+	return copies(r.turns), nil
 }
 
-// Turns returns one page of the turns.
-func (c sessions) Turns(ctx context.Context, in tenancy.Scope, id session.ID, q page.Query) (page.Of[session.Turn], error) {
-	all, err := c.History(ctx, in, id)
-	if err != nil {
-		return page.Of[session.Turn]{}, err
-	}
-	at := func(cursor string) (int, error) {
-		tid, err := session.ParseTurnID(cursor)
-		if err == nil {
-			if i := slices.IndexFunc(all, func(t session.Turn) bool { return t.ID == tid }); i >= 0 {
-				return i, nil
-			}
-		}
-		return 0, badCursor()
-	}
-	return cut(all, q, at)
-}
-
-func badCursor() error {
-	return fault.Invalidf("after", "invalid_cursor", "The cursor names nothing in this list.")
-}
-
-// List returns one page of the scope's sessions.
-func (c sessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error) {
-	leave, err := c.enter(ctx)
-	if err != nil {
-		return page.Of[*session.Session]{}, err
-	}
-	defer leave()
-	list := c.s.sessions.byOwner[owner{in.Org(), in.User()}]
-	found, err := cut(list, q, func(cursor string) (int, error) {
-		id, err := session.ParseID(cursor)
-		if err != nil {
-			return 0, badCursor()
-		}
-		at, there := slices.BinarySearchFunc(list, id, byID)
-		if !there {
-			at = -at - 1 // between two elements
-		}
-		return at, nil
-	})
-	out := page.Of[*session.Session]{More: found.More}
-	for _, r := range found.Items {
-		s := r.session
-		out.Items = append(out.Items, &s)
-	}
-	return out, err
-}
-
-// cut takes a page out of all, which is ascending. at finds a cursor's index;
-// a negative one, -i-1, says that it stands before the element i.
-func cut[T any](all []T, q page.Query, at func(cursor string) (int, error)) (page.Of[T], error) {
-	lo, hi := 0, len(all)
-	// In descending order what comes after a cursor stands before it.
-	if cursor := cmp.Or(q.After, q.Before); cursor != "" {
-		i, err := at(cursor)
-		if err != nil {
-			return page.Of[T]{}, err
-		}
-		switch up := (q.After != "") != q.Desc; {
-		case up && i < 0:
-			lo = -i - 1
-		case up:
-			lo = i + 1
-		case i < 0:
-			hi = -i - 1
-		default:
-			hi = i
+// copies clones turns with all that a receiver could change in them.
+func copies(turns []session.Turn) []session.Turn {
+	out := slices.Clone(turns)
+	for i := range out {
+		m := &out[i].Message
+		m.Parts, m.ToolCalls = slices.Clone(m.Parts), slices.Clone(m.ToolCalls)
+		for j := range m.Parts {
+			m.Parts[j].JSON = bytes.Clone(m.Parts[j].JSON)
 		}
 	}
-	window := all[lo:hi]
-	more := len(window) > q.Limit
-	// The page lies at the end of the window that the cursor bounds.
-	fromStart := (q.Before == "") != q.Desc
-	if more && fromStart {
-		window = window[:q.Limit]
-	} else if more {
-		window = window[len(window)-q.Limit:]
-	}
-	items := slices.Clone(window)
-	if q.Desc {
-		slices.Reverse(items)
-	}
-	return page.Of[T]{Items: items, More: more}, nil
+	return out
 }
 
 // Delete removes the session and its turns.
@@ -358,7 +187,7 @@ func (c sessions) Delete(ctx context.Context, in tenancy.Scope, id session.ID) e
 		return err
 	}
 	defer leave()
-	r, err := c.find(in, id)
+	r, err := c.own(in, id)
 	if err != nil {
 		return err
 	}

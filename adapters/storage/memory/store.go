@@ -18,7 +18,8 @@ type Options struct {
 	// MaxSessions is how many sessions are kept; the oldest are forgotten with
 	// their turns, and so are the oldest idempotency keys and usage records.
 	MaxSessions int `yaml:"max_sessions" doc:"how many sessions are kept; the oldest are forgotten"`
-	// MaxBytes is how much the kept turns may hold, roughly.
+	// MaxBytes is how much the kept turns may hold, roughly; the results of
+	// idempotency keys may hold as much again.
 	MaxBytes int `yaml:"max_bytes" doc:"how many bytes of messages are kept; the oldest sessions are forgotten"`
 }
 
@@ -59,7 +60,7 @@ var _ ports.Storage = (*Store)(nil)
 // Open makes an empty store.
 func Open(o Options) (*Store, error) {
 	return &Store{
-		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions),
+		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
 }
@@ -116,7 +117,7 @@ func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} 
 
 // locker is how a repository call gets hold of the store.
 type locker interface {
-	// enter returns what ends the call; its argument tells whether it succeeded.
+	// enter returns what ends the call.
 	enter(ctx context.Context) (leave func(), err error)
 }
 
@@ -137,11 +138,23 @@ type held struct{}
 
 func (held) enter(ctx context.Context) (func(), error) { return func() {}, ended(ctx) }
 
+// evict forgets what is beyond the bounds. It runs after commits only, so that
+// nothing that a failed transaction added drives out what is kept.
+func (s *Store) evict() {
+	s.sessions.evict(s.max, s.maxBytes)
+	s.keys.evict()
+}
+
 // onUndo has f called should the running transaction fail.
 func (s *Store) onUndo(f func()) {
 	if s.undo != nil {
 		s.undo = append(s.undo, f)
 	}
+}
+
+// forbidden refuses a write without an owner.
+func forbidden() error {
+	return fault.New(fault.Forbidden, "This belongs to a user, and no user is acting.")
 }
 
 // outside refuses the use of the store itself within a transaction, which would

@@ -3,13 +3,12 @@ package memory
 import (
 	"context"
 
-	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
 )
 
-// account sums usage as it comes. It remembers the last records' ids, so that a
-// record that is booked again is known.
+// account sums usage as it comes. It remembers the ids of the last max records,
+// so that a record is known when it is booked again soon.
 type account struct {
 	max    int
 	totals map[owner]usage.Totals
@@ -34,7 +33,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 	}
 	defer leave()
 	if in.IsZero() {
-		return fault.New(fault.Forbidden, "Usage can be booked for a user only.")
+		return forbidden()
 	}
 	a, who := &c.s.usage, owner{in.Org(), in.User()}
 	for _, r := range records {

@@ -32,11 +32,13 @@ func take(path string) (*lock, error) {
 		return nil, fault.New(fault.Unavailable, "The database is in use by another agentapi (pid %s).", strings.TrimSpace(string(pid[:n]))).
 			WithCode("storage_unavailable").WithHint("Stop it, or choose another data folder with AGENTAPI_DATA_DIR.")
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = fmt.Fprintln(f, os.Getpid())
-		if err != nil {
-			return nil, unusable(err, path)
-		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, unusable(err, path)
 	}
 	return &lock{f}, nil
 }

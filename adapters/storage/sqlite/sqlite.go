@@ -11,8 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
-	driver "modernc.org/sqlite"
-	lib "modernc.org/sqlite/lib"
+	_ "modernc.org/sqlite" // the database/sql driver of that name
 
 	"agentapi/adapters/storage/bunstore"
 	"agentapi/domain/fault"
@@ -44,7 +43,12 @@ func Open(o Options) (*Store, error) {
 		return nil, fault.Invalidf("path", "missing_required_parameter", "path: the database file is not named")
 	}
 	s := &Store{path: o.Path}
-	s.Reads = func() *bunstore.Repositories { return bunstore.On(s.reads, taken) }
+	s.Reads = func() *bunstore.Repositories {
+		if s.reads == nil {
+			return nil
+		}
+		return bunstore.On(s.reads, kind)
+	}
 	s.Writes = s.Atomically
 	return s, nil
 }
@@ -71,7 +75,8 @@ func (s *Store) Start(ctx context.Context) (err error) {
 		return unusable(err, s.path)
 	}
 	f.Close()
-	if s.writes, err = open(s.path, 1, "&_txlock=immediate"); err != nil {
+	// In memory: savepoints set pages aside, for the time of one statement or two.
+	if s.writes, err = open(s.path, 1, "&_txlock=immediate&_pragma=temp_store(MEMORY)"); err != nil {
 		return unusable(err, s.path)
 	}
 	if s.reads, err = open(s.path, readers, "&_pragma=query_only(1)"); err != nil {
@@ -80,7 +85,7 @@ func (s *Store) Start(ctx context.Context) (err error) {
 	if err := migrations.Up(ctx, s.writes.DB, migrations.SQLite); err != nil {
 		return err
 	}
-	s.commit = bunstore.NewCommitter(s.writes, taken)
+	s.commit = bunstore.NewCommitter(s.writes, kind)
 	// Whoever ran the requests that are marked as running held this lock, and is dead.
 	return s.commit.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
 		return tx.(*bunstore.Repositories).Lapse(ctx)
@@ -114,7 +119,8 @@ func reason(err error) error {
 	return err
 }
 
-// Stop ends what waits and closes the file.
+// Stop commits what waits, which takes as long as one commit, and closes the
+// file. Calls after it are fault.Unavailable.
 func (s *Store) Stop(context.Context) error {
 	s.close()
 	return nil
@@ -134,20 +140,20 @@ func (s *Store) close() {
 
 // Atomically runs fn in a transaction that is durable when it returns nil.
 func (s *Store) Atomically(ctx context.Context, fn func(context.Context, ports.Repositories) error) error {
+	if s.commit == nil {
+		return bunstore.Closed()
+	}
 	return s.commit.Atomically(ctx, fn)
 }
 
-// Ready reports whether the file can be read.
+// Ready reports whether the file can be read and has the schema of this build.
 func (s *Store) Ready(ctx context.Context) error {
-	var one int
-	return bunstore.Failed(ctx, s.reads.NewSelect().ColumnExpr("1").Scan(ctx, &one))
-}
-
-// taken tells a violated uniqueness.
-func taken(err error) bool {
-	var e *driver.Error
-	if !errors.As(err, &e) {
-		return false
+	if s.reads == nil {
+		return bunstore.Closed()
 	}
-	return e.Code() == lib.SQLITE_CONSTRAINT_UNIQUE || e.Code() == lib.SQLITE_CONSTRAINT_PRIMARYKEY
+	err := migrations.Check(ctx, s.reads.DB, migrations.SQLite)
+	if err != nil && ctx.Err() != nil {
+		return bunstore.Failed(ctx, ctx.Err())
+	}
+	return err
 }

@@ -48,13 +48,9 @@ func start(t *testing.T, path string) *Store {
 }
 
 func TestTheStoreKeepsThePortsContract(t *testing.T) {
-	fresh := func(t *testing.T) ports.Storage {
-		s := start(t, filepath.Join(t.TempDir(), "a.db"))
-		t.Cleanup(func() { _ = s.Stop(context.Background()) })
-		return s
-	}
-	porttest.Storage(t, fresh)
-	porttest.StorageConcurrency(t, fresh)
+	open := func(t *testing.T) ports.Storage { return fresh(t) }
+	porttest.Storage(t, open)
+	porttest.StorageConcurrency(t, open)
 }
 
 func scope() tenancy.Scope {
@@ -86,13 +82,42 @@ func TestWhatIsStoredIsThereAfterARestart(t *testing.T) {
 	if _, err := s.Sessions().Get(t.Context(), scope(), v.ID); err != nil {
 		t.Error(err)
 	}
-	c.Owner, c.At = "alive", time.Now()
+	c.Owner, c.At = "alive", c.At.Add(-time.Hour) // even where the clock went back
 	if out, err := s.Idempotency().Claim(t.Context(), scope(), c); err != nil || !out.Claimed {
 		t.Errorf("a claim outlives the server that made it: %+v, %v", out, err)
 	}
 	for _, f := range []string{path, path + ".lock"} {
 		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", f, info.Mode(), err)
+		}
+	}
+}
+
+func TestTheFolderIsForTheUserAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made")
+	s := start(t, filepath.Join(dir, "a.db"))
+	defer func() { _ = s.Stop(context.Background()) }()
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("got %v", info.Mode())
+	}
+}
+
+func TestAFileThatIsNoDatabaseStopsTheStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a start that failed lets go of the lock
+		s, err := Open(Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Start(t.Context()); !fault.Is(err, fault.Unavailable) || strings.Contains(err.Error(), "in use") {
+			t.Errorf("got %v", err)
 		}
 	}
 }
@@ -179,7 +204,7 @@ func victim(path string) {
 }
 
 func TestNothingAcknowledgedIsLostWhenTheServerIsKilled(t *testing.T) {
-	const kills = 10
+	const kills = 20
 	path := filepath.Join(t.TempDir(), "a.db")
 	var stored []string
 	for i := range kills {
@@ -213,34 +238,4 @@ func TestNothingAcknowledgedIsLostWhenTheServerIsKilled(t *testing.T) {
 		}
 	}
 	t.Logf("%d kills, %d acknowledged", kills, len(stored))
-}
-
-func BenchmarkGroupCommit(b *testing.B) {
-	for _, writers := range []int{1, 64} {
-		b.Run(fmt.Sprint(writers), func(b *testing.B) {
-			s, err := Open(Options{Path: filepath.Join(b.TempDir(), "a.db")})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := s.Start(b.Context()); err != nil {
-				b.Fatal(err)
-			}
-			defer func() { _ = s.Stop(context.Background()) }()
-			b.SetParallelism(writers)
-			var n sync.Mutex
-			seed := 0
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					n.Lock()
-					seed++
-					e := [10]byte{3: byte(seed), byte(seed >> 8), byte(seed >> 16)}
-					n.Unlock()
-					v := session.New(session.NewID(time.Now(), e), scope(), session.Key{}, time.Now())
-					if err := s.Sessions().Create(context.Background(), scope(), v); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		})
-	}
 }

@@ -1,0 +1,97 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/page"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+)
+
+// Turns returns one page of the turns.
+func (c sessions) Turns(ctx context.Context, in tenancy.Scope, id session.ID, q page.Query) (page.Of[session.Turn], error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return page.Of[session.Turn]{}, err
+	}
+	defer leave()
+	r, err := c.find(in, id)
+	if err != nil {
+		return page.Of[session.Turn]{}, err
+	}
+	found, err := cut(r.turns, q, func(cursor string) (int, bool) {
+		tid, err := session.ParseTurnID(cursor)
+		at := slices.IndexFunc(r.turns, func(t session.Turn) bool { return t.ID == tid })
+		return at, err == nil && at >= 0
+	})
+	found.Items = copies(found.Items)
+	return found, err
+}
+
+// List returns one page of the scope's sessions.
+func (c sessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return page.Of[*session.Session]{}, err
+	}
+	defer leave()
+	list := c.s.sessions.byOwner[owner{in.Org(), in.User()}]
+	found, err := cut(list, q, func(cursor string) (int, bool) {
+		id, err := session.ParseID(cursor)
+		at, there := slices.BinarySearchFunc(list, id, byID)
+		if !there {
+			at = -at - 1 // between two elements
+		}
+		return at, err == nil
+	})
+	out := page.Of[*session.Session]{More: found.More}
+	for _, r := range found.Items {
+		s := r.session
+		out.Items = append(out.Items, &s)
+	}
+	return out, err
+}
+
+// cut takes a page out of all, which is ascending. at finds a cursor's index,
+// if it is one; a negative one, -i-1, says that it stands before the element i.
+func cut[T any](all []T, q page.Query, at func(cursor string) (i int, ok bool)) (page.Of[T], error) {
+	lo, hi := 0, len(all)
+	// In descending order what comes after a cursor stands before it.
+	if cursor := cmp.Or(q.After, q.Before); cursor != "" {
+		i, ok := at(cursor)
+		if !ok {
+			param := "after"
+			if q.After == "" {
+				param = "before"
+			}
+			return page.Of[T]{}, fault.Invalidf(param, "invalid_cursor", "The cursor names nothing in this list.")
+		}
+		switch up := (q.After != "") != q.Desc; {
+		case up && i < 0:
+			lo = -i - 1
+		case up:
+			lo = i + 1
+		case i < 0:
+			hi = -i - 1
+		default:
+			hi = i
+		}
+	}
+	window := all[lo:hi]
+	more := len(window) > q.Limit
+	// The page lies at the end of the window that the cursor bounds.
+	fromStart := (q.Before == "") != q.Desc
+	if more && fromStart {
+		window = window[:q.Limit]
+	} else if more {
+		window = window[len(window)-q.Limit:]
+	}
+	items := slices.Clone(window)
+	if q.Desc {
+		slices.Reverse(items)
+	}
+	return page.Of[T]{Items: items, More: more}, nil
+}
