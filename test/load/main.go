@@ -67,6 +67,10 @@ func (b *bench) run() (err error) {
 	if err := b.servers(); err != nil {
 		return err
 	}
+	// First, while no other load has made the servers' memory grow.
+	if err := b.do("scale", "-targets", "targets.json", "-streams", fmt.Sprint(b.streams), "-hold", b.hold, "-out", "scale.json"); err != nil {
+		return err
+	}
 	for _, m := range [][]string{
 		{"whole", "-conns", "64"},
 		{"burst", "-stream", "-tokens", "200", "-mockcfg", `{"batch":10}`, "-conns", "32"},
@@ -78,9 +82,6 @@ func (b *bench) run() (err error) {
 		if err := b.do("load", args...); err != nil {
 			return err
 		}
-	}
-	if err := b.do("scale", "-targets", "targets.json", "-streams", fmt.Sprint(b.streams), "-hold", b.hold, "-out", "scale.json"); err != nil {
-		return err
 	}
 	b.stop()
 	if err := b.cold(); err != nil {
