@@ -268,3 +268,16 @@ func TestWhatComesAfterAnAnswerIsNobodysAnswer(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+func TestAnAnswersHeadMayBeLarge(t *testing.T) {
+	a := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", strings.Repeat("x", 40<<10))
+		sse(w, chunk(`{"content":"hello"}`, `"stop"`), "[DONE]")
+	})
+	for range 2 { // the second on the same connection
+		_, got, err := collect(t, t.Context(), a, task(streamed))
+		if err != nil || got.Choices[0].Message.Text() != "hello" {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+	}
+}

@@ -101,10 +101,10 @@ func (a *Agent) attempt(ctx context.Context, text []byte, fresh bool) (*exchange
 		x.head.SetConnectionClose()
 	}
 	answered := false // by a first head, so that the request has been seen
-	err = x.head.Read(c.br)
+	err = c.readHead(&x.head)
 	for err == nil && x.head.StatusCode() >= 100 && x.head.StatusCode() < 200 {
 		answered = true
-		err = x.head.Read(c.br)
+		err = c.readHead(&x.head)
 	}
 	if err != nil && writing != nil {
 		err = writing
@@ -215,4 +215,4 @@ func (a *Agent) get(ctx context.Context, path string) ([]byte, error) {
 }
 
 // lines are readers of event streams, pooled since each stream needs one.
-var lines = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+var lines = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 2<<10) }}

@@ -2,17 +2,20 @@ package openai
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http/httpproxy"
 
 	"agentapi/domain/fault"
@@ -22,7 +25,8 @@ import (
 const (
 	dialLimit = 10 * time.Second
 	idleLimit = 55 * time.Second // below the minute that many servers allow
-	buffer    = 8 << 10          // an answer's head must fit
+	buffer    = 4 << 10          // what each connection holds
+	maxHead   = 64 << 10         // an answer's head must fit
 )
 
 // pool keeps connections to one upstream. It exists because the fast client of
@@ -46,6 +50,21 @@ type conn struct {
 	br     *bufio.Reader
 	reused bool
 	since  time.Time // when it became idle
+}
+
+// readHead reads an answer's head. One that is larger than the buffer is given
+// another.
+func (c *conn) readHead(h *fasthttp.ResponseHeader) error {
+	err := h.Read(c.br)
+	if small := (*fasthttp.ErrSmallBuffer)(nil); !errors.As(err, &small) || c.br.Size() >= maxHead {
+		return err
+	}
+	come, err := c.br.Peek(c.br.Buffered())
+	if err != nil {
+		return err
+	}
+	c.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(come), c.Conn), maxHead)
+	return h.Read(c.br)
 }
 
 // drop closes the connection at once. TLS would say good-bye first, and wait for

@@ -40,7 +40,7 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	if !isJSON(c) {
 		return fiber.NewError(http.StatusUnsupportedMediaType)
 	}
-	in, err := Decode(c.Request().Body())
+	in, err := Decode(c.Request().SwapBody(nil))
 	if err != nil {
 		return err
 	}

@@ -20,10 +20,9 @@ type Decoded struct {
 }
 
 // Decode reads the body of a chat completion strictly: every parameter is
-// checked for its type and bounds, none is dropped. The request owns its memory.
-// Errors are fault.Invalid and name the place.
-func Decode(body []byte) (Decoded, error) {
-	raw := bytes.Clone(body)
+// checked for its type and bounds, none is dropped. The request keeps raw, which
+// nobody may change. Errors are fault.Invalid and name the place.
+func Decode(raw []byte) (Decoded, error) {
 	d := decoder{r: jsontext.NewReader(raw), req: &chat.Request{N: 1, Raw: raw}}
 	if d.r.Kind() == 0 && len(bytes.TrimSpace(raw)) == 0 {
 		return Decoded{}, fault.Invalidf("", "invalid_json", "The request body is empty; it must be a JSON object.")
