@@ -148,6 +148,40 @@ func TestNothingIsLeftOpenWhenClientsHaveGone(t *testing.T) {
 	}
 }
 
+func TestWhatAKilledServerLeftIsEndedByTheNext(t *testing.T) {
+	variable, value, processes := kit.Marked(t)
+	o := kit.Options{Dir: t.TempDir(), Config: fmt.Sprintf(`
+agents:
+  fake: {driver: exec, models: [m], exec: {command: [%q], env: {%s: %q}}}
+`, kit.FakeAgent(t), variable, value)}
+	killed, err := kit.Launch(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, r := dial(t, killed, kit.AskStream("fake/m", "deaf"))
+	readUntil(t, conn, r, "deaf ")
+	killed.Kill()
+	if len(processes()) == 0 {
+		t.Fatal("the killed server left nothing: the test shows nothing")
+	}
+	kit.Start(t, o)
+	if !kit.Soon(gone, func() bool { return len(processes()) == 0 }) {
+		t.Errorf("still there: %v", processes())
+	}
+}
+
+func TestASecondServerOnTheSameDataSaysSo(t *testing.T) {
+	first := kit.Start(t, kit.Options{})
+	second, err := kit.Launch(t, kit.Options{Dir: first.Dir})
+	if err == nil {
+		second.Kill()
+		t.Fatal("two servers run on one data folder")
+	}
+	if !strings.Contains(second.Logs.String(), "another agentapi") {
+		t.Errorf("it does not say why:\n%s", second.Logs)
+	}
+}
+
 // reset ends a connection without a goodbye.
 func reset(c *net.TCPConn) error {
 	if err := c.SetLinger(0); err != nil {
