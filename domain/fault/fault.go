@@ -7,6 +7,7 @@
 package fault
 
 import (
+	"strings"
 	"errors"
 	"time"
 )
@@ -26,7 +27,7 @@ type Error struct {
 // Error gives the message and, for the log, the cause.
 func (e *Error) Error() string {
 	if e.cause != nil {
-		return e.Message + ": " + e.cause.Error()
+		return strings.TrimSuffix(e.Message, ".") + ": " + e.cause.Error()
 	}
 	return e.Message
 }
