@@ -7,8 +7,8 @@
 package fault
 
 import (
-	"strings"
 	"errors"
+	"strings"
 	"time"
 )
 
