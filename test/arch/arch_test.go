@@ -48,6 +48,11 @@ var siblings = map[string][]string{
 	"agentapi/adapters/storage/sqlite":   {"agentapi/adapters/storage/bunstore", "agentapi/migrations"},
 	"agentapi/adapters/storage/bunstore": {"agentapi/migrations"},
 	"agentapi/adapters/agent/exec":       {"agentapi/adapters/agent/process"},
+	"agentapi/adapters/agent/openai":     {"agentapi/adapters/agent/refusal"},
+	"agentapi/adapters/agent/relay":      {"agentapi/adapters/agent/refusal"},
+	"agentapi/adapters/agent/vertex":     {"agentapi/adapters/agent/refusal"},
+	"agentapi/adapters/agent/ccr":        {"agentapi/adapters/agent/process", "agentapi/adapters/agent/refusal", "agentapi/adapters/agent/relay"},
+	"agentapi/adapters/agent/droid":      {"agentapi/adapters/agent/process", "agentapi/adapters/agent/relay"},
 }
 
 func TestEachRingImportsOnlyWhatLiesInside(t *testing.T) {

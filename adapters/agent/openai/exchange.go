@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"agentapi/adapters/agent/refusal"
 	"agentapi/domain/fault"
 )
 
@@ -185,6 +186,17 @@ func (x *exchange) trailer() bool {
 	}
 	line, err := x.conn.br.ReadSlice('\n')
 	return err == nil && len(line) <= 2 && x.conn.SetReadDeadline(time.Time{}) == nil
+}
+
+// refusal makes a fault of an answer with an error status.
+func (a *Agent) refusal(x *exchange) error {
+	body, err := x.all(1 << 20)
+	if err != nil {
+		body = nil // the status says enough
+	}
+	return refusal.Fault(refusal.Answer{
+		Status: x.head.StatusCode(), Header: func(name string) string { return string(x.head.Peek(name)) }, Body: body, Hide: a.hidden.Replace,
+	})
 }
 
 func tooMuch() error {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"agentapi/adapters/agent/refusal"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -26,10 +28,10 @@ type parser struct {
 
 // answer is what must be remembered from chunk to chunk.
 type answer struct {
-	redacted func(saying) saying // takes what is secret out of an error's words
-	choices  []*choiceState
-	usage    *chat.Usage
-	rawUse   []byte // the usage object, where it is complete
+	hide    func(string) string // takes what is secret out of an error's words
+	choices []*choiceState
+	usage   *chat.Usage
+	rawUse  []byte // the usage object, where it is complete
 }
 
 // choiceState is what must be remembered of one choice.
@@ -123,11 +125,7 @@ func (p *parser) top(choices func() error) error {
 				return err
 			}
 			if string(raw) != "null" {
-				said := parseError(append(append([]byte(`{"error":`), raw...), '}'))
-				if p.redacted != nil {
-					said = p.redacted(said)
-				}
-				return inBand(said)
+				return refusal.InBand(slices.Concat([]byte(`{"error":`), raw, []byte("}")), p.hide)
 			}
 		case "x_groq":
 			raw, err := p.r.Value()
@@ -155,18 +153,6 @@ func (p *parser) member(name string) {
 	}
 	p.native = jsontext.AppendString(p.native, name)
 	p.native = append(p.native, ':')
-}
-
-// inBand makes the fault of an error that came where an answer was due.
-func inBand(said saying) error {
-	f := fault.New(fault.Upstream, "The agent's upstream failed in the middle of its answer.").WithCode("upstream_error")
-	switch said.code {
-	case "429", "rate_limit_exceeded":
-		f.Kind, f.Code = fault.RateLimited, "rate_limit_exceeded"
-	case "context_length_exceeded":
-		f.Kind, f.Code, f.Message = fault.TooLong, said.code, "The prompt is too long for the model."
-	}
-	return f.WithCause(answered(said.code + " " + said.kind + " " + said.message))
 }
 
 // groq finds the usage where Groq puts it.
@@ -314,4 +300,25 @@ func parseModels(body []byte) ([]agent.Model, error) {
 		}
 	}
 	return out, nil
+}
+
+func read(r *jsontext.Reader, into *string) (err error) {
+	*into, err = r.String()
+	return err
+}
+
+// walk calls each for every member of the object that follows.
+func walk(r *jsontext.Reader, each func(name string) error) error {
+	if err := r.Enter('{'); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		name, ok, err := r.Member(first)
+		if !ok {
+			return err
+		}
+		if err := each(string(name)); err != nil {
+			return err
+		}
+	}
 }

@@ -52,7 +52,7 @@ func (a *Agent) whole(ctx context.Context, task agent.Task) ports.Events {
 // sayWhole gives the events of a whole answer. native says that its bytes may be
 // passed on.
 func (a *Agent) sayWhole(body []byte, native bool, yield func(chat.Event, error) bool) {
-	p := parser{answer: &answer{redacted: a.redacted}}
+	p := parser{answer: &answer{hide: a.hidden.Replace}}
 	events, err := p.parse(body, true)
 	if err == nil && !p.complete() {
 		err = truncated(len(p.choices) > 0)
@@ -117,7 +117,7 @@ func (a *Agent) stream(ctx context.Context, task agent.Task) ports.Events {
 			in.Reset(nil)
 			lines.Put(in)
 		}()
-		s := stream{x: x, in: in, yield: yield, answer: answer{redacted: a.redacted}}
+		s := stream{x: x, in: in, yield: yield, answer: answer{hide: a.hidden.Replace}}
 		if err := s.run(); err != nil {
 			yield(chat.Event{}, err)
 		}

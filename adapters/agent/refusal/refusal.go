@@ -1,6 +1,9 @@
-package openai
+// Package refusal makes faults of what model APIs answer with an error status,
+// whichever dialect they speak.
+package refusal
 
 import (
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -8,22 +11,42 @@ import (
 	"unicode/utf8"
 
 	"agentapi/domain/fault"
-	"agentapi/domain/jsontext"
 )
 
-// refusal makes a fault of an answer with an error status.
-func (a *Agent) refusal(x *exchange) error {
-	body, err := x.all(1 << 20)
-	if err != nil {
-		body = nil // the status says enough
-	}
-	said := a.redacted(parseError(body))
-	status := x.head.StatusCode()
-	f := classify(status, said)
-	if after := retryAfter(x); after > 0 && (f.Kind == fault.RateLimited || f.Kind == fault.Unavailable) {
+// Answer is an answer with an error status.
+type Answer struct {
+	Status int
+	Header func(name string) string // gives a header's value
+	Body   []byte
+	Hide   func(string) string // takes what is secret out of the upstream's words; nil: nothing is
+}
+
+// Fault makes the fault of an answer. Kinds: Invalid, TooLong, NotFound,
+// TooLarge (the caller's fault, in the upstream's words); RateLimited, Upstream,
+// Unavailable, Timeout.
+func Fault(a Answer) *fault.Error {
+	said := parse(a.Body).hidden(a.Hide)
+	f := classify(a.Status, said)
+	if after := min(retryAfter(a.Header), maxRetryAfter); after > 0 && (f.Kind == fault.RateLimited || f.Kind == fault.Unavailable) {
 		f.RetryAfter = after
 	}
-	return f.WithCause(answered(strconv.Itoa(status) + " " + said.message))
+	return f.WithCause(answered(strconv.Itoa(a.Status) + " " + said.message))
+}
+
+// InBand makes the fault of an error that came where an answer was due: body is
+// an object with the error in it.
+func InBand(body []byte, hide func(string) string) *fault.Error {
+	said := parse(body).hidden(hide)
+	f := fault.New(fault.Upstream, "The agent's upstream failed in the middle of its answer.").WithCode("upstream_error")
+	switch {
+	case said.code == "rate_limit_exceeded" || said.number == http.StatusTooManyRequests || said.kind == "rate_limit_error":
+		f.Kind, f.Code = fault.RateLimited, "rate_limit_exceeded"
+	case said.code == "context_length_exceeded":
+		f.Kind, f.Code, f.Message = fault.TooLong, said.code, "The prompt is too long for the model."
+	case said.kind == "overloaded_error":
+		f.Kind, f.Code = fault.Unavailable, "agent_unavailable"
+	}
+	return f.WithCause(answered(said.code + " " + said.kind + " " + said.message))
 }
 
 // answered is the cause of a refusal, for the log.
@@ -32,7 +55,24 @@ type answered string
 func (e answered) Error() string { return "the upstream answered " + string(e) }
 
 // saying is what an error body says, in whichever shape.
-type saying struct{ message, kind, code, param string }
+type saying struct {
+	message, kind, code, param string
+	number                     int // a code that is a number, as a status
+}
+
+// hidden takes what is secret out of it, and bounds it.
+func (s saying) hidden(hide func(string) string) saying {
+	bound := func(t string, most int) string {
+		if hide != nil {
+			t = hide(t)
+		}
+		if len(t) > most {
+			t = strings.ToValidUTF8(t[:most], "") + "…"
+		}
+		return t
+	}
+	return saying{bound(s.message, 500), bound(s.kind, 64), bound(s.code, 64), bound(s.param, 128), s.number}
+}
 
 // classify makes the fault of a status. What the upstream says is kept where it
 // is about the request; what is about our account with it is not the caller's
@@ -94,15 +134,11 @@ var known = map[string]bool{"invalid_request_error": true, "requests": true, "to
 const maxRetryAfter = time.Hour
 
 // retryAfter reads when the upstream wants to be asked again.
-func retryAfter(x *exchange) time.Duration {
-	return min(saysRetryAfter(x), maxRetryAfter)
-}
-
-func saysRetryAfter(x *exchange) time.Duration {
-	if ms, err := strconv.ParseFloat(string(x.head.Peek("Retry-After-Ms")), 64); err == nil && ms > 0 && ms < 1e9 {
+func retryAfter(header func(string) string) time.Duration {
+	if ms, err := strconv.ParseFloat(header("Retry-After-Ms"), 64); err == nil && ms > 0 && ms < 1e9 {
 		return time.Duration(ms * float64(time.Millisecond))
 	}
-	text := string(x.head.Peek("Retry-After"))
+	text := header("Retry-After")
 	if s, err := strconv.ParseFloat(text, 64); err == nil && s > 0 && s < 1e6 {
 		return time.Duration(s * float64(time.Second))
 	}
@@ -112,78 +148,35 @@ func saysRetryAfter(x *exchange) time.Duration {
 	return 0
 }
 
-// redacted takes what is secret out of all that the upstream says, and bounds it.
-func (a *Agent) redacted(s saying) saying {
-	return saying{message: a.redact(s.message, 500), kind: a.redact(s.kind, 64), code: a.redact(s.code, 64), param: a.redact(s.param, 128)}
-}
-
-func (a *Agent) redact(s string, most int) string {
-	s = a.hidden.Replace(s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
-
-// parseError reads an error body: OpenAI's, Anthropic's, Google's, a bare string
-// or message. What is none of them, such as a page of HTML, says nothing.
-func parseError(body []byte) (s saying) {
+// parse reads an error body: OpenAI's, Anthropic's, Google's, a bare string or
+// message. What is none of them, such as a page of HTML, says nothing.
+func parse(body []byte) (s saying) {
 	if !utf8.Valid(body) {
 		return s
 	}
-	r := jsontext.NewReader(body)
-	if r.Kind() == '[' { // Google wraps its errors in a list
-		_ = r.Enter('[')
+	if list := ([]json.RawMessage)(nil); json.Unmarshal(body, &list) == nil && len(list) > 0 {
+		body = list[0] // Google wraps its errors in a list
 	}
-	_ = walk(r, func(name string) error {
-		switch {
-		case name == "error" && r.Kind() == '{':
-			return walk(r, func(name string) error { return s.field(r, name) })
-		case name == "error" && r.Kind() == '"':
-			return read(r, &s.message)
-		default:
-			return s.field(r, name)
+	var o map[string]json.RawMessage
+	if json.Unmarshal(body, &o) != nil {
+		return s
+	}
+	text := func(o map[string]json.RawMessage, names ...string) (t string) {
+		for _, n := range names {
+			if json.Unmarshal(o[n], &t) == nil && t != "" {
+				return t
+			}
 		}
-	})
+		return ""
+	}
+	if inner := map[string]json.RawMessage(nil); json.Unmarshal(o["error"], &inner) == nil && inner != nil {
+		o = inner
+	} else if t := text(o, "error"); t != "" {
+		return saying{message: t}
+	}
+	s = saying{message: text(o, "message", "detail"), kind: text(o, "type", "status"), code: text(o, "code"), param: text(o, "param")}
+	if json.Unmarshal(o["code"], &s.number) != nil {
+		s.number, _ = strconv.Atoi(s.code) // most codes are words
+	}
 	return s
-}
-
-func (s *saying) field(r *jsontext.Reader, name string) error {
-	var into *string
-	switch name {
-	case "message", "detail":
-		into = &s.message
-	case "type", "status":
-		into = &s.kind
-	case "code":
-		into = &s.code
-	case "param":
-		into = &s.param
-	}
-	if into != nil && r.Kind() == '"' {
-		return read(r, into)
-	}
-	_, err := r.Value()
-	return err
-}
-
-func read(r *jsontext.Reader, into *string) (err error) {
-	*into, err = r.String()
-	return err
-}
-
-// walk calls each for every member of the object that follows.
-func walk(r *jsontext.Reader, each func(name string) error) error {
-	if err := r.Enter('{'); err != nil {
-		return err
-	}
-	for first := true; ; first = false {
-		name, ok, err := r.Member(first)
-		if !ok {
-			return err
-		}
-		if err := each(string(name)); err != nil {
-			return err
-		}
-	}
 }
