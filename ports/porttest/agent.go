@@ -1,6 +1,7 @@
 package porttest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -42,6 +43,11 @@ type AgentBench struct {
 	Prompt string // what the user says; "hi" if empty
 	Echoes bool   // what Answering answers holds the prompt, so that runs which get mixed up show
 	Native bool   // events carry Native
+	Warm   bool   // after a complete answer a process may wait for the session's next turn
+
+	// Patience is how long a run is given before its context ends; more than an
+	// agent takes to begin. 300 ms if 0.
+	Patience time.Duration
 }
 
 // Agent tests the contract of ports.Agent and of the chat events. Its caller
@@ -187,6 +193,9 @@ func canBeLeft(t *testing.T, b AgentBench, a ports.Agent) {
 			}
 		}
 		expectQuick(t, began)
+		if b.Warm && at == all {
+			continue
+		}
 		if err := before.noNewProcess(); err != nil {
 			t.Fatalf("left at event %d: %v", at, err)
 		}
@@ -294,7 +303,7 @@ func diesMidway(t *testing.T, b AgentBench, a ports.Agent) {
 // start or after its first content.
 func endsWithContext(midway bool) func(*testing.T, AgentBench, ports.Agent) {
 	return func(t *testing.T, b AgentBench, a ports.Agent) {
-		const patience = 300 * time.Millisecond
+		patience := cmp.Or(b.Patience, 300*time.Millisecond)
 		for name, start := range map[string]func() (context.Context, context.CancelFunc){
 			"canceled": func() (context.Context, context.CancelFunc) {
 				ctx, cancel := context.WithCancel(t.Context())

@@ -3,6 +3,7 @@ package process
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +24,11 @@ import (
 type Job struct {
 	Input     []byte // written to standard input, which then stays open
 	Interrupt []byte // written there when the run is to end early; nil if the program knows no such word
+
+	Args []string // more arguments; nothing of a request may be among them
+	// Home and Work are folders that outlive the run; where empty, it has its own.
+	Home, Work string
+	Env        map[string]string // more of the environment
 }
 
 // Lines runs the program and yields its output line by line, without line ends.
@@ -88,7 +95,7 @@ type process struct {
 	state                 error          // how, once exited is closed
 
 	waitingSince atomic.Int64 // when the read that is under way began, in Unix nanoseconds; 0 if none is
-	output       int64
+	output       atomic.Int64 // bytes that it may still say
 	mu           sync.Mutex
 	why          error // why reading was ended before the program did
 	family       family
@@ -101,9 +108,7 @@ func (r *Runner) start(ctx context.Context, job Job) (_ *process, err error) {
 	}
 	home, tmp, work := filepath.Join(p.root, "home"), filepath.Join(p.root, "tmp"), filepath.Join(p.root, "work")
 	err = errors.Join(os.Mkdir(home, 0o700), os.Mkdir(tmp, 0o700), os.Mkdir(work, 0o700))
-	if r.o.Dir != "" {
-		work = r.o.Dir
-	}
+	home, work = cmp.Or(job.Home, home), cmp.Or(job.Work, r.o.Dir, work)
 	// The programs' ends of the pipes; the Cmd hands them over as they are.
 	var ends [3]*os.File
 	for i, own := range []**os.File{&p.stdin, &p.stdout, &p.stderr} {
@@ -124,8 +129,8 @@ func (r *Runner) start(ctx context.Context, job Job) (_ *process, err error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, err, "The agent's program cannot be started now.").WithCode("agent_unavailable")
 	}
-	p.cmd = exec.Command(r.o.Command[0], r.o.Command[1:]...)
-	p.cmd.Env = r.environment(home, tmp, p.mark)
+	p.cmd = exec.Command(r.o.Command[0], slices.Concat(r.o.Command[1:], job.Args)...)
+	p.cmd.Env = environment(home, tmp, p.mark, r.o.Env, job.Env)
 	p.cmd.Dir = work
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = ends[0], ends[1], ends[2]
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -150,10 +155,12 @@ func ignoreClosed(f *os.File) error {
 }
 
 // environment is made from nothing.
-func (r *Runner) environment(home, tmp, mark string) []string {
+func environment(home, tmp, mark string, more ...map[string]string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + tmp, "LANG=C.UTF-8"}
-	for name, value := range r.o.Env {
-		env = append(env, name+"="+value)
+	for _, vars := range more {
+		for name, value := range vars {
+			env = append(env, name+"="+value)
+		}
 	}
 	return append(env, marker+"="+mark)
 }
@@ -189,19 +196,23 @@ func (p *process) Read(b []byte) (int, error) {
 		}
 	}
 	p.waitingSince.Store(0)
-	if p.output -= int64(n); p.output < 0 {
+	if p.output.Add(int64(-n)) < 0 {
 		return n, errTooMuch
 	}
 	return n, err
 }
 
-// lines yields the lines and says whether the reader left, or what went wrong.
+// lines yields the lines and says whether the reader left, or what went wrong. A
+// program that stays has no limits of time: Idle and Total are 0.
 func (p *process) lines(ctx context.Context, l Limits, yield func([]byte, error) bool) (left bool, err error) {
-	p.output = l.Output
+	p.output.Store(l.Output)
 	defer context.AfterFunc(ctx, func() { p.end(ended(ctx)) })()
-	total := time.AfterFunc(l.Total, func() { p.end(tooSlow("the whole run took too long")) })
-	defer total.Stop()
-	defer p.watchSilence(l.Idle)()
+	if l.Total > 0 {
+		defer time.AfterFunc(l.Total, func() { p.end(tooSlow("the whole run took too long")) }).Stop()
+	}
+	if l.Idle > 0 {
+		defer p.watchSilence(l.Idle)()
+	}
 	p.pipes.Go(func() {
 		<-p.exited
 		p.killAll() // what it left behind would keep the pipe open
