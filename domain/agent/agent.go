@@ -32,8 +32,10 @@ type Capabilities struct {
 	Choices   bool // it serves n > 1
 	Media     bool // it takes content parts other than text
 	Schema    bool // it honours response_format
-	Sampling  bool // it honours temperature and its kind
 	MaxTokens bool // it honours max_tokens and stop
+	// Sampling names the parameters of temperature's kind that it honours,
+	// separated by spaces.
+	Sampling string
 }
 
 // Model is one model of an agent. ID may end in "*": it stands for all ids with

@@ -66,6 +66,7 @@ func (c Capabilities) Ignored(r *chat.Request) []string {
 	if c.Raw {
 		return nil
 	}
+	honoured := strings.Fields(c.Sampling)
 	return slices.DeleteFunc(slices.Clone(r.Params), func(p string) bool {
 		switch p {
 		case "max_tokens", "max_completion_tokens", "stop":
@@ -73,7 +74,7 @@ func (c Capabilities) Ignored(r *chat.Request) []string {
 		case "n", "parallel_tool_calls", "tool_choice":
 			return true
 		default:
-			return c.Sampling
+			return slices.Contains(honoured, p)
 		}
 	})
 }

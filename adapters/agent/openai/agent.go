@@ -121,7 +121,7 @@ func (a *Agent) Stop(context.Context) error {
 
 // Capabilities says that the upstream decides: everything is passed on.
 func (a *Agent) Capabilities() agent.Capabilities {
-	return agent.Capabilities{Raw: true, Tools: true, Choices: true, Media: true, Schema: true, Sampling: true, MaxTokens: true}
+	return agent.Capabilities{Raw: true, Tools: true, Choices: true, Media: true, Schema: true, MaxTokens: true}
 }
 
 // Models asks the upstream for its models. One that has no list says nothing.

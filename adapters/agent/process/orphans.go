@@ -23,6 +23,9 @@ func newMark() string {
 	return strconv.Itoa(self) + "." + startOf(self) + "." + rand.Text()
 }
 
+// TempDir makes a folder that EndOrphans removes when this server was killed.
+func TempDir() (string, error) { return os.MkdirTemp("", dirPrefix+newMark()+"-") }
+
 // alive tells whether the server that made the mark still runs.
 func alive(mark string) bool {
 	pid, rest, _ := strings.Cut(mark, ".")

@@ -41,19 +41,23 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		refuse(w, http.StatusRequestEntityTooLarge, "The request is too large.")
 		return
 	}
-	model, at, err := findModel(body)
+	asked, err := look(body)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "The request is no JSON object with a model.")
 		return
 	}
-	run, meant := p.find(model)
+	run, meant := p.find(asked.model)
 	if run == nil || !run.enter() {
 		refuse(w, http.StatusForbidden, "No answer is being made now.")
 		return
 	}
 	defer run.leave()
-	if meant != model {
-		body = bytes.Join([][]byte{body[:at.from], jsontext.AppendString(nil, meant), body[at.to:]}, nil)
+	if meant != asked.model {
+		body = bytes.Join([][]byte{body[:asked.from], jsontext.AppendString(nil, meant), body[asked.to:]}, nil)
+	}
+	if p.to.API == OpenAI && asked.stream && !asked.options {
+		end := bytes.LastIndexByte(body, '}')
+		body = append(body[:end:end], `,"stream_options":{"include_usage":true}}`...)
 	}
 	ctx, cancel := context.WithCancel(req.Context()) // ends when the program hangs up
 	defer cancel()
@@ -61,38 +65,48 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 	r.passOn(ctx, w, run, req, body)
 }
 
-type span struct{ from, to int }
+// asked is what must be known of a request to pass it on.
+type asked struct {
+	model    string
+	from, to int // where the model stands
+	stream   bool
+	options  bool // it has stream_options
+}
 
-// findModel gives the model of a request and where it stands.
-func findModel(body []byte) (model string, at span, err error) {
+func look(body []byte) (a asked, err error) {
 	in := jsontext.NewReader(body)
 	if err := in.Enter('{'); err != nil {
-		return "", at, err
+		return a, err
 	}
 	for first := true; ; first = false {
 		name, ok, err := in.Member(first)
 		if err != nil {
-			return "", at, err
+			return a, err
 		}
 		if !ok {
 			break
 		}
-		found := string(name) == "model"
+		is := string(name)
 		raw, err := in.Value()
 		if err != nil {
-			return "", at, err
+			return a, err
 		}
-		if found {
-			at = span{in.Offset() - len(raw), in.Offset()}
-			if err := json.Unmarshal(raw, &model); err != nil {
-				return "", at, err
+		switch is {
+		case "model":
+			a.from, a.to = in.Offset()-len(raw), in.Offset()
+			if err := json.Unmarshal(raw, &a.model); err != nil {
+				return a, err
 			}
+		case "stream":
+			a.stream = string(raw) == "true"
+		case "stream_options":
+			a.options = string(raw) != "null"
 		}
 	}
-	if model == "" {
-		return "", at, errors.New("no model")
+	if a.model == "" {
+		return a, errors.New("no model")
 	}
-	return model, at, nil
+	return a, nil
 }
 
 // passOn asks the provider and copies its answer. One that breaks off is ended to
