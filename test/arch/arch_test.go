@@ -50,9 +50,9 @@ var siblings = map[string][]string{
 	"agentapi/adapters/agent/exec":       {"agentapi/adapters/agent/process"},
 	"agentapi/adapters/agent/openai":     {"agentapi/adapters/agent/refusal"},
 	"agentapi/adapters/agent/relay":      {"agentapi/adapters/agent/refusal"},
-	"agentapi/adapters/agent/vertex":     {"agentapi/adapters/agent/refusal"},
-	"agentapi/adapters/agent/ccr":        {"agentapi/adapters/agent/process", "agentapi/adapters/agent/refusal", "agentapi/adapters/agent/relay"},
-	"agentapi/adapters/agent/droid":      {"agentapi/adapters/agent/process", "agentapi/adapters/agent/relay"},
+	"agentapi/adapters/agent/vertex":     {"agentapi/adapters/agent/refusal", "agentapi/adapters/agent/sse"},
+	"agentapi/adapters/agent/ccr":        {"agentapi/adapters/agent/process", "agentapi/adapters/agent/refusal", "agentapi/adapters/agent/relay", "agentapi/adapters/agent/sse"},
+	"agentapi/adapters/agent/droid":      {"agentapi/adapters/agent/process", "agentapi/adapters/agent/refusal", "agentapi/adapters/agent/relay"},
 }
 
 func TestEachRingImportsOnlyWhatLiesInside(t *testing.T) {

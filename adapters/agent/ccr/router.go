@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"agentapi/adapters/agent/process"
+	"agentapi/adapters/agent/refusal"
 	"agentapi/adapters/agent/relay"
 	"agentapi/domain/fault"
 )
@@ -106,7 +106,7 @@ func (r *router) endpoint(ctx context.Context) (*endpoint, error) {
 		case <-done:
 			return nil, fault.New(fault.Unavailable, "The agent stops.").WithCode("agent_unavailable")
 		case <-ctx.Done():
-			return nil, ended(ctx)
+			return nil, refusal.Ended(ctx)
 		}
 	}
 }
@@ -287,15 +287,4 @@ func stalls(text string) bool {
 		}
 	}
 	return false
-}
-
-// ended is the fault of a context that has ended.
-func ended(ctx context.Context) error {
-	if f := fault.As(context.Cause(ctx)); f != nil {
-		return f
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fault.Wrap(fault.Timeout, ctx.Err(), "The time for the answer was up.").WithCode("agent_timeout")
-	}
-	return fault.Wrap(fault.Canceled, context.Cause(ctx), "The request was canceled.")
 }

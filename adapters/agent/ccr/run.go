@@ -1,7 +1,6 @@
 package ccr
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -13,6 +12,7 @@ import (
 
 	"agentapi/adapters/agent/refusal"
 	"agentapi/adapters/agent/relay"
+	"agentapi/adapters/agent/sse"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -34,7 +34,7 @@ const (
 // run makes one answer. Its error is yet to be yielded.
 func (a *Agent) run(ctx context.Context, task agent.Task, p *Provider, model string, yield func(chat.Event, error) bool) (err error) {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return refusal.Ended(ctx)
 	}
 	at := &endpoint{url: strings.TrimSuffix(a.o.URL, "/"), key: a.o.APIKey}
 	var relayed *relay.Run
@@ -83,7 +83,7 @@ func (a *Agent) run(ctx context.Context, task agent.Task, p *Provider, model str
 		return a.away(ctx, err)
 	}
 	defer resp.Body.Close()
-	s := &stream{yield: yield, in: bufio.NewReaderSize(resp.Body, 8<<10), calls: map[int]*call{}}
+	s := &stream{yield: yield, in: sse.NewReader(resp.Body, maxLine), calls: map[int]*call{}}
 	if resp.StatusCode == http.StatusOK {
 		err = s.read()
 	} else {
@@ -94,7 +94,7 @@ func (a *Agent) run(ctx context.Context, task agent.Task, p *Provider, model str
 	case s.left:
 		return nil
 	case ctx.Err() != nil:
-		return ended(ctx)
+		return refusal.Ended(ctx)
 	case relayed != nil && relayed.Err() != nil:
 		// What the provider said is the truth; an answer that was cut off is complete to ccr.
 		return relayed.Err()
@@ -119,7 +119,7 @@ func (a *Agent) run(ctx context.Context, task agent.Task, p *Provider, model str
 
 func (a *Agent) away(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return refusal.Ended(ctx)
 	}
 	return fault.Wrap(fault.Unavailable, err, "The agent's gateway cannot be reached.").WithCode("agent_unavailable")
 }
@@ -159,7 +159,7 @@ func refused(resp *http.Response) error {
 // stream reads Anthropic's events and yields ours.
 type stream struct {
 	yield  func(chat.Event, error) bool
-	in     *bufio.Reader
+	in     *sse.Reader
 	calls  map[int]*call // by the content block's index
 	reason chat.FinishReason
 	used   usage
@@ -207,8 +207,8 @@ func (s *stream) usage() (chat.Usage, bool) {
 // read yields the answer up to its end. An error is yet to be yielded.
 func (s *stream) read() error {
 	for {
-		data, err := s.data()
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		data, err := s.in.Next()
+		if errors.Is(err, io.EOF) {
 			return fault.New(fault.Upstream, "The agent's answer ended without a finish reason.").WithCode("stream_truncated")
 		}
 		if err != nil {
@@ -232,27 +232,6 @@ func (s *stream) read() error {
 		s.reason = chat.Stop
 	}
 	return nil
-}
-
-// data gives the next event's data.
-func (s *stream) data() ([]byte, error) {
-	for {
-		line, err := s.in.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			long := bytes.Clone(line)
-			for errors.Is(err, bufio.ErrBufferFull) && len(long) < maxLine {
-				line, err = s.in.ReadSlice('\n')
-				long = append(long, line...)
-			}
-			line = long
-		}
-		if data, ok := bytes.CutPrefix(line, []byte("data:")); ok && err == nil {
-			return bytes.TrimSpace(data), nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
 }
 
 func (s *stream) say(e chat.Event) { s.left = s.left || !s.yield(e, nil) }

@@ -6,13 +6,13 @@ package droid
 
 import (
 	"context"
-	"errors"
 	"os/exec"
 	"strings"
 	"sync"
 	"time"
 
 	"agentapi/adapters/agent/process"
+	"agentapi/adapters/agent/refusal"
 	"agentapi/adapters/agent/relay"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
@@ -160,7 +160,7 @@ func (a *Agent) mayAct(org tenancy.OrgID) error {
 // run makes one turn. Its error is yet to be yielded.
 func (a *Agent) run(ctx context.Context, task agent.Task, yield func(chat.Event, error) bool) error {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return refusal.Ended(ctx)
 	}
 	if err := a.mayAct(task.Caller.Org()); err != nil {
 		return err
@@ -211,15 +211,4 @@ func (a *Agent) program(ctx context.Context, task agent.Task) (*program, string,
 		return nil, "", err
 	}
 	return p, render(task.Messages), nil
-}
-
-// ended is the fault of a context that has ended.
-func ended(ctx context.Context) error {
-	if f := fault.As(context.Cause(ctx)); f != nil {
-		return f
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fault.Wrap(fault.Timeout, ctx.Err(), "The time for the answer was up.").WithCode("agent_timeout")
-	}
-	return fault.Wrap(fault.Canceled, context.Cause(ctx), "The request was canceled.")
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"agentapi/adapters/agent/refusal"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 )
@@ -61,7 +62,7 @@ func (l *pool) room(ctx context.Context) error {
 		case <-patience.C:
 			return busy
 		case <-ctx.Done():
-			return ended(ctx)
+			return refusal.Ended(ctx)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"agentapi/adapters/agent/process"
+	"agentapi/adapters/agent/refusal"
 	"agentapi/adapters/agent/relay"
 	"agentapi/domain/fault"
 )
@@ -144,7 +145,7 @@ func (p *program) call(ctx context.Context, method string, in, out any) error {
 	case <-timer.C:
 		return fault.New(fault.Timeout, "The agent's program does not answer.").WithCode("agent_timeout")
 	case <-ctx.Done():
-		return ended(ctx)
+		return refusal.Ended(ctx)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"agentapi/adapters/agent/refusal"
 	"agentapi/adapters/agent/relay"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
@@ -55,7 +56,7 @@ func (t *turn) answer(ctx context.Context, prompt string) error {
 		case <-p.live.Done():
 			return t.failed(p.died())
 		case <-ctx.Done():
-			return ended(ctx)
+			return refusal.Ended(ctx)
 		}
 	}
 }
