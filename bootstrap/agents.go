@@ -1,14 +1,22 @@
 package bootstrap
 
 import (
+	"cmp"
+	"os"
+	"path/filepath"
+
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
+	"agentapi/adapters/agent/ccr"
 	"agentapi/adapters/agent/demo"
+	"agentapi/adapters/agent/droid"
 	"agentapi/adapters/agent/exec"
 	"agentapi/adapters/agent/guard"
 	"agentapi/adapters/agent/openai"
 	"agentapi/adapters/agent/process"
+	"agentapi/adapters/agent/relay"
+	"agentapi/adapters/agent/vertex"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/domain/agent"
@@ -26,15 +34,56 @@ var Agents = fx.Module("agents",
 	driver.Provide("agent", func() driver.Driver[ports.Agent] {
 		return driver.For("exec", func(o exec.Options) (ports.Agent, error) { return exec.Open(o) })
 	}),
+	fx.Provide(newRelay),
+	driver.Provide("agent", func() driver.Driver[ports.Agent] {
+		return driver.For("vertex", func(o vertex.Options) (ports.Agent, error) { return openVertex(o) })
+	}),
+	driver.Provide("agent", func(r *relay.Relay) driver.Driver[ports.Agent] {
+		return driver.For("ccr", func(o ccr.Options) (ports.Agent, error) {
+			o.Command = programAt(o.Command, "ccr", "CCROUTER_PATH")
+			return ccr.Open(o, r, func(v ccr.Vertex) (ports.Agent, error) {
+				return openVertex(vertex.Options{Project: v.Project, Location: v.Location, BaseURL: v.BaseURL, Credentials: v.Credentials, Thoughts: true})
+			})
+		})
+	}),
+	driver.Provide("agent", func(r *relay.Relay, s Setting) driver.Driver[ports.Agent] {
+		return driver.For("droid", func(o droid.Options) (ports.Agent, error) {
+			o.Command = programAt(o.Command, "droid", "DROID_PATH")
+			o.Dir = cmp.Or(o.Dir, filepath.Join(s.DataDir, "droid"))
+			return droid.Open(o, r)
+		})
+	}),
 	driver.Slots("agent", "agents", (*configs.Config).AgentNames, guarded),
 	fx.Invoke(endOrphans),
 )
+
+// newRelay makes the relay through which agents' programs reach their providers.
+func newRelay(life fx.Lifecycle) *relay.Relay {
+	r := relay.New()
+	life.Append(fx.StopHook(r.Stop))
+	return r
+}
+
+// openVertex fills in what the environment says where the configuration does not.
+func openVertex(o vertex.Options) (ports.Agent, error) {
+	o.Project = cmp.Or(o.Project, os.Getenv("VERTEX_AI_PROJECT_ID"), os.Getenv("GOOGLE_CLOUD_PROJECT"))
+	o.Location = cmp.Or(o.Location, os.Getenv("VERTEX_AI_LOCATION"), os.Getenv("GOOGLE_CLOUD_LOCATION"), "us-central1")
+	return vertex.Open(o)
+}
+
+// programAt is where a program is: as configured, else as the variable says.
+func programAt(configured, usual, variable string) string {
+	if configured == usual {
+		return cmp.Or(os.Getenv(variable), usual)
+	}
+	return configured
+}
 
 // endOrphans has the programs ended that a server left running when it was
 // killed. A server without programs has none.
 func endOrphans(c *configs.Config, log *zap.Logger, life fx.Lifecycle) {
 	for _, a := range c.Agents {
-		if a.Driver != "exec" {
+		if a.Driver != "exec" && a.Driver != "ccr" && a.Driver != "droid" {
 			continue
 		}
 		life.Append(fx.StartHook(func() {

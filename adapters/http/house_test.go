@@ -62,7 +62,7 @@ type raw struct {
 }
 
 func (r *raw) Capabilities() agent.Capabilities {
-	return agent.Capabilities{Raw: true, Tools: true, Choices: true, Media: true, Schema: true, Sampling: true, MaxTokens: true}
+	return agent.Capabilities{Raw: true, Tools: true, Choices: true, Media: true, Schema: true, Sampling: "temperature top_p", MaxTokens: true}
 }
 
 func (r *raw) says(f func(ctx context.Context, task agent.Task, yield func(chat.Event, error) bool)) {

@@ -60,7 +60,7 @@ const (
 	stallTimeout = time.Minute     // for a client that takes nothing
 	storageLimit = 2 * time.Second // for a question to the storage
 	headerBuffer = 8 << 10         // a request's head must fit
-	lastWords    = time.Second     // for telling the streams that the server stops
+	lastWords    = 3 * time.Second // for telling the streams that the server stops, and ending their agents, which takes 2 s
 )
 
 // Server serves HTTP. Start and Stop may be called once each.

@@ -48,7 +48,7 @@ func (s *Server) strict(c *fiber.Ctx) error {
 		if n++; n > maxHeaders {
 			return fiber.NewError(http.StatusRequestHeaderFieldsTooLarge)
 		}
-		name, _, ok := bytes.Cut(line, []byte(":"))
+		name, value, ok := bytes.Cut(line, []byte(":"))
 		if !ok {
 			return bad
 		}
@@ -57,6 +57,13 @@ func (s *Server) strict(c *fiber.Ctx) error {
 			length++
 		case len(name) == len("Transfer-Encoding") && bytes.EqualFold(name, []byte("Transfer-Encoding")):
 			coding++
+			if !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked")) {
+				return bad
+			}
+		case len(name) == len("Expect") && bytes.EqualFold(name, []byte("Expect")):
+			if !bytes.EqualFold(bytes.TrimSpace(value), []byte("100-continue")) {
+				return fiber.NewError(http.StatusExpectationFailed)
+			}
 		default:
 			for i, o := range once {
 				if len(o) == len(name) && bytes.EqualFold(name, []byte(o)) {
@@ -78,7 +85,7 @@ func (s *Server) strict(c *fiber.Ctx) error {
 }
 
 // once are the headers that may come once only, besides those that frame the body.
-var once = [...]string{"Host", "Content-Type", "Content-Encoding"}
+var once = [...]string{"Host", "Content-Type", "Content-Encoding", "X-Session-Id", "X-OpenWebUI-Chat-Id"}
 
 // overhead is how much of a chunked request was neither head nor body: what
 // hides in chunk extensions.

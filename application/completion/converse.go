@@ -52,6 +52,9 @@ func (r *run) converse(ctx context.Context) error {
 		}
 	}
 	r.How, r.transcript, r.fresh = session.Continue(history, r.cmd.Request.Messages, !want.ID.IsZero())
+	if err := chat.CheckOrder(r.transcript, max(0, len(r.transcript)-len(r.cmd.Request.Messages))); err != nil {
+		return err
+	}
 	if r.stored != nil && r.How != session.Forked {
 		r.stored.Turns = len(history) // what was compared, so that a turn added since is a conflict
 		r.Session = r.stored.ID

@@ -15,7 +15,7 @@ import (
 // entry is what is to be booked of a run that did not complete.
 type entry struct {
 	scope  tenancy.Scope
-	usage  *usage.Record
+	usage  []usage.Record
 	claim  *idempotency.Claim
 	result *idempotency.Result // nil: the claim is released
 }
@@ -117,8 +117,8 @@ func (l *ledger) write(ctx context.Context, e entry) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
 	return l.storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
-		if e.usage != nil {
-			if err := tx.Usage().Record(ctx, e.scope, *e.usage); err != nil {
+		if len(e.usage) > 0 {
+			if err := tx.Usage().Record(ctx, e.scope, e.usage...); err != nil {
 				return err
 			}
 		}

@@ -100,7 +100,11 @@ func (r *Reply) pass(e chat.Event) (chat.Event, error, bool) {
 // Close ends the answer wherever it is, releases the agent and books what was
 // observed. It may be called more than once.
 func (r *Reply) Close() {
-	if !r.over {
+	switch {
+	case r.over:
+	case len(r.tail) > 0:
+		r.finish(nil) // the turn is stored
+	default:
 		r.finish(fault.New(fault.Canceled, "The client left before the answer was complete."))
 	}
 	if r.stop != nil {

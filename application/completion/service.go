@@ -2,7 +2,6 @@ package completion
 
 import (
 	"context"
-	"crypto/sha256"
 	"iter"
 	"slices"
 	"time"
@@ -49,13 +48,14 @@ func (s *Service) Start(context.Context) error {
 // Stop books what is left, until ctx ends, and joins the background work.
 func (s *Service) Stop(ctx context.Context) error { return s.late.stop(ctx) }
 
-// claimFor is how long a claim outlives its owner's death at most.
-const claimFor = 30 * time.Minute
+// claimFor is how long a claim outlives its owner's death at most. It must be
+// longer than any request runs: then another would run beside it.
+const claimFor = 4 * time.Hour
 
 // Complete returns when the answer is complete and stored. While nothing was
 // delivered any failure may be mended by another agent, so also one in the
 // middle of an answer.
-func (s *Service) Complete(ctx context.Context, cmd Command) (*Whole, error) {
+func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err error) {
 	r, replay, err := s.prepare(ctx, cmd)
 	if err != nil {
 		return nil, err
@@ -63,6 +63,7 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (*Whole, error) {
 	if replay != nil {
 		return replayWhole(replay)
 	}
+	defer r.mend(ctx, &err)
 	err = r.each(ctx, func(events ports.Events) error {
 		for e, err := range events {
 			if err != nil {
@@ -87,7 +88,7 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (*Whole, error) {
 // Begin returns when the first content event of a streaming answer is there, or
 // when no candidate could give one: until then a failing agent is replaced
 // unseen. ctx must last as long as the reply; when it ends, so does the agent.
-func (s *Service) Begin(ctx context.Context, cmd Command) (*Reply, error) {
+func (s *Service) Begin(ctx context.Context, cmd Command) (_ *Reply, err error) {
 	r, replay, err := s.prepare(ctx, cmd)
 	if err != nil {
 		return nil, err
@@ -95,6 +96,7 @@ func (s *Service) Begin(ctx context.Context, cmd Command) (*Reply, error) {
 	if replay != nil {
 		return replayStream(replay)
 	}
+	defer r.mend(ctx, &err)
 	reply := &Reply{run: r, ctx: ctx}
 	err = r.each(ctx, func(events ports.Events) error {
 		next, stop := iter.Pull2(events)
@@ -141,8 +143,9 @@ type run struct {
 
 	conversation
 	usageID usage.ID
-	release []func() // undone in reverse when the run ends
-	failed  error    // what the attempts before the last one failed with
+	lost    []usage.Record // what attempts have used that another agent took over from
+	release []func()       // undone in reverse when the run ends
+	ended   bool
 }
 
 // prepare does all that comes before an agent: checks, the idempotency claim,
@@ -154,7 +157,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	}
 	if cmd.Key != "" {
 		r.claim = &idempotency.Claim{
-			Key: idempotency.NewKey(cmd.Route, cmd.Key), Body: sha256.Sum256(cmd.Request.Raw), Owner: s.Instance,
+			Key: idempotency.NewKey(cmd.Route, cmd.Key), Body: cmd.fingerprint(), Owner: s.Instance,
 			At: r.began, Until: r.began.Add(claimFor),
 		}
 		out, err := s.Storage.Idempotency().Claim(ctx, cmd.Caller.Scope(), *r.claim)
@@ -207,6 +210,9 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		}
 		r.s.Observer.AttemptFailed(ctx, c.Agent, err)
 		failures = append(failures, failure{c, err})
+		if i < len(r.candidates)-1 {
+			r.lose()
+		}
 		if ctx.Err() != nil || !agent.MayFailOver(err) {
 			return err
 		}
@@ -268,9 +274,23 @@ func (r *run) estimate(c chat.Completion) chat.Usage {
 	return chat.Usage{Prompt: chat.EstimatePrompt(r.transcript), Completion: chat.EstimateAnswer(c), Estimated: true}
 }
 
+// mend ends a run in which an agent or an adapter panicked, so that its
+// conversation and its key are free again.
+func (r *run) mend(ctx context.Context, err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	*err = fault.Internalf("panic in a completion: %v", p)
+	if !r.ended {
+		r.end(ctx, *err)
+	}
+}
+
 // end closes the run, once, whatever became of it: err is nil when the answer
 // was delivered to its end.
 func (r *run) end(ctx context.Context, err error) {
+	r.ended = true
 	if err != nil {
 		r.book(ctx, err)
 	}

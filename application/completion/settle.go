@@ -25,7 +25,7 @@ func (r *run) settle(ctx context.Context) error {
 		if err := r.keep(ctx, tx, at); err != nil {
 			return err
 		}
-		if err := tx.Usage().Record(ctx, r.cmd.Caller.Scope(), record); err != nil {
+		if err := tx.Usage().Record(ctx, r.cmd.Caller.Scope(), append(r.lost, record)...); err != nil {
 			return err
 		}
 		if r.claim == nil {
@@ -36,6 +36,11 @@ func (r *run) settle(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
+	case fault.As(err) != nil && fault.As(err).Code == idempotency.Passed:
+		return fault.Wrap(fault.Conflict, err, "Another request has run with this Idempotency-Key meanwhile. Send it again to get its answer.").
+			WithCode("idempotency_in_progress").WithRetryAfter(time.Second)
+	case fault.Is(err, fault.NotFound):
+		return fault.Wrap(fault.Conflict, err, "The session was deleted while this request ran.").WithCode("session_changed")
 	case fault.Is(err, fault.Conflict):
 		return fault.Wrap(fault.Conflict, err, "The session was changed by another request while this one ran. Send it again.").
 			WithCode("session_changed").WithRetryAfter(time.Second)
@@ -62,25 +67,41 @@ func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Re
 // booked, and the idempotency key is given back, or keeps the refusal where the
 // same request would be refused again.
 func (r *run) book(ctx context.Context, why error) {
-	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim}
-	if seen := r.fold.Completion(); len(seen.Choices) > 0 && !r.usageID.IsZero() {
-		tokens := seen.Usage
-		if !seen.Counted {
-			tokens = r.estimate(seen)
-		}
+	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim, usage: r.lost}
+	how := usage.Failed
+	if fault.Is(why, fault.Canceled) {
+		how = usage.Canceled
+	}
+	if tokens, any := r.seen(); any {
 		r.answer.Usage = tokens
-		how := usage.Failed
-		if fault.Is(why, fault.Canceled) {
-			how = usage.Canceled
-		}
-		record := r.usage(how, tokens, r.s.Now())
-		late.usage = &record
+		late.usage = append(late.usage, r.usage(how, tokens, r.s.Now()))
 	}
 	if r.claim != nil && final(why) {
 		late.result = &idempotency.Result{Failure: fault.As(why), Completed: r.s.Now()}
 	}
-	if late.usage != nil || late.claim != nil {
+	if len(late.usage) > 0 || late.claim != nil {
 		r.s.late.book(ctx, late)
+	}
+}
+
+// seen is what the attempt has used, as far as it was observed.
+func (r *run) seen() (tokens chat.Usage, any bool) {
+	c := r.fold.Completion()
+	if len(c.Choices) == 0 || r.usageID.IsZero() {
+		return tokens, false
+	}
+	if !c.Counted {
+		return r.estimate(c), true
+	}
+	return c.Usage, true
+}
+
+// lose keeps what a failed attempt has used, before another agent takes over.
+func (r *run) lose() {
+	if tokens, any := r.seen(); any {
+		record := r.usage(usage.Failed, tokens, r.s.Now())
+		record.ID = usage.NewID(record.At, r.s.entropy())
+		r.lost = append(r.lost, record)
 	}
 }
 

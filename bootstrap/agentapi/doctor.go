@@ -155,13 +155,40 @@ func checkAgent(ctx context.Context, name string, a ports.Agent) finding {
 	err := a.Probe(ctx)
 	f := finding{ID: "agent " + name, Status: "ok", Summary: "ready", Millis: time.Since(start).Milliseconds()}
 	if err == nil {
-		return f
+		return known(ctx, f, a)
 	}
 	f.Status, f.Summary = "fail", "cannot be reached"
 	if e := fault.As(err); e != nil {
 		f.Summary, f.Fix = e.Message, e.Hint
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		f.Summary = "does not answer"
+	}
+	return f
+}
+
+// known adds what an agent that can be reached says of itself: the version of its
+// program, held against the one that was tested, and how its models are served.
+func known(ctx context.Context, f finding, a ports.Agent) finding {
+	if g, ok := a.(interface{ Unwrap() ports.Agent }); ok {
+		a = g.Unwrap()
+	}
+	if v, ok := a.(interface {
+		Version(context.Context) (got, tested string, err error)
+	}); ok {
+		switch got, tested, err := v.Version(ctx); {
+		case err != nil:
+			f.Status, f.Summary = "warn", "its program does not tell its version"
+		case got != "":
+			f.Summary += ", version " + got
+			if got != tested {
+				f.Status, f.Fix = "warn", "this build was tested with version "+tested
+			}
+		}
+	}
+	if n, ok := a.(interface{ Notes() []string }); ok {
+		for _, note := range n.Notes() {
+			f.Summary += "; " + note
+		}
 	}
 	return f
 }

@@ -114,6 +114,9 @@ func TestToolMessagesAnswerTheCallsBeforeThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.r.Validate()
+			if err == nil {
+				err = CheckOrder(c.r.Messages, 0)
+			}
 			if c.code == "" {
 				if err != nil {
 					t.Fatal(err)

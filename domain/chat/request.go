@@ -81,8 +81,7 @@ const (
 	JSONSchema FormatKind = "json_schema"
 )
 
-// Validate checks what the fields' types cannot say: bounds, and the order of
-// roles. The errors are fault.Invalid with the place in Param.
+// Validate checks bounds, which the fields' types cannot say. The errors are fault.Invalid with the place in Param.
 func (r *Request) Validate() error {
 	if r.Model == "" {
 		return fault.Invalidf("model", "missing_required_parameter", "You must provide a model parameter.")
@@ -99,17 +98,18 @@ func (r *Request) Validate() error {
 	if r.MaxTokens < 0 || r.MaxTokens > MaxMaxTokens {
 		return fault.Invalidf("max_tokens", "out_of_range", "max_tokens must be between 1 and %d.", MaxMaxTokens)
 	}
-	return r.validateToolOrder()
+	return nil
 }
 
-// validateToolOrder holds that each tool message answers a call of the
-// assistant message before it, and that no call is left open when the
-// conversation goes on.
-func (r *Request) validateToolOrder() error {
+// CheckOrder holds that each tool message answers a call of the assistant message
+// before it, and that no call is left open when the conversation goes on. The
+// first known of the messages are ours; errors are fault.Invalid and count the
+// client's.
+func CheckOrder(msgs []Message, known int) error {
 	var pending map[string]bool
-	for i := range r.Messages {
-		m := &r.Messages[i]
-		at := func(field string) string { return fmt.Sprintf("messages[%d]%s", i, field) }
+	for i := range msgs {
+		m := &msgs[i]
+		at := func(field string) string { return fmt.Sprintf("messages[%d]%s", max(0, i-known), field) }
 		switch m.Role {
 		case Tool:
 			if m.ToolCallID == "" {

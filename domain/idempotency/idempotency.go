@@ -16,6 +16,10 @@ const (
 	Keep   = 24 * time.Hour // how long a result is replayed
 )
 
+// Passed is the code of the fault that says that a claim has passed to another
+// request.
+const Passed = "idempotency_key_passed"
+
 // Key is the SHA-256 of route and client key: the key itself is not kept.
 type Key [32]byte
 

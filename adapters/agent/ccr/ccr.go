@@ -51,9 +51,10 @@ type Provider struct {
 
 // Vertex is where a Vertex AI provider is.
 type Vertex struct {
-	Project  string `yaml:"project" doc:"the Google Cloud project; VERTEX_AI_PROJECT_ID, or the credentials' own"`
-	Location string `yaml:"location" doc:"its location; VERTEX_AI_LOCATION"`
-	BaseURL  string `yaml:"base_url" doc:"the API's host, if not Google's"`
+	Project     string `yaml:"project" doc:"the Google Cloud project; VERTEX_AI_PROJECT_ID, or the credentials' own"`
+	Location    string `yaml:"location" doc:"its location; VERTEX_AI_LOCATION"`
+	BaseURL     string `yaml:"base_url" doc:"the API's host, if not Google's"`
+	Credentials string `yaml:"credentials" doc:"a file with credentials; Google's application default credentials if empty"`
 }
 
 // SetDefaults fills in what a configuration may leave out.
@@ -105,7 +106,8 @@ func (o Options) String() string { return "ccr options" }
 // GoString is String.
 func (o Options) GoString() string { return o.String() }
 
-// Agent is a ports.Agent. Start and Stop bound the life of its gateway.
+// Agent is a ports.Agent. Its gateway is started with the first task, and ended by
+// Stop.
 type Agent struct {
 	o      Options
 	client *http.Client
@@ -149,14 +151,6 @@ func Open(o Options, r *relay.Relay, vertex func(Vertex) (ports.Agent, error)) (
 		a.own = newRouter(a, runner)
 	}
 	return a, nil
-}
-
-// Start begins to supervise the gateway, and does not wait until it is ready.
-func (a *Agent) Start(context.Context) error {
-	if a.own != nil {
-		a.own.start()
-	}
-	return nil
 }
 
 // Stop ends the gateway.
@@ -208,7 +202,7 @@ func (a *Agent) find(model string) (*Provider, string, error) {
 			return p, rest, nil
 		}
 		for _, m := range p.Models {
-			if m == model {
+			if (agent.Model{ID: m}).Serves(model) {
 				return p, model, nil
 			}
 		}
@@ -258,6 +252,16 @@ func (a *Agent) healthy(ctx context.Context, base string) error {
 		return errors.New(resp.Status)
 	}
 	return nil
+}
+
+// Notes says what an operator should know of how models are served.
+func (a *Agent) Notes() (out []string) {
+	for _, p := range a.o.Providers {
+		if p.Vertex != nil {
+			out = append(out, "the models of "+p.Name+" are served natively: ccr's own streaming from Vertex AI is broken")
+		}
+	}
+	return out
 }
 
 // Version asks the program for its version.

@@ -45,9 +45,6 @@ func open(t *testing.T, p *kit.Provider) *ccr.Agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		if err := a.Stop(context.Background()); err != nil {
 			t.Error(err)

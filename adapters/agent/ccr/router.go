@@ -26,6 +26,7 @@ type router struct {
 	at      *endpoint     // nil while it is not ready
 	why     error         // why not, once a start has failed
 	changed chan struct{} // closed when at or why change
+	stopped bool
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the supervision has ended; nil before it began
 }
@@ -48,10 +49,11 @@ const (
 	steady     = time.Minute // one that lived so long is started again at once
 )
 
+// start begins to supervise, once.
 func (r *router) start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.done != nil {
+	if r.done != nil || r.stopped {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -65,6 +67,7 @@ func (r *router) start() {
 func (r *router) stop() {
 	r.mu.Lock()
 	cancel, done := r.cancel, r.done
+	r.stopped = true
 	r.mu.Unlock()
 	if done != nil {
 		cancel()
@@ -89,6 +92,7 @@ func (r *router) set(at *endpoint, why error) {
 // endpoint gives a gateway that is ready. It waits for one that starts; one that
 // has failed is Unavailable at once, so that another agent can take over.
 func (r *router) endpoint(ctx context.Context) (*endpoint, error) {
+	r.start()
 	for {
 		r.mu.Lock()
 		at, why, changed, done := r.at, r.why, r.changed, r.done
@@ -99,7 +103,7 @@ func (r *router) endpoint(ctx context.Context) (*endpoint, error) {
 		case why != nil:
 			return nil, why
 		case done == nil:
-			return nil, fault.New(fault.Unavailable, "The agent's gateway was not started.").WithCode("agent_unavailable")
+			return nil, fault.New(fault.Unavailable, "The agent stops.").WithCode("agent_unavailable")
 		}
 		select {
 		case <-changed:

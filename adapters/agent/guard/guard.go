@@ -60,6 +60,9 @@ func New(name agent.Name, inner ports.Agent, p Policy) *Guard {
 	return g
 }
 
+// Unwrap gives the agent that is guarded.
+func (g *Guard) Unwrap() ports.Agent { return g.Agent }
+
 // breaker gives the model's breaker, or nil where there is none.
 func (g *Guard) breaker(model string) circuitbreaker.CircuitBreaker[any] {
 	if g.p.Failures <= 0 {
@@ -100,8 +103,9 @@ func (g *Guard) Run(ctx context.Context, task agent.Task) ports.Events {
 		if g.places != nil {
 			defer g.places.ReleasePermit()
 		}
-		err := r.answer(ctx, task)
-		record(breaker, err, r.began.Load())
+		err := error(fault.Internalf("the agent panicked"))
+		defer func() { record(breaker, err, r.began.Load()) }()
+		err = r.answer(ctx, task)
 	}
 }
 

@@ -16,22 +16,26 @@ const (
 	dirPrefix = "agentapi-run-"
 )
 
-// newMark names a run: the server's process id, when that began, and chance. So
-// the mark of a server that is gone is known even if its number is used again.
+// newMark names a run: the server's process id, when that began, the world that
+// its number counts in, and chance. So the mark of a server that is gone is known
+// even if its number is used again, and those of another container are left alone.
 func newMark() string {
 	self := os.Getpid()
-	return strconv.Itoa(self) + "." + startOf(self) + "." + rand.Text()
+	return strconv.Itoa(self) + "." + startOf(self) + "." + world() + "." + rand.Text()
 }
 
 // TempDir makes a folder that EndOrphans removes when this server was killed.
 func TempDir() (string, error) { return os.MkdirTemp("", dirPrefix+newMark()+"-") }
 
-// alive tells whether the server that made the mark still runs.
+// alive tells whether the server that made the mark still runs, for all that can
+// be told from here.
 func alive(mark string) bool {
-	pid, rest, _ := strings.Cut(mark, ".")
-	began, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.Atoi(pid)
-	return err != nil || startOf(n) == began
+	part := strings.SplitN(mark, ".", 4)
+	if len(part) < 4 || part[2] != world() {
+		return true
+	}
+	n, err := strconv.Atoi(part[0])
+	return err != nil || startOf(n) == part[1]
 }
 
 // EndOrphans ends what servers that were killed have left running, and removes

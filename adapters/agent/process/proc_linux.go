@@ -41,6 +41,16 @@ func statOf(pid int) (s stat, ok bool) {
 	return s, err == nil
 }
 
+// world names the space in which this process's id counts: two containers may have
+// processes of the same number.
+func world() string {
+	name, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Trim(strings.TrimPrefix(name, "pid:"), "[]")
+}
+
 // startOf is when the process began, or "" where there is none.
 func startOf(pid int) string {
 	s, _ := statOf(pid)

@@ -3,6 +3,7 @@
 package vertex
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -21,19 +22,19 @@ import (
 // Options configures an Agent.
 type Options struct {
 	Project     string `yaml:"project" doc:"the Google Cloud project; VERTEX_AI_PROJECT_ID, or the credentials' own if empty"`
-	Location    string `yaml:"location" doc:"where the models run, such as us-central1 or global; VERTEX_AI_LOCATION"`
+	Location    string `yaml:"location" doc:"where the models run, such as us-central1 (if empty) or global; VERTEX_AI_LOCATION"`
 	BaseURL     string `yaml:"base_url" doc:"the API's host; Google's for the location if empty"`
 	Credentials string `yaml:"credentials" doc:"a file with credentials; Google's application default credentials if empty: GOOGLE_APPLICATION_CREDENTIALS, gcloud's, or the machine's own"`
 	Thoughts    bool   `yaml:"thoughts" doc:"ask for summaries of the model's thoughts, which are passed on as reasoning_content"`
 }
 
 // SetDefaults fills in what a configuration may leave out.
-func (o *Options) SetDefaults() { o.Location, o.Thoughts = "us-central1", true }
+func (o *Options) SetDefaults() { o.Thoughts = true }
 
 // Validate refuses what cannot work.
 func (o *Options) Validate() error {
 	for name, v := range map[string]string{"project": o.Project, "location": o.Location} {
-		if strings.ContainsAny(v, "/?#% \t\r\n") || (name == "location" && v == "") {
+		if strings.ContainsAny(v, "/?#% \t\r\n") {
 			return fault.Invalidf(name, "invalid_value", "%s: %q cannot be one", name, v)
 		}
 	}
@@ -77,6 +78,7 @@ func Open(o Options) (*Agent, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	o.Location = cmp.Or(o.Location, "us-central1")
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableCompression, t.MaxIdleConnsPerHost = true, 64
 	return &Agent{o: o, client: &http.Client{Transport: t}, project: o.Project}, nil

@@ -40,8 +40,13 @@ type watcher struct {
 
 	mu      sync.Mutex
 	stopped bool
+	quit    chan struct{} // closed by stop
 	done    chan struct{} // closed when the goroutine has ended; nil before it starts
 }
+
+// glance is how often a connection is looked at whose end hides behind bytes that
+// nobody reads yet.
+const glance = 250 * time.Millisecond
 
 func (w *watcher) start() {
 	w.mu.Lock()
@@ -49,10 +54,22 @@ func (w *watcher) start() {
 	if w.stopped {
 		return
 	}
-	w.done = make(chan struct{})
+	w.quit, w.done = make(chan struct{}), make(chan struct{})
+	// The server's deadline for reading the request still stands; beyond it the
+	// connection would not be watched.
+	_ = w.conn.SetReadDeadline(time.Time{})
 	go func() {
 		defer close(w.done)
-		if waitGone(w.conn) {
+		gone, pending := waitGone(w.conn)
+		for pending && !gone {
+			select {
+			case <-w.quit:
+				return
+			case <-time.After(glance):
+				gone = hungUp(w.conn)
+			}
+		}
+		if gone {
 			w.gone()
 		}
 	}()
@@ -68,6 +85,7 @@ func (w *watcher) stop() {
 	if done == nil || !first {
 		return
 	}
+	close(w.quit)
 	select {
 	case <-done:
 	default:

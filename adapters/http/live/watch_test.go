@@ -105,3 +105,38 @@ func TestTheContextEndsWithItsParent(t *testing.T) {
 		t.Errorf("the cause is %v", context.Cause(ctx))
 	}
 }
+
+func TestAClientIsWatchedBeyondTheDeadlineOfItsRequest(t *testing.T) {
+	client, server := pair(t)
+	if err := server.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := Context(t.Context(), server)
+	defer stop()
+	time.Sleep(150 * time.Millisecond) // the deadline is over
+	client.Close()
+	ends(t, ctx)
+}
+
+func TestWhatAClientSendsMeanwhileHidesNothing(t *testing.T) {
+	client, server := pair(t)
+	ctx, stop := Context(t.Context(), server)
+	defer stop()
+	if _, err := client.Write([]byte("\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // the bytes are seen
+	client.Close()
+	ends(t, ctx)
+	stop()
+	other, waiting := pair(t)
+	ctx, stop = Context(t.Context(), waiting)
+	if _, err := other.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	stop() // joins the watcher, though the bytes are still there
+	if errors.Is(context.Cause(ctx), errGone) {
+		t.Error("a client that is there was taken for gone")
+	}
+}

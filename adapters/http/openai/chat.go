@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -51,6 +52,9 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	}
 	if cmd.Key, err = idempotencyKey(c); err != nil {
 		return err
+	}
+	if in.Request.Stream && string(c.Request().Header.Protocol()) == "HTTP/1.0" {
+		return fiber.NewError(http.StatusHTTPVersionNotSupported) // it has no chunks
 	}
 	conn := c.Context().Conn()
 	ctx, done := live.Context(h.Base, conn)
@@ -197,7 +201,7 @@ func conversation(c *fiber.Ctx, inBody string) (completion.Conversation, error) 
 		found.ID = id
 		return found, nil
 	}
-	if len(value) > session.MaxKey || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }) {
+	if utf8.RuneCountInString(value) > session.MaxKey || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }) {
 		return found, fault.Invalidf(source, "invalid_value", "%s may have at most %d characters, none of them a control character.", source, session.MaxKey)
 	}
 	found.Key = session.Key{Source: source, Value: value}

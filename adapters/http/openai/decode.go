@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -419,7 +420,7 @@ func (d *decoder) metadata() error {
 		if err != nil {
 			return err
 		}
-		if len(key) > 64 || len(value) > 512 {
+		if utf8.RuneCountInString(key) > 64 || utf8.RuneCountInString(value) > 512 {
 			return fault.Invalidf("metadata", "string_too_long", "metadata keys may have 64 characters and values 512.")
 		}
 		d.req.Metadata[key] = value

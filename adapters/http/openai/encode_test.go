@@ -211,6 +211,7 @@ func TestOnlyPublicImagesAreTaken(t *testing.T) {
 		"http://example.com/a.png": false, "https://127.0.0.1/a": false, "https://0177.0.0.1/a": false, "https://2130706433/a": false, "https://0x7f.1/a": false,
 		"https://[::1]/a": false, "https://localhost/a": false, "https://a.localhost/a": false, "https://example.com:8443/a": false, "https://u@example.com/a": false,
 		"https://metadata.google.internal/x": false, "file:///etc/passwd": false, "https:///a": false, "https://example.com.": true, "ftp://example.com/a": false,
+		"https://１２７.０.０.１/x": false, "https://metadata.google。internal/x": false, "https://foo.ｌｏｃａｌｈｏｓｔ/": false,
 	} {
 		if got := publicURL(url); got != want {
 			t.Errorf("%s: %v", url, got)

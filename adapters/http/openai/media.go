@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 
+	"golang.org/x/net/idna"
+
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/jsontext"
@@ -61,12 +63,17 @@ func publicURL(s string) bool {
 	if err != nil || u.Scheme != "https" || u.User != nil || u.Opaque != "" || u.Port() != "" || strings.Contains(u.Host, ":") {
 		return false
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".local") || strings.HasSuffix(host, ".internal") {
+	// Names in other scripts are mapped as those who resolve them do: full-width
+	// digits make an address.
+	host, err := idna.Lookup.ToASCII(strings.TrimSuffix(u.Hostname(), "."))
+	if err != nil {
+		return false
+	}
+	if host = strings.ToLower(host); !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".local") || strings.HasSuffix(host, ".internal") {
 		return false
 	}
 	for _, c := range host {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c < 0x80 {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' {
 			return false
 		}
 	}

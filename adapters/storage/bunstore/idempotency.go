@@ -118,7 +118,7 @@ func (c idempotencies) Complete(ctx context.Context, in tenancy.Scope, claim ide
 		if err != nil {
 			return c.failed(ctx, err)
 		}
-		return fault.New(fault.Conflict, "The idempotency key has passed to another request.")
+		return fault.New(fault.Conflict, "The idempotency key has passed to another request.").WithCode(idempotency.Passed)
 	}
 	return nil
 }

@@ -170,7 +170,7 @@ func (c idempotencies) Complete(ctx context.Context, in tenancy.Scope, claim ide
 	}
 	defer leave()
 	if c.mine(in, claim) == nil {
-		return fault.New(fault.Conflict, "The idempotency key has passed to another request.")
+		return fault.New(fault.Conflict, "The idempotency key has passed to another request.").WithCode(idempotency.Passed)
 	}
 	k, e := at(in, claim.Key), &entry{Entry: idempotency.Entry{Claim: claim, Done: true, Result: r}, bytes: sizeOfResult(&r)}
 	c.set(k, e)
