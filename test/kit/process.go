@@ -39,6 +39,15 @@ func left(dir string) []string {
 	})
 }
 
+// Holding lists the processes whose environment or arguments name dir.
+func Holding(dir string) []string {
+	return processesWhere(func(proc string) bool {
+		env, _ := os.ReadFile(filepath.Join(proc, "environ")) // what is gone holds nothing
+		args, _ := os.ReadFile(filepath.Join(proc, "cmdline"))
+		return bytes.Contains(env, []byte(dir)) || bytes.Contains(args, []byte(dir))
+	})
+}
+
 // processesWhere gives pid and command line of the processes that match; one that
 // cannot be looked at is gone or another's.
 func processesWhere(match func(proc string) bool) (out []string) {
