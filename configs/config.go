@@ -3,8 +3,10 @@ package configs
 import (
 	"fmt"
 	"maps"
+	"net"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -152,6 +154,11 @@ func (c *Config) validate(d *decoder) {
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "auto", "json", "console")
 	oneOf("compat.unsupported_params", c.Compat.UnsupportedParams, "report", "reject")
+	if _, port, err := net.SplitHostPort(c.Server.Addr); err != nil {
+		bad("server.addr", "%q is no host:port, such as 127.0.0.1:3284", c.Server.Addr)
+	} else if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		bad("server.addr", "%q is no port: use a number from 0 to 65535", port)
+	}
 	if c.Server.MaxBody < 1 {
 		bad("server.max_body", "must be at least 1")
 	}

@@ -73,7 +73,7 @@ func command() *cobra.Command {
 		Short: "Coding agents and language models behind one OpenAI-compatible API",
 		Long: "AgentAPI serves coding agents and language models behind one OpenAI-compatible API.\n\n" +
 			"Start with: agentapi serve",
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, Version: version(),
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -72,15 +74,15 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	if err := app.Start(start); err != nil {
 		return startFailed(bootstrap.Cause(err))
 	}
-	address := server.Addr().String()
+	address := reachable(server.Addr())
 	announce(out, log, &announcement{
 		loaded: loaded, address: address, setting: setting, made: made,
 		missing: bootstrap.Wanted(os.Getenv, loaded.Config),
 	})
-	leave(setting.DataDir, address)
+	defer leave(setting.DataDir, address)()
 
 	<-ctx.Done()
-	log.Info("stopping", zap.Duration("drain", loaded.Server.Drain))
+	log.Info("stopping when running answers have ended; a second signal stops at once", zap.Duration("at most", loaded.Server.DrainDelay+loaded.Server.Drain))
 	stop, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
 	defer cancel()
 	// A second signal means now.
@@ -119,12 +121,32 @@ func startFailed(err error) error {
 	return e
 }
 
-// leave writes the address where agentapi chat finds it. A folder that cannot be
-// written costs a flag there, nothing else.
-func leave(dir, address string) {
+// leave writes the address where agentapi chat finds it, until the server stops. A
+// folder that cannot be written costs a flag there, nothing else.
+func leave(dir, address string) (remove func()) {
+	path, text := filepath.Join(dir, addressFile), "http://"+address+"\n"
+	before, _ := os.ReadFile(path) // of another server, if there is one
 	if _, err := os.Stat(dir); err == nil {
-		_ = os.WriteFile(filepath.Join(dir, addressFile), []byte("http://"+address+"\n"), 0o600)
+		_ = os.WriteFile(path, []byte(text), 0o600)
 	}
+	return func() {
+		now, err := os.ReadFile(path)
+		switch {
+		case err != nil || string(now) != text: // another's
+		case len(before) > 0 && string(before) != text:
+			_ = os.WriteFile(path, before, 0o600)
+		default:
+			_ = os.Remove(path)
+		}
+	}
+}
+
+// reachable is the address as this machine reaches it.
+func reachable(a net.Addr) string {
+	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(t.Port))
+	}
+	return a.String()
 }
 
 func isTerminal(w io.Writer) bool {

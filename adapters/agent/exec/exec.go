@@ -8,6 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"agentapi/adapters/agent/process"
@@ -43,11 +46,29 @@ var _ ports.Agent = (*Agent)(nil)
 
 // Open makes an Agent; it starts nothing.
 func Open(o Options) (*Agent, error) {
+	o.Command = anchored(o.Command)
 	r, err := process.New(o.Options)
 	if err != nil {
 		return nil, err
 	}
 	return &Agent{runner: r, can: o.Can}, nil
+}
+
+// anchored makes what the command names of files here, such as a script, absolute:
+// the program runs in another folder.
+func anchored(command []string) []string {
+	out := slices.Clone(command)
+	for i, arg := range out {
+		if arg == "" || filepath.IsAbs(arg) || (i == 0 && !strings.ContainsRune(arg, filepath.Separator)) {
+			continue
+		}
+		if info, err := os.Stat(arg); err == nil && info.Mode().IsRegular() {
+			if abs, err := filepath.Abs(arg); err == nil {
+				out[i] = abs
+			}
+		}
+	}
+	return out
 }
 
 // Capabilities says what the configuration says of the program.

@@ -88,6 +88,12 @@ func TestTheExampleInPythonKeepsThePortsContract(t *testing.T) {
 	})
 }
 
+func TestAScriptIsFoundFromWhereTheServerRuns(t *testing.T) {
+	if got, err := ask(t, t.Context(), open(t, []string{"python3", "example/agent.py"}), "hello"); err != nil || !strings.Contains(got, "hello") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func ask(t *testing.T, ctx context.Context, a *exec.Agent, prompt string) (string, error) {
 	t.Helper()
 	var fold chat.Assembler

@@ -15,7 +15,8 @@ import (
 
 // Options say which program is run, and how.
 type Options struct {
-	// Command is the program and its arguments; no shell reads it.
+	// Command is the program and its arguments; no shell reads it. The program
+	// runs in a folder of its own, so files among them need absolute paths.
 	Command []string `yaml:"command"`
 	// Env is added to the little that a program gets: PATH, HOME, TMPDIR, LANG.
 	Env map[string]string `yaml:"env"`

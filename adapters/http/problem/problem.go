@@ -70,7 +70,7 @@ func Transport(status int) Problem {
 		}
 		t.code, t.message = "bad_request", "The request is not well-formed HTTP."
 	}
-	p := Problem{Status: status, Type: invalidRequest, Code: t.code, Message: t.message}
+	p := Problem{Status: status, Type: invalidRequest, Code: t.code, Message: t.message, Hint: hints[status]}
 	return p
 }
 

@@ -67,3 +67,10 @@ var transport = map[int]struct{ code, message string }{
 	http.StatusNotImplemented:              {"not_implemented", "This method is not implemented."},
 	http.StatusHTTPVersionNotSupported:     {"http_version_not_supported", "Use HTTP/1.1."},
 }
+
+// hints say what to do about some of them.
+var hints = map[int]string{
+	http.StatusNotFound:           "OpenAI's routes are under /v1, such as POST /v1/chat/completions and GET /v1/models; ours under /api/v1.",
+	http.StatusMethodNotAllowed:   "The Allow header lists the methods that are.",
+	http.StatusMisdirectedRequest: "Whoever runs this server can add the name to server.allowed_hosts.",
+}
