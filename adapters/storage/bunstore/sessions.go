@@ -21,6 +21,9 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 	if !in.Admits(s.Org, s.User) {
 		return fault.New(fault.Forbidden, "A session can be created for its own user only.")
 	}
+	if err := c.writing(ctx, in); err != nil {
+		return err
+	}
 	row := rowOfSession(s)
 	row.Turns = 0
 	_, err := c.db.NewInsert().Model(row).Returning(nothing).Exec(ctx)
@@ -31,6 +34,9 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 func (c sessions) one(ctx context.Context, in tenancy.Scope, where func(*bun.SelectQuery) *bun.SelectQuery) (*session.Session, error) {
 	if in.IsZero() {
 		return nil, absent()
+	}
+	if err := c.within(ctx, in); err != nil {
+		return nil, err
 	}
 	var row sessionRow
 	err := where(c.db.NewSelect().Model(&row)).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID()).Scan(ctx)
@@ -57,10 +63,15 @@ func (c sessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) 
 
 // Update stores what change makes of the session.
 func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, change func(*session.Session) error) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
-	old, err := c.Get(ctx, in, id)
+	old, err := c.one(ctx, in, func(q *bun.SelectQuery) *bun.SelectQuery {
+		if q = q.Where("id = ?", id.UUID()); c.shared() {
+			q = q.For("UPDATE")
+		}
+		return q
+	})
 	if err != nil {
 		return err
 	}
@@ -75,7 +86,7 @@ func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, c
 
 // Append adds turns after the one whose sequence number is after.
 func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, after int, turns ...session.Turn) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	result, err := c.db.NewUpdate().Model((*sessionRow)(nil)).Set("turns = turns + ?", len(turns)).
@@ -137,7 +148,7 @@ func (c sessions) History(ctx context.Context, in tenancy.Scope, id session.ID) 
 
 // Delete removes the session and its turns.
 func (c sessions) Delete(ctx context.Context, in tenancy.Scope, id session.ID) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	result, err := c.db.NewDelete().Model((*sessionRow)(nil)).

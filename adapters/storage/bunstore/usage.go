@@ -34,7 +34,7 @@ type usages struct{ *Repositories }
 
 // Record books records.
 func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.Record) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	rows := make([]*usageRow, len(records))
@@ -61,6 +61,9 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 func (c usages) Totals(ctx context.Context, in tenancy.Scope) (t usage.Totals, err error) {
 	if in.IsZero() {
 		return t, nil
+	}
+	if err := c.within(ctx, in); err != nil {
+		return t, err
 	}
 	err = c.db.NewSelect().Model((*usageRow)(nil)).
 		ColumnExpr("count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0)").
