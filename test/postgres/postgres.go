@@ -77,9 +77,7 @@ func Shared(t testing.TB) *Server {
 // a goroutine is left.
 func Main(m *testing.M) {
 	code := m.Run()
-	if shared.server != nil && shared.server.dir != "" {
-		shared.server.Remove()
-	}
+	Stop()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -87,6 +85,13 @@ func Main(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// Stop stops the server that a program's tests have shared, if they did.
+func Stop() {
+	if shared.server != nil && shared.server.dir != "" {
+		shared.server.Remove()
+	}
 }
 
 // New starts a server for one test alone, which may kill it.

@@ -26,6 +26,19 @@ type facts struct {
 	unprotected         int  // tenant tables without forced row-level security
 }
 
+// Probe tells whether Start would succeed, without starting anything.
+func (s *Store) Probe(ctx context.Context) error {
+	reads, err := newPool(s.o.URL, 1)
+	if err != nil {
+		return badURL()
+	}
+	s.mu.Lock()
+	s.reads = reads
+	s.mu.Unlock()
+	defer s.close()
+	return s.check(ctx)
+}
+
 // check refuses what would not keep the promises.
 func (s *Store) check(ctx context.Context) error {
 	var f facts

@@ -90,8 +90,9 @@ func passwordOf(address string) string {
 	return ""
 }
 
-// badURL says that an address cannot be read, without showing it.
-func badURL(err error) error {
-	return fault.Wrap(fault.Unavailable, err, "The database's address cannot be read.").WithCode("storage_unavailable").
+// badURL says that an address cannot be read, without showing it: the parser's
+// words do.
+func badURL() error {
+	return fault.New(fault.Unavailable, "The database's address cannot be read.").WithCode("storage_unavailable").
 		WithHint("Write DATABASE_URL as postgres://user:password@host:5432/database, with special characters of the password percent-encoded.")
 }

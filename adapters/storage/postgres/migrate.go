@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -26,27 +25,26 @@ type Migrator struct {
 // Migrate connects as the owner, whose address is direct_url, or url if there is
 // no other.
 func Migrate(ctx context.Context, o Options) (*Migrator, error) {
-	raw := o.DirectURL
-	if raw == "" {
-		raw = o.URL
+	if o.DirectURL == "" {
+		o.DirectURL = o.URL
+	}
+	if o.URL == "" {
+		o.URL = o.DirectURL
+	}
+	if pooled(o.DirectURL) {
+		return nil, fault.New(fault.Unavailable, "Migrations cannot go through a transaction pooler.").WithCode("storage_unavailable").
+			WithHint("Set DIRECT_URL to the database's own address, or to that of a session pooler (port 5432).")
 	}
 	if err := o.resolve(); err != nil {
 		return nil, err
 	}
-	if raw != "" && pooled(raw) || o.DirectURL == "" && pooled(o.URL) {
-		return nil, fault.New(fault.Unavailable, "Migrations cannot go through a transaction pooler.").WithCode("storage_unavailable").
-			WithHint("Set DIRECT_URL to the database's own address, or to that of a session pooler (port 5432).")
-	}
 	m := &Migrator{o: o, url: o.DirectURL}
-	if m.url == "" {
-		m.url = o.URL
-	}
 	c, err := pgx.ParseConfig(m.url)
 	if err != nil {
-		return nil, badURL(err)
+		return nil, badURL()
 	}
 	if m.server, err = pgx.ParseConfig(o.URL); err != nil {
-		return nil, badURL(err)
+		return nil, badURL()
 	}
 	m.db = stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		// pg_temp last, so that nothing in it stands in for what is meant.
@@ -83,7 +81,7 @@ func (m *Migrator) Up(ctx context.Context, tell func(string)) error {
 func (m *Migrator) admit(ctx context.Context, tell func(string)) error {
 	owner, err := pgx.ParseConfig(m.url)
 	if err != nil {
-		return badURL(err)
+		return badURL()
 	}
 	name, _, _ := strings.Cut(m.server.User, ".") // a pooler's user is role.project
 	if own, _, _ := strings.Cut(owner.User, "."); own == name {
@@ -157,13 +155,13 @@ func SQL(o Options) (string, error) {
 	if o.URL != "" {
 		c, err := pgx.ParseConfig(o.URL)
 		if err != nil {
-			return "", badURL(errors.New("unreadable")) // the parser's words may quote it
+			return "", badURL()
 		}
 		name, _, _ = strings.Cut(c.User, ".")
 	}
 	quoted := pgx.Identifier{name}.Sanitize()
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE SCHEMA IF NOT EXISTS %s;\nSET search_path = %s, pg_temp;\n\n%s\n", o.Schema, o.Schema, steps)
+	fmt.Fprintf(&b, "-- For a database of which nothing is there yet; run it as the role that shall own the tables.\nCREATE SCHEMA IF NOT EXISTS %s;\nSET search_path = %s, pg_temp;\n\n%s\n", o.Schema, o.Schema, steps)
 	fmt.Fprintf(&b, "-- The server's own role. If it is not there: CREATE ROLE %s LOGIN PASSWORD '…';\n", quoted)
 	for _, g := range grants(o.Schema, quoted) {
 		b.WriteString(g + ";\n")

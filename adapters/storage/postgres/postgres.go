@@ -61,11 +61,11 @@ const writers = 2
 func (s *Store) Start(ctx context.Context) (err error) {
 	reads, err := newPool(s.o.URL, s.o.MaxConns-writers)
 	if err != nil {
-		return badURL(err)
+		return badURL()
 	}
 	writes, err := newPool(s.o.URL, writers)
 	if err != nil {
-		return badURL(err)
+		return badURL()
 	}
 	s.mu.Lock()
 	s.reads, s.writes = reads, writes
