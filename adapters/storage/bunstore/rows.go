@@ -37,11 +37,12 @@ type sessionRow struct {
 
 func rowOfSession(s *session.Session) *sessionRow {
 	r := &sessionRow{
-		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: s.Title, Agent: string(s.Agent), Model: s.Model,
+		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: withoutNUL(s.Title), Agent: withoutNUL(string(s.Agent)), Model: withoutNUL(s.Model),
 		Native: withoutNUL(s.Native), Turns: s.Turns, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
 	}
 	if !s.Key.IsZero() {
-		r.KeySource, r.KeyValue = &s.Key.Source, &s.Key.Value
+		source, value := withoutNUL(s.Key.Source), withoutNUL(s.Key.Value)
+		r.KeySource, r.KeyValue = &source, &value
 	}
 	return r
 }
@@ -70,7 +71,7 @@ func (r *sessionRow) session() (*session.Session, error) {
 }
 
 // withoutNUL replaces the one character that databases do not take in text. What
-// must keep it stands in the metadata, where JSON escapes it.
+// must keep it stands in the metadata.
 func withoutNUL(s string) string { return strings.ReplaceAll(s, "\x00", "\ufffd") }
 
 func corrupt(what string, err error) error {
@@ -100,10 +101,10 @@ type metadata struct {
 	ToolCalls  []call `json:"tool_calls,omitempty"`
 	ToolCallID words  `json:"tool_call_id,omitempty"`
 	Refusal    words  `json:"refusal,omitempty"`
-	Agent      string `json:"agent,omitempty"`
-	Model      string `json:"model,omitempty"`
-	Finish     string `json:"finish,omitempty"`
-	Request    string `json:"request,omitempty"`
+	Agent      words  `json:"agent,omitempty"`
+	Model      words  `json:"model,omitempty"`
+	Finish     words  `json:"finish,omitempty"`
+	Request    words  `json:"request,omitempty"`
 	Store      bool   `json:"store,omitempty"`
 }
 
@@ -150,8 +151,8 @@ func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow,
 		TokensIn: t.TokensIn, TokensOut: t.TokensOut, CreatedAt: session.Moment(t.Created), UpdatedAt: session.Moment(t.Created),
 	}
 	meta := metadata{
-		Name: words(m.Name), ToolCallID: words(m.ToolCallID), Refusal: words(m.Refusal), Agent: string(t.Agent), Model: t.Model,
-		Finish: string(t.Finish), Request: t.Request, Store: t.Store,
+		Name: words(m.Name), ToolCallID: words(m.ToolCallID), Refusal: words(m.Refusal), Agent: words(t.Agent), Model: words(t.Model),
+		Finish: words(t.Finish), Request: words(t.Request), Store: t.Store,
 	}
 	if m.Parts != nil {
 		text := m.Text()
@@ -185,8 +186,8 @@ func (r *messageRow) turn() (t session.Turn, err error) {
 		return t, corrupt("message", err)
 	}
 	t = session.Turn{
-		ID: id, Seq: r.Seq, Agent: agent.Name(meta.Agent), Model: meta.Model, Finish: chat.FinishReason(meta.Finish),
-		TokensIn: r.TokensIn, TokensOut: r.TokensOut, Request: meta.Request, Store: meta.Store, Created: r.CreatedAt.UTC(),
+		ID: id, Seq: r.Seq, Agent: agent.Name(meta.Agent), Model: string(meta.Model), Finish: chat.FinishReason(meta.Finish),
+		TokensIn: r.TokensIn, TokensOut: r.TokensOut, Request: string(meta.Request), Store: meta.Store, Created: r.CreatedAt.UTC(),
 		Message: chat.Message{Role: chat.Role(r.Role), Name: string(meta.Name), ToolCallID: string(meta.ToolCallID), Refusal: string(meta.Refusal)},
 	}
 	switch {

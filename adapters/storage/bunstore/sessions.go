@@ -57,7 +57,7 @@ func (c sessions) Get(ctx context.Context, in tenancy.Scope, id session.ID) (*se
 // ByKey returns the session that has the conversation key.
 func (c sessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) (*session.Session, error) {
 	return c.one(ctx, in, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("key_source = ? AND key_value = ?", key.Source, key.Value)
+		return q.Where("key_source = ? AND key_value = ?", withoutNUL(key.Source), withoutNUL(key.Value))
 	})
 }
 
