@@ -115,7 +115,8 @@ func Outside(ctx context.Context) error {
 // Undecided is the fault of a transaction of which nobody knows whether it is
 // stored.
 func Undecided(kind fault.Kind, cause error) error {
-	return fault.Wrap(kind, cause, "The storage did not answer in time; the change may be stored all the same.").WithCode("storage_unavailable")
+	return fault.Wrap(kind, cause, "The storage did not answer in time; the change may be stored all the same.").
+		WithCode("storage_unavailable").WithRetryAfter(time.Second)
 }
 
 // Atomically has the writer run fn and returns when it is committed. Where ctx

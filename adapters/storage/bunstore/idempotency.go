@@ -86,7 +86,7 @@ func (c idempotencies) Claim(ctx context.Context, in tenancy.Scope, claim idempo
 func (c idempotencies) earlier(ctx context.Context, row *idempotencyRow, key idempotency.Key) (*idempotency.Entry, error) {
 	var old idempotencyRow
 	query := c.db.NewSelect().Model(&old).Where("org_id = ? AND user_id = ? AND key = ?", row.OrgID, row.UserID, row.Key)
-	if c.shared() {
+	if c.locks {
 		query = query.For("UPDATE")
 	}
 	if err := query.Scan(ctx); noRows(err) { // it was given back just now

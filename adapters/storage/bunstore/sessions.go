@@ -39,7 +39,11 @@ func (c sessions) one(ctx context.Context, in tenancy.Scope, where func(*bun.Sel
 		return nil, err
 	}
 	var row sessionRow
-	err := where(c.db.NewSelect().Model(&row)).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID()).Scan(ctx)
+	query := where(c.db.NewSelect().Model(&row)).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID())
+	if c.locks {
+		query = query.For("UPDATE")
+	}
+	err := query.Scan(ctx)
 	if noRows(err) {
 		return nil, absent()
 	}
@@ -66,12 +70,7 @@ func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, c
 	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
-	old, err := c.one(ctx, in, func(q *bun.SelectQuery) *bun.SelectQuery {
-		if q = q.Where("id = ?", id.UUID()); c.shared() {
-			q = q.For("UPDATE")
-		}
-		return q
-	})
+	old, err := c.Get(ctx, in, id)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type Repositories struct {
 	// enter names the tenant to the database before each statement; nil: the
 	// database knows none.
 	enter func(ctx context.Context, org tenancy.OrgID) error
+	locks bool // what is read may be changed, by others too
 }
 
 var _ ports.Repositories = (*Repositories)(nil)
@@ -41,6 +42,14 @@ func Entering(db bun.IDB, kind Classify, enter func(ctx context.Context, org ten
 	return &Repositories{db: db, kind: kind, enter: enter}
 }
 
+// Locking makes repositories in whose transactions a session that was read stays
+// as it is until they end, whoever else writes to the database.
+func (r *Repositories) Locking() *Repositories {
+	c := *r
+	c.locks = true
+	return &c
+}
+
 // within names the scope's tenant to the database.
 func (r *Repositories) within(ctx context.Context, in tenancy.Scope) error {
 	if r.enter == nil {
@@ -49,8 +58,7 @@ func (r *Repositories) within(ctx context.Context, in tenancy.Scope) error {
 	return r.failed(ctx, r.enter(ctx, in.Org()))
 }
 
-// shared tells whether other instances write to the database at the same time,
-// so that what is read to be changed must be locked.
+// shared tells whether other instances write to the database at the same time.
 func (r *Repositories) shared() bool { return r.db.Dialect().Name() == dialect.PG }
 
 // Sessions is the collection of conversations.

@@ -60,7 +60,7 @@ func (b *batch) Job(_ context.Context, n int, careful bool) (*bunstore.Repositor
 	b.job, b.careful = n, careful
 	b.org = tenancy.OrgID{}
 	b.add(savepoint)
-	return bunstore.Entering(b.wire, kind, b.enter), nil
+	return bunstore.Entering(b.wire, kind, b.enter).Locking(), nil
 }
 
 // Keep ends the job. Its statements may still wait.
@@ -104,7 +104,7 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 	}
 	first, waiting := !b.sent, slices.Clone(b.queue)
 	err := b.flush(ctx)
-	if err != nil && (sqlstate(err) == "" || b.dead()) && waiting[len(waiting)-1].text == commit {
+	if err != nil && !b.unread && (sqlstate(err) == "" || b.dead()) && waiting[len(waiting)-1].text == commit {
 		committed, lost := b.s.committed(b.number)
 		switch {
 		case lost != nil:
@@ -140,7 +140,7 @@ func (s *Store) committed(number int64) (is bool, err error) {
 	for {
 		w, err := s.writes.acquire(ctx)
 		if err == nil {
-			w.add("BEGIN")
+			w.add("BEGIN READ WRITE") // for the lock only
 			w.add(s.settings)
 			w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' FOR UPDATE", s.o.Instance))
 			found := w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' AND batch >= %d", s.o.Instance, number))

@@ -31,6 +31,7 @@ type wire struct {
 	broken  error         // what the current job's statement failed with
 	failed  map[int]error // jobs whose statements had failed when nobody looked
 	sent    bool          // something has gone out
+	unread  bool          // what went out last was not even begun
 }
 
 // none is the job of a transaction's own statements.
@@ -147,8 +148,14 @@ func (w *wire) flush(ctx context.Context) error {
 	for len(w.queue) > 0 {
 		batch, first := w.queue, !w.sent
 		tags, err := w.send(ctx, batch)
-		if err != nil && first && ctx.Err() == nil && batch[len(batch)-1].text != commit && w.dead() && w.reopen(ctx) == nil {
+		// A server that takes its leave before the first word has read nothing.
+		w.unread = len(tags) == 0 && sqlstate(err) != "" && w.dead()
+		if err != nil && first && ctx.Err() == nil && (w.unread || batch[len(batch)-1].text != commit) && w.dead() {
+			if lost := w.reopen(ctx); lost != nil {
+				return lost
+			}
 			tags, err = w.send(ctx, batch)
+			w.unread = false
 		}
 		for i, n := range tags {
 			batch[i].rows, batch[i].done = n, true
@@ -186,7 +193,9 @@ func (w *wire) reopen(ctx context.Context) error {
 	w.release()
 	w.pool.Reset()
 	conn, err := w.pool.db.Conn(ctx)
-	w.Conn = conn
+	if err == nil {
+		w.Conn = conn
+	}
 	return err
 }
 
@@ -214,9 +223,6 @@ func (w *wire) send(ctx context.Context, batch []*statement) (tags []int64, err 
 }
 
 func (w *wire) raw(use func(*pgconn.PgConn) error) error {
-	if w.Conn.Conn == nil { // reopen failed
-		return driver.ErrBadConn
-	}
 	return w.Conn.Conn.Raw(func(c any) error {
 		conn := c.(*stdlib.Conn).Conn().PgConn()
 		err := use(conn)
@@ -247,8 +253,4 @@ func (w *wire) aborted() (is bool) {
 }
 
 // release gives the connection back, or away where a transaction is still open.
-func (w *wire) release() {
-	if w.Conn.Conn != nil {
-		_ = w.Conn.Close() // what is wrong with it was said before
-	}
-}
+func (w *wire) release() { _ = w.Conn.Close() } // what is wrong with it was said before
