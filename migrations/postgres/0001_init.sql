@@ -100,9 +100,9 @@ CREATE POLICY forget ON idempotency FOR DELETE TO CURRENT_USER USING (done);
 CREATE FUNCTION forget_idempotency(before timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WITH gone AS (
-        DELETE FROM idempotency WHERE (org_id, user_id, key) IN (
-            SELECT org_id, user_id, key FROM idempotency WHERE done AND completed_at < before ORDER BY completed_at LIMIT most
-        ) RETURNING 1
+        DELETE FROM idempotency WHERE done AND ctid = ANY (ARRAY(
+            SELECT ctid FROM idempotency WHERE done AND completed_at < before ORDER BY completed_at LIMIT most
+        )) RETURNING 1
     ) SELECT count(*) FROM gone
 $$;
 -- +goose StatementEnd
