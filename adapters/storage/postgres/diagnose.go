@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -13,29 +15,29 @@ import (
 
 // diagnose says in one line why the database cannot be used, and what to do. The
 // text of the error itself goes to the log only: it may hold what is secret.
-func diagnose(err error, address string) error {
+func diagnose(err error, where string) error {
 	if f := fault.As(err); f != nil && f.Hint != "" {
 		return err
 	}
 	var (
 		dns  *net.DNSError
 		op   *net.OpError
-		host = hostOf(address)
+		host = hostOf(where)
 		say  = func(hint, format string, args ...any) error {
 			return fault.Wrap(fault.Unavailable, err, format, args...).WithCode("storage_unavailable").WithHint(hint)
 		}
 	)
 	switch code := sqlstate(err); {
 	case code == "28P01" || code == "28000":
-		if key := passwordOf(address); looksLikeKey(key) {
+		if key := passwordOf(where); looksLikeKey(key) {
 			return say("Use the database's own password, which the dashboard shows or resets under Database; a service-role key is for the REST API.",
 				"The database refuses the login: a service-role key is no database password.")
 		}
-		return say("Check user and password in DATABASE_URL; the server's own role is made by: agentapi migrate up", "The database refuses the login of %s.", userOf(address))
+		return say("Check user and password in DATABASE_URL; the server's own role is made by: agentapi migrate up", "The database refuses the login of %s.", userOf(where))
 	case code == "3D000":
 		return say("Create it, or name another in DATABASE_URL.", "There is no such database at %s.", host)
 	case code == "42501":
-		return say("Run it as the role that owns the tables: set DIRECT_URL to that role's address.", "The role %s may not do this: it is not the owner.", userOf(address))
+		return say("Run it as the role that owns the tables: set DIRECT_URL to that role's address.", "The role %s may not do this: it is not the owner.", userOf(where))
 	case code == "53300" || code == "53400":
 		return say("Lower storage.postgres.max_conns, or put a pooler between.", "The database at %s has no connection left.", host)
 	case code == "55P03":
@@ -62,10 +64,13 @@ func diagnose(err error, address string) error {
 	}
 }
 
+// address finds the addresses that an error of a connection names.
+var address = regexp.MustCompile(`dial tcp ([^ ]+):\d+`)
+
 // six tells whether the connection was tried over IPv6 only.
 func six(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "[") && strings.Contains(text, "]:")
+	tried := address.FindAllStringSubmatch(err.Error(), -1)
+	return len(tried) > 0 && !slices.ContainsFunc(tried, func(m []string) bool { return !strings.HasPrefix(m[1], "[") })
 }
 
 func hostOf(address string) string {

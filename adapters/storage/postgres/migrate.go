@@ -2,7 +2,12 @@ package postgres
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"fmt"
 	"strings"
 
@@ -64,8 +69,11 @@ func (m *Migrator) Close() { _ = m.db.Close() }
 // Up makes the schema, brings it up to date, and gives the server's own role what
 // it needs, making it if it is not there. It tells of each thing that it does.
 func (m *Migrator) Up(ctx context.Context, tell func(string)) error {
-	if _, err := m.db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+m.o.Schema); err != nil {
-		return diagnose(err, m.url)
+	if err := m.alone(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+m.o.Schema)
+		return err
+	}); err != nil {
+		return err
 	}
 	steps, err := migrations.Up(ctx, m.db, migrations.Postgres)
 	if err != nil {
@@ -74,11 +82,30 @@ func (m *Migrator) Up(ctx context.Context, tell func(string)) error {
 	for _, s := range steps {
 		tell(fmt.Sprintf("applied %s (%d ms)", s.Name, s.Took.Milliseconds()))
 	}
-	return m.admit(ctx, tell)
+	return m.alone(ctx, func(tx *sql.Tx) error { return m.admit(ctx, tx, tell) })
+}
+
+// alone runs fn in a transaction while no other migrator is in one.
+func (m *Migrator) alone(ctx context.Context, fn func(*sql.Tx) error) error {
+	tx, err := m.db.BeginTx(ctx, nil)
+	if err != nil {
+		return diagnose(err, m.url)
+	}
+	defer func() { _ = tx.Rollback() }() // nothing, after a commit
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('agentapi migrate'))"); err != nil {
+		return diagnose(err, m.url)
+	}
+	if err := fn(tx); err != nil {
+		return diagnose(err, m.url)
+	}
+	if err := tx.Commit(); err != nil {
+		return diagnose(err, m.url)
+	}
+	return nil
 }
 
 // admit gives the server's role its rights, and no others.
-func (m *Migrator) admit(ctx context.Context, tell func(string)) error {
+func (m *Migrator) admit(ctx context.Context, tx *sql.Tx, tell func(string)) error {
 	owner, err := pgx.ParseConfig(m.url)
 	if err != nil {
 		return badURL()
@@ -89,25 +116,49 @@ func (m *Migrator) admit(ctx context.Context, tell func(string)) error {
 		return nil
 	}
 	var there bool
-	if err := m.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).Scan(&there); err != nil {
-		return diagnose(err, m.url)
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).Scan(&there); err != nil {
+		return err
 	}
 	quoted := pgx.Identifier{name}.Sanitize()
-	if !there {
-		password := strings.ReplaceAll(m.server.Password, "'", "''")
-		_, err := m.db.ExecContext(ctx, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s' NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE", quoted, password))
+	switch {
+	case !there:
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s' NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE", quoted, verifier(m.server.Password)))
 		if err != nil {
 			return fault.Wrap(fault.Unavailable, err, "The server's role %s is not there, and %s may not create it.", name, owner.User).
 				WithCode("storage_unavailable").WithHint("As somebody who may, run: CREATE ROLE " + quoted + " LOGIN PASSWORD '…'; then again: agentapi migrate up")
 		}
 		tell("created the role " + name)
+	case m.o.Supabase.URL != "": // its password follows the database's
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", quoted, verifier(m.server.Password))); err != nil {
+			return err
+		}
 	}
 	for _, grant := range grants(m.o.Schema, quoted) {
-		if _, err := m.db.ExecContext(ctx, grant); err != nil {
-			return diagnose(err, m.url)
+		if _, err := tx.ExecContext(ctx, grant); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// verifier is what a server keeps of a password, so that the password itself
+// stands in no statement, which servers log.
+func verifier(password string) string {
+	const rounds = 4096
+	var salt [16]byte
+	rand.Read(salt[:])
+	salted, err := pbkdf2.Key(sha256.New, password, salt[:], rounds, sha256.Size)
+	if err != nil {
+		return "" // a role that nobody can log in as; the parameters are right
+	}
+	sign := func(key []byte, text string) []byte {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(text))
+		return mac.Sum(nil)
+	}
+	stored := sha256.Sum256(sign(salted, "Client Key"))
+	base := base64.StdEncoding.EncodeToString
+	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", rounds, base(salt[:]), base(stored[:]), base(sign(salted, "Server Key")))
 }
 
 // grants are the rights of the server's role.
