@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { server.Main(m) }
 
 // migrated brings a fresh database up to date and gives options for it.
-func migrated(t *testing.T, d *server.Database) Options {
+func migrated(t testing.TB, d *server.Database) Options {
 	t.Helper()
 	o := Options{URL: d.App, DirectURL: d.Owner}
 	o.SetDefaults()
@@ -29,7 +29,7 @@ func migrated(t *testing.T, d *server.Database) Options {
 	return o
 }
 
-func start(t *testing.T, o Options) *Store {
+func start(t testing.TB, o Options) *Store {
 	t.Helper()
 	s, err := Open(o)
 	if err != nil {
