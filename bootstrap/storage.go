@@ -6,8 +6,10 @@ import (
 	"go.uber.org/fx"
 
 	"agentapi/adapters/storage/memory"
+	"agentapi/adapters/storage/postgres"
 	"agentapi/adapters/storage/sqlite"
 	"agentapi/bootstrap/driver"
+	"agentapi/configs"
 	"agentapi/ports"
 )
 
@@ -24,5 +26,19 @@ var Storage = fx.Module("storage",
 			return sqlite.Open(o)
 		})
 	}),
+	driver.Provide("storage", func(s Setting) driver.Driver[ports.Storage] {
+		return driver.For("postgres", func(o postgres.Options) (ports.Storage, error) {
+			o.Instance = s.Instance
+			return postgres.Open(o)
+		})
+	}),
 	driver.Slot[ports.Storage]("storage", "storage"),
 )
+
+// PostgresOptions gives what is configured for PostgreSQL, for commands that are
+// about its schema.
+func PostgresOptions(c *configs.Config) (o postgres.Options, err error) {
+	o.SetDefaults()
+	err = c.Decode("storage.postgres", &o)
+	return o, err
+}

@@ -76,14 +76,24 @@ var reserved = map[string]string{
 var alias = map[string]string{
 	"LOG_LEVEL":              "log.level",
 	"AGENTAPI_ALLOWED_HOSTS": "server.allowed_hosts",
+
+	"DATABASE_URL":              "storage.postgres.url",
+	"DIRECT_URL":                "storage.postgres.direct_url",
+	"SUPABASE_URL":              "storage.postgres.supabase.url",
+	"SUPABASE_DB_PASSWORD":      "storage.postgres.supabase.password",
+	"SUPABASE_POOLER_HOST":      "storage.postgres.supabase.pooler_host",
+	"SUPABASE_SERVICE_ROLE_KEY": "storage.postgres.supabase.key",
+	"SUPABASE_SECRET_KEY":       "storage.postgres.supabase.key",
 }
+
+// chosen are the variables that name a database, and thereby the driver where
+// nothing else does: whoever sets one shall not find the data in a file.
+var chosen = []string{"DATABASE_URL", "SUPABASE_URL"}
 
 // later are variables that are known and can do nothing yet.
 var later = []string{
 	"AUTHKIT_JWKS_URL", "WORKOS_CLIENT_ID", "OIDC_ISSUER", "OIDC_AUDIENCE",
-	"SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY", "SUPABASE_DB_PASSWORD", "SUPABASE_POOLER_HOST",
-	"DATABASE_URL", "DIRECT_URL", "REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN",
-	"FACTORY_API_KEY",
+	"REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "FACTORY_API_KEY",
 	"METRICS_ENABLED", "AUDIT_ENABLED",
 }
 
@@ -95,10 +105,11 @@ func (e *environ) apply(over *node, d *decoder) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		switch path, isAlias := alias[name]; {
+		switch path, isAlias := alias[strings.TrimSuffix(name, "_FILE")]; {
 		case e.vars[name] == "":
 		case isAlias:
-			e.put(over, path, e.vars[name], name, d)
+			name = strings.TrimSuffix(name, "_FILE")
+			e.alias(over, path, name, d)
 		case slices.Contains(later, name):
 			e.notices = append(e.notices, name+" is set, but nothing in this build uses it yet.")
 		case strings.HasPrefix(name, "AGENTAPI_"):
@@ -113,6 +124,23 @@ func (e *environ) apply(over *node, d *decoder) {
 		if over.at("server.allowed_hosts") == nil {
 			e.put(over, "server.allowed_hosts", "['*']", "PORT", d)
 		}
+	}
+}
+
+// alias lays a variable of another name, or what is in its file, at its path.
+func (e *environ) alias(over *node, path, name string, d *decoder) {
+	text := e.value(name)
+	if text == "" {
+		d.problems = append(d.problems, &Problem{Where: name + "_FILE", What: "the file that it names cannot be read or is empty"})
+		return
+	}
+	if strings.HasPrefix(path, "storage.") { // an address or a secret, which is never YAML
+		over.set(strings.Split(path, "."), scalar(text, "env "+name))
+	} else {
+		e.put(over, path, text, name, d)
+	}
+	if slices.Contains(chosen, name) && over.at("storage.driver") == nil && e.vars["AGENTAPI_STORAGE__DRIVER"] == "" {
+		over.set([]string{"storage", "driver"}, scalar("postgres", "env "+name))
 	}
 }
 

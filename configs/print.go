@@ -2,13 +2,14 @@ package configs
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 )
 
 // secretKeys are the keys whose values are never shown.
-var secretKeys = []string{"api_key", "token", "password", "secret", "dsn", "headers", "env"}
+var secretKeys = []string{"api_key", "token", "password", "secret", "dsn", "headers", "env", "key"}
 
 // Print renders the effective configuration as YAML, secrets masked; with
 // origin, each value says where it comes from.
@@ -72,8 +73,21 @@ func flow(n *node, hidden bool) string {
 	case hidden && *n.scalar != "":
 		return fmt.Sprintf("%q", fmt.Sprintf("•••• (len %d)", len(*n.scalar)))
 	default:
-		return plainScalar(*n.scalar)
+		return plainScalar(withoutPassword(*n.scalar))
 	}
+}
+
+// withoutPassword masks the password in an address.
+func withoutPassword(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return s
+	}
+	if _, has := u.User.Password(); !has {
+		return s
+	}
+	u.User = url.UserPassword(u.User.Username(), "MASK")
+	return strings.Replace(u.String(), ":MASK@", ":••••@", 1)
 }
 
 // plainScalar quotes what YAML would read as something else.

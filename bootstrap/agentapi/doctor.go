@@ -125,16 +125,19 @@ func checkData() finding {
 
 // checkParts opens what is configured, starts nothing, and probes the agents.
 func checkParts(ctx context.Context, c *configs.Config) []finding {
-	var agents map[string]ports.Agent
+	var (
+		agents  map[string]ports.Agent
+		storage ports.Storage
+	)
 	dir, err := dataDir()
 	if err != nil {
 		dir = ""
 	}
-	app := bootstrap.App(c, bootstrap.NewSetting(dir, ""), zap.NewNop(), fx.Populate(&agents))
+	app := bootstrap.App(c, bootstrap.NewSetting(dir, ""), zap.NewNop(), fx.Populate(&agents, &storage))
 	if err := app.Err(); err != nil {
 		return []finding{{ID: "parts", Status: "fail", Summary: bootstrap.Cause(err).Error(), Fix: "agentapi config validate"}}
 	}
-	out := []finding{{ID: "storage", Status: "ok", Summary: c.Storage.Driver}}
+	out := []finding{checkStorage(ctx, c.Storage.Driver, storage)}
 	probed := make([]finding, len(agents))
 	var all sync.WaitGroup
 	for i, name := range c.AgentNames() {
@@ -146,6 +149,27 @@ func checkParts(ctx context.Context, c *configs.Config) []finding {
 		out = append(out, finding{ID: "agent " + m.Name, Status: "skip", Summary: m.Reason, Fix: m.Fix})
 	}
 	return out
+}
+
+// checkStorage asks a storage that lives elsewhere whether it would do.
+func checkStorage(ctx context.Context, driver string, s ports.Storage) finding {
+	f := finding{ID: "storage", Status: "ok", Summary: driver}
+	p, ok := s.(interface{ Probe(context.Context) error })
+	if !ok {
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	start := time.Now()
+	err := p.Probe(ctx)
+	f.Millis = time.Since(start).Milliseconds()
+	if err != nil {
+		f.Status, f.Summary = "fail", driver+" cannot be used"
+		if e := fault.As(err); e != nil {
+			f.Summary, f.Fix = e.Message, e.Hint
+		}
+	}
+	return f
 }
 
 func checkAgent(ctx context.Context, name string, a ports.Agent) finding {

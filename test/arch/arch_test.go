@@ -46,6 +46,7 @@ var ioPackages = []string{"os", "os/exec", "net", "net/http", "database/sql", "s
 // siblings are the adapters that may use another one.
 var siblings = map[string][]string{
 	"agentapi/adapters/storage/sqlite":   {"agentapi/adapters/storage/bunstore", "agentapi/migrations"},
+	"agentapi/adapters/storage/postgres": {"agentapi/adapters/storage/bunstore", "agentapi/migrations"},
 	"agentapi/adapters/storage/bunstore": {"agentapi/migrations"},
 	"agentapi/adapters/agent/exec":       {"agentapi/adapters/agent/process"},
 	"agentapi/adapters/agent/openai":     {"agentapi/adapters/agent/refusal"},

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"agentapi/test/kit"
+	"agentapi/test/postgres"
 )
 
-func TestMain(m *testing.M) { kit.Main(m) }
+func TestMain(m *testing.M) { kit.Main(m, postgres.Stop) }

@@ -65,10 +65,13 @@ func program(t testing.TB, build func() (string, error)) string {
 	return path
 }
 
-// Main runs a package's tests, takes away what was built for them and fails where
-// a goroutine or a process of theirs is left.
-func Main(m *testing.M) {
+// Main runs a package's tests and what shall happen last, takes away what was
+// built for them and fails where a goroutine or a process of theirs is left.
+func Main(m *testing.M, last ...func()) {
 	code := m.Run()
+	for _, f := range last {
+		f()
+	}
 	if dir, err := built(); err == nil {
 		for _, p := range left(dir) {
 			fmt.Fprintf(os.Stderr, "a process is left: %s\n", p)

@@ -2,10 +2,9 @@ package bunstore
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/uptrace/bun"
 
 	"agentapi/domain/fault"
 	"agentapi/ports"
@@ -17,14 +16,46 @@ const (
 	// grace is how long a caller whose time is up waits to be told whether its
 	// transaction, which is in the commit under way, is stored.
 	grace = 2 * time.Second
+	// again is how often a job is run that collides with another instance's.
+	again = 3
 )
+
+// Writer is how a database writes; a Committer uses it from one goroutine.
+type Writer struct {
+	// Begin opens a transaction that many jobs share. Its context ends with Limit.
+	Begin func(ctx context.Context) (Batch, error)
+	// Limit bounds a batch, and how long a caller waits where the database does
+	// not answer; 0: both take as long as they take.
+	Limit time.Duration
+	// Collided tells the error of a statement that may succeed when its job is
+	// run again; nil: there is none.
+	Collided func(error) bool
+}
+
+// Batch is a transaction that takes one job after the other. What fails in it
+// but for a job's own statements breaks the whole.
+type Batch interface {
+	// Job begins the job n and gives what it reads and writes with. Unless it is
+	// careful, its statements may be sent later than they are made, and then
+	// succeed until it shows that they have not.
+	Job(ctx context.Context, n int, careful bool) (*Repositories, error)
+	// Keep ends a job well; an error means that it must be undone.
+	Keep(ctx context.Context) error
+	// Undo ends a job of which nothing shall be left.
+	Undo(ctx context.Context) error
+	// Commit makes all that was kept durable; where its outcome is not known, it
+	// finds out. If it turns out that statements of jobs had failed, it undoes and
+	// gives those, and commits nothing yet: they are to be run again, carefully.
+	Commit(ctx context.Context) (failed []int, err error)
+	// Rollback gives the batch up.
+	Rollback()
+}
 
 // Committer is the one writer of an instance. Transactions that wait while a
 // commit is under way share the next one, so that many concurrent requests cost
 // few syncs; each runs in a savepoint of its own and succeeds or fails alone.
 type Committer struct {
-	db   *bun.DB
-	kind Classify
+	w Writer
 
 	gate   sync.RWMutex // held for writing while jobs is closed
 	closed bool
@@ -45,9 +76,9 @@ type job struct {
 	err  error // the outcome; set before done is closed
 }
 
-// NewCommitter starts a writer on db, which must not be written to otherwise.
-func NewCommitter(db *bun.DB, kind Classify) *Committer {
-	c := &Committer{db: db, kind: kind, jobs: make(chan *job, maxBatch)}
+// NewCommitter starts a committer that writes as w does.
+func NewCommitter(w Writer) *Committer {
+	c := &Committer{w: w, jobs: make(chan *job, maxBatch)}
 	c.writer.Go(c.run)
 	return c
 }
@@ -72,30 +103,55 @@ func Closed() error {
 // inside marks the context of a transaction's function.
 type inside struct{}
 
-// outside refuses the use of the storage itself within a transaction, which
+// Outside refuses the use of the storage itself within a transaction, which
 // would wait for itself for ever, and a context that has ended.
-func outside(ctx context.Context) error {
+func Outside(ctx context.Context) error {
 	if ctx.Value(inside{}) != nil {
 		return fault.Internalf("the storage was used inside its own transaction")
 	}
 	return Failed(ctx, ctx.Err())
 }
 
+// Undecided is the fault of a transaction of which nobody knows whether it is
+// stored.
+func Undecided(kind fault.Kind, cause error) error {
+	return fault.Wrap(kind, cause, "The storage did not answer in time; the change may be stored all the same.").
+		WithCode("storage_unavailable").WithRetryAfter(time.Second)
+}
+
 // Atomically has the writer run fn and returns when it is committed. Where ctx
-// ends before fn began, nothing is stored. Where it ends later, the outcome is
-// waited for a little; only a commit that hangs is left undecided.
+// or the writer's limit ends before fn began, nothing is stored. Where ctx ends
+// later, the outcome is waited for a little; only a commit that hangs is left
+// undecided.
 func (c *Committer) Atomically(ctx context.Context, fn func(context.Context, ports.Repositories) error) error {
-	if err := outside(ctx); err != nil {
+	if err := Outside(ctx); err != nil {
 		return err
 	}
+	var limit <-chan time.Time
+	if c.w.Limit > 0 {
+		t := time.NewTimer(c.w.Limit)
+		defer t.Stop()
+		limit = t.C
+	}
 	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
-	if err := c.submit(j); err != nil {
+	if err := c.submit(j, limit); err != nil {
 		return err
 	}
 	select {
 	case <-j.done:
 		return j.err
 	case <-ctx.Done():
+	case <-limit:
+		if begun, _ := j.leave(); !begun {
+			return Late(context.DeadlineExceeded)
+		}
+		select { // the batch has the same limit, so that it is about to fail
+		case <-j.done:
+			return j.err
+		case <-ctx.Done():
+		case <-time.After(c.w.Limit / 4):
+			return Undecided(fault.Unavailable, context.DeadlineExceeded)
+		}
 	}
 	if begun, own := j.leave(); !begun {
 		return Failed(ctx, ctx.Err())
@@ -108,11 +164,14 @@ func (c *Committer) Atomically(ctx context.Context, fn func(context.Context, por
 	case <-j.done:
 		return j.err
 	case <-patience.C:
-		return fault.Wrap(fault.Timeout, ctx.Err(), "The storage did not answer in time; the change may be stored all the same.")
+		return Undecided(fault.Timeout, ctx.Err())
 	}
 }
 
-func (c *Committer) submit(j *job) error {
+// Late is the fault of a storage that has not answered in its time.
+func Late(cause error) error { return unreachable(cause) }
+
+func (c *Committer) submit(j *job, limit <-chan time.Time) error {
 	c.gate.RLock()
 	defer c.gate.RUnlock()
 	if c.closed {
@@ -123,6 +182,8 @@ func (c *Committer) submit(j *job) error {
 		return nil
 	case <-j.ctx.Done():
 		return Failed(j.ctx, j.ctx.Err())
+	case <-limit:
+		return Late(context.DeadlineExceeded)
 	}
 }
 
@@ -138,7 +199,7 @@ func (j *job) leave() (begun bool, own error) {
 func (c *Committer) run() {
 	batch := make([]*job, 0, maxBatch)
 	for j := range c.jobs {
-		batch = append(batch[:0], j)
+		batch = append(batch, j)
 		for more := true; more && len(batch) < maxBatch; {
 			select {
 			case j, ok := <-c.jobs:
@@ -149,25 +210,39 @@ func (c *Committer) run() {
 				more = false
 			}
 		}
-		c.commit(batch)
-		clear(batch)
+		for len(batch) > 0 {
+			done := c.commit(batch)
+			batch = slices.Delete(batch, 0, done)
+		}
 	}
 }
 
-// commit runs a batch in one transaction and tells each job how it went.
-func (c *Committer) commit(batch []*job) {
-	ctx := context.WithoutCancel(batch[0].ctx)
-	tx, err := c.db.BeginTx(ctx, nil)
+// commit runs a batch in one transaction, tells each job how it went, and gives
+// how many it took along: not all where they take long.
+func (c *Committer) commit(batch []*job) int {
+	ctx := context.WithValue(context.WithoutCancel(batch[0].ctx), inside{}, true)
+	if c.w.Limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.w.Limit)
+		defer cancel()
+	}
+	start := time.Now()
+	tx, err := c.w.Begin(ctx)
 	if err == nil {
-		for _, j := range batch {
-			if err = c.attempt(ctx, tx, j); err != nil {
+		for n, j := range batch {
+			if c.w.Limit > 0 && n > 0 && time.Since(start) > c.w.Limit/2 {
+				batch = batch[:n]
+				break
+			}
+			if err = c.attempt(ctx, tx, n, j, false); err != nil {
 				break // the transaction itself is broken
 			}
 		}
 		if err == nil {
-			err = tx.Commit()
-		} else {
-			_ = tx.Rollback() // its own error says no more than err
+			err = c.finish(ctx, tx, batch)
+		}
+		if err != nil {
+			tx.Rollback()
 		}
 	}
 	for _, j := range batch {
@@ -176,37 +251,79 @@ func (c *Committer) commit(batch []*job) {
 		}
 		close(j.done)
 	}
+	return len(batch)
 }
 
-// attempt runs one job in a savepoint. It returns an error only where the
-// transaction as a whole cannot go on.
-func (c *Committer) attempt(ctx context.Context, tx bun.Tx, j *job) error {
+// finish commits, after those jobs have been run again that turned out to have
+// failed.
+func (c *Committer) finish(ctx context.Context, tx Batch, batch []*job) error {
+	for {
+		failed, err := tx.Commit(ctx)
+		if err != nil || len(failed) == 0 {
+			return err
+		}
+		for _, n := range failed {
+			if err := c.attempt(ctx, tx, n, batch[n], true); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// attempt runs one job. It returns an error only where the transaction as a
+// whole cannot go on.
+func (c *Committer) attempt(ctx context.Context, tx Batch, n int, j *job, careful bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.left {
+		if j.begun { // it is undone, and what it uses is its caller's again
+			j.own = Late(context.DeadlineExceeded)
+		}
 		return nil
 	}
 	j.begun = true
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT job"); err != nil {
-		return err
+	for tries := 1; ; tries++ {
+		r, err := tx.Job(ctx, n, careful)
+		if err != nil {
+			return err
+		}
+		if j.own = c.call(ctx, r, j); j.own == nil {
+			j.own = tx.Keep(ctx)
+		}
+		if j.own == nil {
+			return nil
+		}
+		if err := tx.Undo(ctx); err != nil {
+			return err
+		}
+		if !careful || tries == again || c.w.Collided == nil || !c.w.Collided(j.own) {
+			return nil
+		}
 	}
-	j.own = c.call(tx, j)
-	end := "RELEASE job"
-	if j.own != nil {
-		end = "ROLLBACK TO job"
-	}
-	_, err := tx.ExecContext(ctx, end)
-	return err
 }
 
-func (c *Committer) call(tx bun.Tx, j *job) (err error) {
+func (c *Committer) call(ctx context.Context, r *Repositories, j *job) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fault.Internalf("panic in a transaction: %v", r)
+		if p := recover(); p != nil {
+			err = fault.Internalf("panic in a transaction: %v", p)
 		}
 	}()
 	// A statement must not be cut off in the middle of the shared transaction, so
 	// the job's own end is looked at before it begins only.
-	ctx := context.WithValue(context.WithoutCancel(j.ctx), inside{}, true)
-	return j.fn(ctx, On(tx, c.kind))
+	return j.fn(within{j.ctx, ctx}, r)
+}
+
+// within is the context of a job: it ends with the batch, and has the values of
+// both.
+type within struct {
+	values context.Context
+	context.Context
+}
+
+// Value gives a value of the batch's or, if it has none, of the caller's.
+func (w within) Value(key any) any {
+	if v := w.Context.Value(key); v != nil {
+		return v
+	}
+	return w.values.Value(key)
 }

@@ -27,17 +27,23 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func unavailable(error) fault.Kind { return fault.Unavailable }
 
-func fresh(t *testing.T) *Committer {
+type committer struct {
+	*Committer
+	db *bun.DB
+}
+
+func fresh(t *testing.T) *committer {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "a.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	db.SetMaxOpenConns(1)
-	if err := migrations.Up(t.Context(), db, migrations.SQLite); err != nil {
+	if _, err := migrations.Up(t.Context(), db, migrations.SQLite); err != nil {
 		t.Fatal(err)
 	}
-	c := NewCommitter(bun.NewDB(db, sqlitedialect.New()), unavailable)
+	c := &committer{db: bun.NewDB(db, sqlitedialect.New())}
+	c.Committer = NewCommitter(Savepoints(c.db, unavailable))
 	t.Cleanup(func() {
 		c.Stop()
 		if err := db.Close(); err != nil {
@@ -67,7 +73,7 @@ func creates(n int) func(context.Context, ports.Repositories) error {
 	}
 }
 
-func stored(t *testing.T, c *Committer, n int) bool {
+func stored(t *testing.T, c *committer, n int) bool {
 	t.Helper()
 	_, err := On(c.db, unavailable).Sessions().Get(t.Context(), scope(), numbered(n).ID)
 	if err != nil && !fault.Is(err, fault.NotFound) {
@@ -78,7 +84,7 @@ func stored(t *testing.T, c *Committer, n int) bool {
 
 // occupy keeps the writer busy until the returned function is called, which
 // returns when that transaction is committed.
-func occupy(t *testing.T, c *Committer) (release func()) {
+func occupy(t *testing.T, c *committer) (release func()) {
 	t.Helper()
 	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -98,7 +104,7 @@ func occupy(t *testing.T, c *Committer) (release func()) {
 }
 
 // waiting returns when n transactions are queued behind the one that runs.
-func waiting(t *testing.T, c *Committer, n int) {
+func waiting(t *testing.T, c *committer, n int) {
 	t.Helper()
 	for len(c.jobs) < n {
 		select {

@@ -55,41 +55,57 @@ func (r *idempotencyRow) entry(key idempotency.Key) (*idempotency.Entry, error) 
 
 type idempotencies struct{ *Repositories }
 
-// find selects the row under a key, or nil.
-func (c idempotencies) find(ctx context.Context, in tenancy.Scope, key idempotency.Key) (*idempotencyRow, error) {
-	var row idempotencyRow
-	err := c.db.NewSelect().Model(&row).
-		Where("org_id = ? AND user_id = ? AND key = ?", in.Org().UUID(), in.User().UUID(), hex.EncodeToString(key[:])).Scan(ctx)
-	if noRows(err) {
-		return nil, nil
-	}
-	return &row, c.failed(ctx, err)
-}
-
-// Claim reserves the key, or returns what an earlier request left. It runs in a
-// transaction that no other writer is in.
+// Claim reserves the key, or returns what an earlier request left.
 func (c idempotencies) Claim(ctx context.Context, in tenancy.Scope, claim idempotency.Claim) (none idempotency.Outcome, err error) {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return none, err
 	}
-	row, err := c.find(ctx, in, claim.Key)
+	row := rowOfClaim(in, claim)
+	// Whoever inserts first has it; another waits here until that is committed.
+	result, err := c.db.NewInsert().Model(row).On("CONFLICT DO NOTHING").Returning(nothing).Exec(ctx)
+	if err != nil {
+		return none, c.failed(ctx, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		return idempotency.Outcome{Claimed: true}, c.failed(ctx, err)
+	}
+	entry, err := c.earlier(ctx, row, claim.Key)
 	if err != nil {
 		return none, err
-	}
-	var entry *idempotency.Entry
-	if row != nil {
-		if entry, err = row.entry(claim.Key); err != nil {
-			return none, err
-		}
 	}
 	out, err := idempotency.Meet(entry, claim)
 	if err != nil || !out.Claimed {
 		return out, err
 	}
-	_, err = c.db.NewInsert().Model(rowOfClaim(in, claim)).On("CONFLICT (org_id, user_id, key) DO UPDATE").
-		Set("body = EXCLUDED.body, owner = EXCLUDED.owner, claimed_at = EXCLUDED.claimed_at, lapses_at = EXCLUDED.lapses_at").
-		Set("done = EXCLUDED.done, result = NULL, completed_at = NULL").Returning(nothing).Exec(ctx)
+	_, err = c.db.NewUpdate().Model(row).WherePK().Exec(ctx)
 	return out, c.failed(ctx, err)
+}
+
+// earlier gives what is stored under the key of row, and keeps others from
+// changing it until the transaction ends.
+func (c idempotencies) earlier(ctx context.Context, row *idempotencyRow, key idempotency.Key) (*idempotency.Entry, error) {
+	var old idempotencyRow
+	query := c.db.NewSelect().Model(&old).Where("org_id = ? AND user_id = ? AND key = ?", row.OrgID, row.UserID, row.Key)
+	if c.locks {
+		query = query.For("UPDATE")
+	}
+	if err := query.Scan(ctx); noRows(err) { // it was given back just now
+		return nil, fault.New(fault.Conflict, "A request with this Idempotency-Key has just ended. Send this one again.").
+			WithCode("idempotency_in_progress").WithRetryAfter(time.Second)
+	} else if err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	entry, err := old.entry(key)
+	if err != nil || entry.Done || !c.shared() {
+		return entry, err
+	}
+	// A claim whose server is known to be dead has lapsed, whatever its time.
+	var dead int
+	err = c.db.NewRaw("SELECT count(*) FROM instances WHERE id = ? AND until < clock_timestamp()", entry.Owner).Scan(ctx, &dead)
+	if dead > 0 {
+		entry.Until = time.Time{}
+	}
+	return entry, c.failed(ctx, err)
 }
 
 // mine bounds a statement to the running row that claim made.
@@ -101,7 +117,7 @@ func mineArgs(r *idempotencyRow) []any {
 
 // Complete stores the result under the claimed key.
 func (c idempotencies) Complete(ctx context.Context, in tenancy.Scope, claim idempotency.Claim, r idempotency.Result) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	text, err := encodeResult(&r)
@@ -125,16 +141,29 @@ func (c idempotencies) Complete(ctx context.Context, in tenancy.Scope, claim ide
 
 // Release gives the key back.
 func (c idempotencies) Release(ctx context.Context, in tenancy.Scope, claim idempotency.Claim) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	_, err := c.db.NewDelete().Model((*idempotencyRow)(nil)).Where(mine, mineArgs(rowOfClaim(in, claim))...).Exec(ctx)
 	return c.failed(ctx, err)
 }
 
-// Prune forgets what was completed before the moment.
+// forgotten is how many results one transaction forgets at most, so that others
+// do not wait long for it.
+const forgotten = 1000
+
+// Prune forgets results that were completed before the moment: the oldest, as
+// many as one transaction may.
 func (c idempotencies) Prune(ctx context.Context, before time.Time) (int, error) {
-	result, err := c.db.NewDelete().Model((*idempotencyRow)(nil)).Where("done AND completed_at < ?", session.Moment(before)).Exec(ctx)
+	before = session.Moment(before)
+	if c.shared() { // where tenants are kept apart, only this function reaches all
+		var n int
+		err := c.db.NewRaw("SELECT forget_idempotency(?, ?)", before, forgotten).Scan(ctx, &n)
+		return n, c.failed(ctx, err)
+	}
+	old := c.db.NewSelect().Model((*idempotencyRow)(nil)).Column("org_id", "user_id", "key").
+		Where("done AND completed_at < ?", before).Order("completed_at").Limit(forgotten)
+	result, err := c.db.NewDelete().Model((*idempotencyRow)(nil)).Where("(org_id, user_id, key) IN (?)", old).Exec(ctx)
 	if err != nil {
 		return 0, c.failed(ctx, err)
 	}

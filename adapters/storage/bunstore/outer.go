@@ -15,7 +15,9 @@ import (
 // Outer is the repositories outside a transaction: reads go to a pool, each
 // write is a transaction of its own.
 type Outer struct {
-	Reads  func() *Repositories // nil while the storage is not open
+	// Reads gives read what it reads with; fault.Unavailable while the storage is
+	// not open.
+	Reads  func(ctx context.Context, read func(ctx context.Context, r *Repositories) error) error
 	Writes func(ctx context.Context, fn func(context.Context, ports.Repositories) error) error
 }
 
@@ -31,16 +33,15 @@ func (o *Outer) Usage() ports.Usage { return outerUsage{o} }
 func (o *Outer) Idempotency() ports.Idempotency { return outerIdempotency{o} }
 
 // read runs a reading call with the checks that every call outside begins with.
-func read[T any](ctx context.Context, o *Outer, call func(*Repositories) (T, error)) (T, error) {
-	var none T
-	if err := outside(ctx); err != nil {
-		return none, err
+func read[T any](ctx context.Context, o *Outer, call func(context.Context, *Repositories) (T, error)) (out T, err error) {
+	if err := Outside(ctx); err != nil {
+		return out, err
 	}
-	r := o.Reads()
-	if r == nil {
-		return none, Closed()
-	}
-	return call(r)
+	err = o.Reads(ctx, func(ctx context.Context, r *Repositories) (err error) {
+		out, err = call(ctx, r)
+		return err
+	})
+	return out, err
 }
 
 type outerSessions struct{ o *Outer }
@@ -66,23 +67,33 @@ func (s outerSessions) Delete(ctx context.Context, in tenancy.Scope, id session.
 }
 
 func (s outerSessions) Get(ctx context.Context, in tenancy.Scope, id session.ID) (*session.Session, error) {
-	return read(ctx, s.o, func(r *Repositories) (*session.Session, error) { return r.Sessions().Get(ctx, in, id) })
+	return read(ctx, s.o, func(ctx context.Context, r *Repositories) (*session.Session, error) {
+		return r.Sessions().Get(ctx, in, id)
+	})
 }
 
 func (s outerSessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) (*session.Session, error) {
-	return read(ctx, s.o, func(r *Repositories) (*session.Session, error) { return r.Sessions().ByKey(ctx, in, key) })
+	return read(ctx, s.o, func(ctx context.Context, r *Repositories) (*session.Session, error) {
+		return r.Sessions().ByKey(ctx, in, key)
+	})
 }
 
 func (s outerSessions) History(ctx context.Context, in tenancy.Scope, id session.ID) ([]session.Turn, error) {
-	return read(ctx, s.o, func(r *Repositories) ([]session.Turn, error) { return r.Sessions().History(ctx, in, id) })
+	return read(ctx, s.o, func(ctx context.Context, r *Repositories) ([]session.Turn, error) {
+		return r.Sessions().History(ctx, in, id)
+	})
 }
 
 func (s outerSessions) Turns(ctx context.Context, in tenancy.Scope, id session.ID, q page.Query) (page.Of[session.Turn], error) {
-	return read(ctx, s.o, func(r *Repositories) (page.Of[session.Turn], error) { return r.Sessions().Turns(ctx, in, id, q) })
+	return read(ctx, s.o, func(ctx context.Context, r *Repositories) (page.Of[session.Turn], error) {
+		return r.Sessions().Turns(ctx, in, id, q)
+	})
 }
 
 func (s outerSessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error) {
-	return read(ctx, s.o, func(r *Repositories) (page.Of[*session.Session], error) { return r.Sessions().List(ctx, in, q) })
+	return read(ctx, s.o, func(ctx context.Context, r *Repositories) (page.Of[*session.Session], error) {
+		return r.Sessions().List(ctx, in, q)
+	})
 }
 
 type outerUsage struct{ o *Outer }
@@ -92,7 +103,7 @@ func (u outerUsage) Record(ctx context.Context, in tenancy.Scope, records ...usa
 }
 
 func (u outerUsage) Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error) {
-	return read(ctx, u.o, func(r *Repositories) (usage.Totals, error) { return r.Usage().Totals(ctx, in) })
+	return read(ctx, u.o, func(ctx context.Context, r *Repositories) (usage.Totals, error) { return r.Usage().Totals(ctx, in) })
 }
 
 type outerIdempotency struct{ o *Outer }
@@ -118,10 +129,16 @@ func (i outerIdempotency) Release(ctx context.Context, in tenancy.Scope, c idemp
 	return i.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error { return tx.Idempotency().Release(ctx, in, c) })
 }
 
-func (i outerIdempotency) Prune(ctx context.Context, before time.Time) (n int, err error) {
-	err = i.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) (err error) {
-		n, err = tx.Idempotency().Prune(ctx, before)
-		return err
-	})
-	return n, err
+// Prune forgets in many small transactions what may be much.
+func (i outerIdempotency) Prune(ctx context.Context, before time.Time) (total int, err error) {
+	for {
+		n := 0
+		err = i.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) (err error) {
+			n, err = tx.Idempotency().Prune(ctx, before)
+			return err
+		})
+		if total += n; err != nil || n < forgotten {
+			return total, err
+		}
+	}
 }

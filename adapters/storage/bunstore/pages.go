@@ -57,6 +57,9 @@ func (c sessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (pag
 	if in.IsZero() {
 		return out, nil
 	}
+	if err := c.within(ctx, in); err != nil {
+		return out, err
+	}
 	find := func(cursor string) (any, error) {
 		id, err := session.ParseID(cursor)
 		if err != nil {

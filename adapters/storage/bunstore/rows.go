@@ -37,11 +37,12 @@ type sessionRow struct {
 
 func rowOfSession(s *session.Session) *sessionRow {
 	r := &sessionRow{
-		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: s.Title, Agent: string(s.Agent), Model: s.Model,
+		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: withoutNUL(s.Title), Agent: withoutNUL(string(s.Agent)), Model: withoutNUL(s.Model),
 		Native: withoutNUL(s.Native), Turns: s.Turns, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
 	}
 	if !s.Key.IsZero() {
-		r.KeySource, r.KeyValue = &s.Key.Source, &s.Key.Value
+		source, value := withoutNUL(s.Key.Source), withoutNUL(s.Key.Value)
+		r.KeySource, r.KeyValue = &source, &value
 	}
 	return r
 }
@@ -70,7 +71,7 @@ func (r *sessionRow) session() (*session.Session, error) {
 }
 
 // withoutNUL replaces the one character that databases do not take in text. What
-// must keep it stands in the metadata, where JSON escapes it.
+// must keep it stands in the metadata.
 func withoutNUL(s string) string { return strings.ReplaceAll(s, "\x00", "\ufffd") }
 
 func corrupt(what string, err error) error {
@@ -95,29 +96,52 @@ type messageRow struct {
 
 // metadata is what of a turn has no column of its own.
 type metadata struct {
-	Name       string `json:"name,omitempty"`
+	Name       words  `json:"name,omitempty"`
 	Parts      []part `json:"parts"` // null where content says it all
 	ToolCalls  []call `json:"tool_calls,omitempty"`
-	ToolCallID string `json:"tool_call_id,omitempty"`
-	Refusal    string `json:"refusal,omitempty"`
-	Agent      string `json:"agent,omitempty"`
-	Model      string `json:"model,omitempty"`
-	Finish     string `json:"finish,omitempty"`
-	Request    string `json:"request,omitempty"`
+	ToolCallID words  `json:"tool_call_id,omitempty"`
+	Refusal    words  `json:"refusal,omitempty"`
+	Agent      words  `json:"agent,omitempty"`
+	Model      words  `json:"model,omitempty"`
+	Finish     words  `json:"finish,omitempty"`
+	Request    words  `json:"request,omitempty"`
 	Store      bool   `json:"store,omitempty"`
 }
 
 type part struct {
 	Kind string `json:"kind"`
-	Text string `json:"text,omitempty"`
+	Text words  `json:"text,omitempty"`
 	JSON []byte `json:"json,omitempty"`
 }
 
 type call struct {
-	ID        string `json:"id"`
-	Custom    bool   `json:"custom,omitempty"`
-	Name      string `json:"name"`
-	Arguments string `json:"arguments"`
+	ID        words `json:"id"`
+	Custom    bool  `json:"custom,omitempty"`
+	Name      words `json:"name"`
+	Arguments words `json:"arguments"`
+}
+
+// words is a text in JSON that databases understand, which takes no NUL: a text
+// that has one stands there as its bytes, in base64 and a list.
+type words string
+
+// MarshalJSON writes the text.
+func (w words) MarshalJSON() ([]byte, error) {
+	if strings.IndexByte(string(w), 0) >= 0 {
+		return json.Marshal([][]byte{[]byte(w)})
+	}
+	return json.Marshal(string(w))
+}
+
+// UnmarshalJSON reads the text.
+func (w *words) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '[' {
+		return json.Unmarshal(b, (*string)(w))
+	}
+	var list [1][]byte
+	err := json.Unmarshal(b, &list)
+	*w = words(list[0])
+	return err
 }
 
 func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow, error) {
@@ -127,8 +151,8 @@ func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow,
 		TokensIn: t.TokensIn, TokensOut: t.TokensOut, CreatedAt: session.Moment(t.Created), UpdatedAt: session.Moment(t.Created),
 	}
 	meta := metadata{
-		Name: m.Name, ToolCallID: m.ToolCallID, Refusal: m.Refusal, Agent: string(t.Agent), Model: t.Model,
-		Finish: string(t.Finish), Request: t.Request, Store: t.Store,
+		Name: words(m.Name), ToolCallID: words(m.ToolCallID), Refusal: words(m.Refusal), Agent: words(t.Agent), Model: words(t.Model),
+		Finish: words(t.Finish), Request: words(t.Request), Store: t.Store,
 	}
 	if m.Parts != nil {
 		text := m.Text()
@@ -137,12 +161,12 @@ func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow,
 		if len(m.Parts) != 1 || m.Parts[0].Kind != chat.TextPart || whole != text {
 			meta.Parts = []part{}
 			for _, p := range m.Parts {
-				meta.Parts = append(meta.Parts, part{string(p.Kind), p.Text, p.JSON})
+				meta.Parts = append(meta.Parts, part{string(p.Kind), words(p.Text), p.JSON})
 			}
 		}
 	}
 	for _, c := range m.ToolCalls {
-		meta.ToolCalls = append(meta.ToolCalls, call(c))
+		meta.ToolCalls = append(meta.ToolCalls, call{words(c.ID), c.Custom, words(c.Name), words(c.Arguments)})
 	}
 	text, err := json.Marshal(meta)
 	if err != nil {
@@ -162,22 +186,22 @@ func (r *messageRow) turn() (t session.Turn, err error) {
 		return t, corrupt("message", err)
 	}
 	t = session.Turn{
-		ID: id, Seq: r.Seq, Agent: agent.Name(meta.Agent), Model: meta.Model, Finish: chat.FinishReason(meta.Finish),
-		TokensIn: r.TokensIn, TokensOut: r.TokensOut, Request: meta.Request, Store: meta.Store, Created: r.CreatedAt.UTC(),
-		Message: chat.Message{Role: chat.Role(r.Role), Name: meta.Name, ToolCallID: meta.ToolCallID, Refusal: meta.Refusal},
+		ID: id, Seq: r.Seq, Agent: agent.Name(meta.Agent), Model: string(meta.Model), Finish: chat.FinishReason(meta.Finish),
+		TokensIn: r.TokensIn, TokensOut: r.TokensOut, Request: string(meta.Request), Store: meta.Store, Created: r.CreatedAt.UTC(),
+		Message: chat.Message{Role: chat.Role(r.Role), Name: string(meta.Name), ToolCallID: string(meta.ToolCallID), Refusal: string(meta.Refusal)},
 	}
 	switch {
 	case r.Content == nil:
 	case meta.Parts != nil:
 		t.Message.Parts = []chat.Part{}
 		for _, p := range meta.Parts {
-			t.Message.Parts = append(t.Message.Parts, chat.Part{Kind: chat.PartKind(p.Kind), Text: p.Text, JSON: p.JSON})
+			t.Message.Parts = append(t.Message.Parts, chat.Part{Kind: chat.PartKind(p.Kind), Text: string(p.Text), JSON: p.JSON})
 		}
 	default:
 		t.Message.Parts = []chat.Part{{Kind: chat.TextPart, Text: *r.Content}}
 	}
 	for _, c := range meta.ToolCalls {
-		t.Message.ToolCalls = append(t.Message.ToolCalls, chat.ToolCall(c))
+		t.Message.ToolCalls = append(t.Message.ToolCalls, chat.ToolCall{ID: string(c.ID), Custom: c.Custom, Name: string(c.Name), Arguments: string(c.Arguments)})
 	}
 	return t, nil
 }

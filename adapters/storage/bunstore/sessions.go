@@ -21,6 +21,9 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 	if !in.Admits(s.Org, s.User) {
 		return fault.New(fault.Forbidden, "A session can be created for its own user only.")
 	}
+	if err := c.writing(ctx, in); err != nil {
+		return err
+	}
 	row := rowOfSession(s)
 	row.Turns = 0
 	_, err := c.db.NewInsert().Model(row).Returning(nothing).Exec(ctx)
@@ -32,8 +35,15 @@ func (c sessions) one(ctx context.Context, in tenancy.Scope, where func(*bun.Sel
 	if in.IsZero() {
 		return nil, absent()
 	}
+	if err := c.within(ctx, in); err != nil {
+		return nil, err
+	}
 	var row sessionRow
-	err := where(c.db.NewSelect().Model(&row)).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID()).Scan(ctx)
+	query := where(c.db.NewSelect().Model(&row)).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID())
+	if c.locks {
+		query = query.For("UPDATE")
+	}
+	err := query.Scan(ctx)
 	if noRows(err) {
 		return nil, absent()
 	}
@@ -51,13 +61,13 @@ func (c sessions) Get(ctx context.Context, in tenancy.Scope, id session.ID) (*se
 // ByKey returns the session that has the conversation key.
 func (c sessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) (*session.Session, error) {
 	return c.one(ctx, in, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("key_source = ? AND key_value = ?", key.Source, key.Value)
+		return q.Where("key_source = ? AND key_value = ?", withoutNUL(key.Source), withoutNUL(key.Value))
 	})
 }
 
 // Update stores what change makes of the session.
 func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, change func(*session.Session) error) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	old, err := c.Get(ctx, in, id)
@@ -75,7 +85,7 @@ func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, c
 
 // Append adds turns after the one whose sequence number is after.
 func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, after int, turns ...session.Turn) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	result, err := c.db.NewUpdate().Model((*sessionRow)(nil)).Set("turns = turns + ?", len(turns)).
@@ -137,7 +147,7 @@ func (c sessions) History(ctx context.Context, in tenancy.Scope, id session.ID) 
 
 // Delete removes the session and its turns.
 func (c sessions) Delete(ctx context.Context, in tenancy.Scope, id session.ID) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	result, err := c.db.NewDelete().Model((*sessionRow)(nil)).

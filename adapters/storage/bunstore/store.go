@@ -6,8 +6,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
@@ -23,12 +25,41 @@ type Classify func(error) fault.Kind
 type Repositories struct {
 	db   bun.IDB
 	kind Classify
+	// enter names the tenant to the database before each statement; nil: the
+	// database knows none.
+	enter func(ctx context.Context, org tenancy.OrgID) error
+	locks bool // what is read may be changed, by others too
 }
 
 var _ ports.Repositories = (*Repositories)(nil)
 
 // On makes repositories that use db.
 func On(db bun.IDB, kind Classify) *Repositories { return &Repositories{db: db, kind: kind} }
+
+// Entering makes repositories that use db, and name the tenant by enter before
+// they ask for its rows.
+func Entering(db bun.IDB, kind Classify, enter func(ctx context.Context, org tenancy.OrgID) error) *Repositories {
+	return &Repositories{db: db, kind: kind, enter: enter}
+}
+
+// Locking makes repositories in whose transactions a session that was read stays
+// as it is until they end, whoever else writes to the database.
+func (r *Repositories) Locking() *Repositories {
+	c := *r
+	c.locks = true
+	return &c
+}
+
+// within names the scope's tenant to the database.
+func (r *Repositories) within(ctx context.Context, in tenancy.Scope) error {
+	if r.enter == nil {
+		return nil
+	}
+	return r.failed(ctx, r.enter(ctx, in.Org()))
+}
+
+// shared tells whether other instances write to the database at the same time.
+func (r *Repositories) shared() bool { return r.db.Dialect().Name() == dialect.PG }
 
 // Sessions is the collection of conversations.
 func (r *Repositories) Sessions() ports.Sessions { return sessions{r} }
@@ -46,18 +77,24 @@ func Failed(ctx context.Context, err error) error {
 		return nil
 	case fault.As(err) != nil:
 		return err
+	case ctx.Value(inside{}) != nil: // its end is the storage's own, not the caller's
+		return unreachable(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fault.Wrap(fault.Timeout, err, "The time for the storage was up.")
 	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled):
 		return fault.Wrap(fault.Canceled, err, "The request was cancelled.")
 	default:
-		return fault.Wrap(fault.Unavailable, err, "The storage does not answer.").WithCode("storage_unavailable")
+		return unreachable(err)
 	}
+}
+
+func unreachable(err error) error {
+	return fault.Wrap(fault.Unavailable, err, "The storage does not answer.").WithCode("storage_unavailable").WithRetryAfter(time.Second)
 }
 
 // failed turns the error of a statement into a fault.
 func (r *Repositories) failed(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || fault.As(err) != nil {
 		return Failed(ctx, err)
 	}
 	switch r.kind(err) {
@@ -72,10 +109,11 @@ func (r *Repositories) failed(ctx context.Context, err error) error {
 
 func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
-// owned refuses writes without an owner, which no row may lack.
-func owned(in tenancy.Scope) error {
+// writing refuses writes without an owner, which no row may lack, and names the
+// tenant to the database.
+func (r *Repositories) writing(ctx context.Context, in tenancy.Scope) error {
 	if in.IsZero() {
 		return fault.New(fault.Forbidden, "This belongs to a user, and no user is acting.")
 	}
-	return nil
+	return r.within(ctx, in)
 }

@@ -34,7 +34,7 @@ type usages struct{ *Repositories }
 
 // Record books records.
 func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.Record) error {
-	if err := owned(in); err != nil {
+	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
 	rows := make([]*usageRow, len(records))
@@ -45,8 +45,8 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 			return fault.Internalf("encoding usage: %w", err)
 		}
 		rows[i] = &usageRow{
-			OrgID: in.Org().UUID(), ID: r.ID.UUID(), UserID: in.User().UUID(), Request: r.Request, SessionID: r.Session.UUID(),
-			Agent: string(r.Agent), Model: r.Model, Prompt: r.Tokens.Prompt, Completion: r.Tokens.Completion,
+			OrgID: in.Org().UUID(), ID: r.ID.UUID(), UserID: in.User().UUID(), Request: withoutNUL(r.Request), SessionID: r.Session.UUID(),
+			Agent: withoutNUL(string(r.Agent)), Model: withoutNUL(r.Model), Prompt: r.Tokens.Prompt, Completion: r.Tokens.Completion,
 			Details: string(details), Outcome: string(r.Outcome), CreatedAt: session.Moment(r.At),
 		}
 	}
@@ -61,6 +61,9 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 func (c usages) Totals(ctx context.Context, in tenancy.Scope) (t usage.Totals, err error) {
 	if in.IsZero() {
 		return t, nil
+	}
+	if err := c.within(ctx, in); err != nil {
+		return t, err
 	}
 	err = c.db.NewSelect().Model((*usageRow)(nil)).
 		ColumnExpr("count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0)").

@@ -43,11 +43,11 @@ func Open(o Options) (*Store, error) {
 		return nil, fault.Invalidf("path", "missing_required_parameter", "path: the database file is not named")
 	}
 	s := &Store{path: o.Path}
-	s.Reads = func() *bunstore.Repositories {
+	s.Reads = func(ctx context.Context, read func(context.Context, *bunstore.Repositories) error) error {
 		if s.reads == nil {
-			return nil
+			return bunstore.Closed()
 		}
-		return bunstore.On(s.reads, kind)
+		return read(ctx, bunstore.On(s.reads, kind))
 	}
 	s.Writes = s.Atomically
 	return s, nil
@@ -82,10 +82,10 @@ func (s *Store) Start(ctx context.Context) (err error) {
 	if s.reads, err = open(s.path, readers, "&_pragma=query_only(1)"); err != nil {
 		return unusable(err, s.path)
 	}
-	if err := migrations.Up(ctx, s.writes.DB, migrations.SQLite); err != nil {
+	if _, err := migrations.Up(ctx, s.writes.DB, migrations.SQLite); err != nil {
 		return err
 	}
-	s.commit = bunstore.NewCommitter(s.writes, kind)
+	s.commit = bunstore.NewCommitter(bunstore.Savepoints(s.writes, kind))
 	// Whoever ran the requests that are marked as running held this lock, and is dead.
 	return s.commit.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
 		return tx.(*bunstore.Repositories).Lapse(ctx)

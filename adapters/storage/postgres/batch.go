@@ -1,0 +1,160 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"agentapi/adapters/storage/bunstore"
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+)
+
+// The words that bound a job and a transaction.
+const (
+	savepoint = "SAVEPOINT job"
+	forget    = "RELEASE SAVEPOINT job"
+	undo      = "ROLLBACK TO SAVEPOINT job"
+	commit    = "COMMIT"
+)
+
+// The bounds of what is asked of the database.
+const (
+	// limit is how long it may take to answer; callers hear within 2 s that it does
+	// not.
+	limit = 1500 * time.Millisecond
+	// look is how long it is tried to find out about a commit.
+	look = 2 * time.Second
+)
+
+// batch is a transaction of the instance's writer.
+type batch struct {
+	*wire
+	s      *Store
+	number int64
+}
+
+var _ bunstore.Batch = (*batch)(nil)
+
+// begin opens a transaction; nothing is sent yet.
+func (s *Store) begin(ctx context.Context) (bunstore.Batch, error) {
+	s.number++
+	w, err := s.writes.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.add("BEGIN")
+	w.add(s.settings)
+	// That the server lives, and what tells after a lost answer whether this was
+	// committed.
+	w.add(fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
+		"ON CONFLICT (id) DO UPDATE SET batch = EXCLUDED.batch, until = EXCLUDED.until, seen_at = clock_timestamp()",
+		s.o.Instance, s.number, s.o.Lease.Milliseconds()))
+	return &batch{w, s, s.number}, nil
+}
+
+// Job begins a job.
+func (b *batch) Job(_ context.Context, n int, careful bool) (*bunstore.Repositories, error) {
+	b.job, b.careful = n, careful
+	b.org = tenancy.OrgID{}
+	b.add(savepoint)
+	return bunstore.Entering(b.wire, kind, b.enter).Locking(), nil
+}
+
+// Keep ends the job. Its statements may still wait.
+func (b *batch) Keep(ctx context.Context) error {
+	if b.careful {
+		if err := b.flush(ctx); err != nil {
+			return bunstore.Failed(ctx, err)
+		}
+	}
+	if b.broken != nil || b.aborted() {
+		return fault.Internalf("a transaction went on after a statement had failed")
+	}
+	b.add(forget)
+	b.job = none
+	return nil
+}
+
+// Undo takes the job's statements out of the queue, and back where they were sent.
+func (b *batch) Undo(context.Context) error {
+	if !b.careful && (b.broken != nil || b.aborted()) {
+		b.failed[b.job] = b.broken // to learn what it was, and whether it is so
+	}
+	begun := slices.IndexFunc(b.queue, func(s *statement) bool { return s.job == b.job })
+	waits := begun >= 0 && b.queue[begun].text == savepoint
+	if begun >= 0 {
+		b.queue = b.queue[:begun]
+	}
+	b.job, b.broken = none, nil
+	if !waits {
+		b.add(undo)
+		b.add(forget)
+	}
+	return nil
+}
+
+// Commit sends what waits, and with it the commit, if no job has failed.
+func (b *batch) Commit(ctx context.Context) ([]int, error) {
+	b.careful = false
+	if len(b.failed) == 0 {
+		b.add(commit)
+	}
+	first, waiting := !b.sent, slices.Clone(b.queue)
+	err := b.flush(ctx)
+	if err != nil && !b.unread && (sqlstate(err) == "" || b.dead()) && waiting[len(waiting)-1].text == commit {
+		committed, lost := b.s.committed(b.number)
+		switch {
+		case lost != nil:
+			return nil, bunstore.Undecided(fault.Unavailable, err)
+		case committed:
+			err = nil
+		case first && ctx.Err() == nil && b.reopen(ctx) == nil:
+			// It has not happened, and nobody has seen anything of it.
+			b.queue = waiting
+			err = b.flush(ctx)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	failed := slices.Sorted(maps.Keys(b.failed))
+	clear(b.failed)
+	if len(failed) == 0 {
+		b.release()
+	}
+	return failed, nil
+}
+
+// Rollback gives the transaction up with its connection.
+func (b *batch) Rollback() { b.release() }
+
+// committed tells whether the instance's batch is stored. It waits for the end of
+// a transaction that the server still knows.
+func (s *Store) committed(number int64) (is bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), look)
+	defer cancel()
+	s.writes.Reset()
+	for {
+		w, err := s.writes.acquire(ctx)
+		if err == nil {
+			w.add("BEGIN READ WRITE") // for the lock only
+			w.add(s.settings)
+			w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' FOR UPDATE", s.o.Instance))
+			found := w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' AND batch >= %d", s.o.Instance, number))
+			w.add(commit)
+			err = w.flush(ctx)
+			w.release()
+			if err == nil {
+				return found.rows == 1, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return false, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"agentapi/domain/chat"
+	"agentapi/domain/idempotency"
+	"agentapi/domain/page"
+	"agentapi/domain/session"
+	"agentapi/ports"
+	"agentapi/ports/porttest"
+	server "agentapi/test/postgres"
+)
+
+// recorder keeps the queries that bun makes.
+type recorder struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (r *recorder) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen[e.Query] = true
+	return ctx
+}
+
+func (r *recorder) AfterQuery(context.Context, *bun.QueryEvent) {}
+
+// fill has 200 organisations with 500 sessions of a message each, and as much of
+// all else.
+const fill = `
+	INSERT INTO agentapi.chat_sessions (org_id, id, user_id, key_source, key_value, turns)
+	SELECT md5('org' || n % 200)::uuid, md5('session' || n)::uuid, md5('user' || n % 200 || (n / 200) % 10)::uuid, 'header', 'key' || n, 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.chat_messages (org_id, session_id, seq, id, role, content)
+	SELECT md5('org' || n % 200)::uuid, md5('session' || n)::uuid, 1, md5('message' || n)::uuid, 'user', 'hello' FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.usage (org_id, id, user_id, request, session_id, agent, model, prompt_tokens, completion_tokens, details, outcome)
+	SELECT md5('org' || n % 200)::uuid, md5('usage' || n)::uuid, md5('user' || n % 200 || (n / 200) % 10)::uuid, 'r', md5('session' || n)::uuid, 'a', 'm', 1, 2, '{}', 'completed' FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.idempotency (org_id, user_id, key, body, owner, claimed_at, lapses_at, done, result, completed_at)
+	SELECT md5('org' || n % 200)::uuid, md5('user' || n % 200 || (n / 200) % 10)::uuid, md5('key' || n), '', 'o', now(), now(), true, '{}', now() - n * interval '1 s' FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.instances (id, until) SELECT 'i' || n, now() FROM generate_series(1, 10000) n;`
+
+func TestNoQueryReadsAWholeTable(t *testing.T) {
+	t.Parallel()
+	pg := server.Shared(t)
+	d := pg.Fresh(t)
+	s := start(t, migrated(t, d))
+	pg.Admin(t, d.Name, fill)
+	pg.Admin(t, d.Name, "VACUUM ANALYZE")
+	r := &recorder{seen: map[string]bool{}}
+	for _, p := range []*pool{s.reads, s.writes} {
+		p.db = p.db.WithQueryHook(r)
+	}
+	v := furnished(t, s)
+	porttest.Trespass(t, ann, v, func(_ string, ask func(context.Context, ports.Repositories) error) error {
+		if err := ask(t.Context(), s); err != nil {
+			return err
+		}
+		return context.Canceled // it is ann's own, and may succeed
+	})
+	at := time.Now()
+	again := session.New(session.NewID(at, [10]byte{7}), ann, session.Key{}, at)
+	turn := session.Turn{ID: session.NewTurnID(at, [10]byte{8}), Message: chat.NewMessage(chat.User, "x"), Created: at}
+	c := idempotency.Claim{Key: idempotency.NewKey("r", "mine"), Owner: "o", At: at, Until: at}
+	_, claimed := s.Idempotency().Claim(t.Context(), ann, c)
+	_, met := s.Idempotency().Claim(t.Context(), ann, c)
+	_, cursor := s.Sessions().List(t.Context(), ann, page.Query{Limit: 20, Desc: true, After: again.ID.String()})
+	for _, err := range []error{
+		s.Sessions().Create(t.Context(), ann, again), s.Sessions().Append(t.Context(), ann, again.ID, 0, turn), claimed, met, cursor,
+		s.Idempotency().Complete(t.Context(), ann, c, idempotency.Result{Completed: at}), s.Idempotency().Release(t.Context(), ann, c),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, q := range []page.Query{{Limit: 2, After: turn.ID.String()}, {Limit: 2, Desc: true}} {
+		if _, err := s.Sessions().Turns(t.Context(), ann, again.ID, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Idempotency().Prune(t.Context(), at.Add(-24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	// What the function does, and what no bun query is.
+	r.seen["DELETE FROM idempotency WHERE done AND ctid = ANY (ARRAY(SELECT ctid FROM idempotency WHERE done AND completed_at < now() - interval '1 day' ORDER BY completed_at LIMIT 1000))"] = true
+	r.seen["SELECT 1 FROM instances WHERE id = 'i7' FOR UPDATE"] = true
+	explained := 0
+	for query := range r.seen {
+		verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
+		switch verb {
+		case "SELECT", "INSERT", "UPDATE", "DELETE", "WITH":
+		default:
+			continue
+		}
+		if strings.Contains(query, "forget_idempotency") || !strings.Contains(query, "\"") && !strings.Contains(query, "FROM i") {
+			continue // no query of tables
+		}
+		if plan := explain(t, d, query); strings.Contains(plan, "Seq Scan") {
+			t.Errorf("%s\n%s", query, plan)
+		}
+		explained++
+	}
+	if explained < 20 {
+		t.Errorf("only %d queries were explained", explained)
+	}
+	t.Logf("%d queries on 100,000 rows each: no table is read as a whole", explained)
+}
+
+// explain gives the plan that the server's role would get. The owner's function
+// deletes as its owner does.
+func explain(t *testing.T, d *server.Database, query string) string {
+	t.Helper()
+	address := d.App
+	if strings.HasPrefix(query, "DELETE FROM idempotency WHERE done") {
+		address = d.Owner
+	}
+	db := login(t, address)
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), fmt.Sprintf("BEGIN; SET LOCAL search_path = agentapi; SET LOCAL agentapi.org_id = '%s'", ann.Org().UUID())); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.QueryContext(t.Context(), "EXPLAIN "+query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(line + "\n")
+	}
+	if err := rows.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.ExecContext(t.Context(), "ROLLBACK")
+	return plan.String()
+}

@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"database/sql"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"agentapi/domain/fault"
+)
+
+// kind tells what sort of failure an error of the database is.
+func kind(err error) fault.Kind {
+	code := sqlstate(err)
+	if code == "" {
+		// What is no answer of the server is a broken connection, but for a row that
+		// does not fit its type.
+		if strings.HasPrefix(err.Error(), "sql: Scan error") || strings.HasPrefix(err.Error(), "sql: expected") {
+			return fault.Internal
+		}
+		return fault.Unavailable
+	}
+	switch code[:2] {
+	case "23":
+		if code == "23505" { // unique_violation
+			return fault.Conflict
+		}
+		return fault.Internal
+	case "22", "42", "0A", "2F":
+		return fault.Internal
+	default: // away, full, read-only, overloaded, in a deadlock, cut off
+		return fault.Unavailable
+	}
+}
+
+// sqlstate is the server's code for the error, or "" where it is not the server's.
+func sqlstate(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && len(e.Code) == 5 {
+		return e.Code
+	}
+	return ""
+}
+
+// collided tells an error that another instance's transaction caused, and that is
+// gone when that has ended.
+func collided(err error) bool {
+	switch sqlstate(err) {
+	case "40001", "40P01": // serialization_failure, deadlock_detected
+		return true
+	default:
+		return false
+	}
+}
+
+// rows is the result of a statement that was sent.
+type rows int64
+
+var _ sql.Result = rows(0)
+
+func (r rows) LastInsertId() (int64, error) { return 0, errors.ErrUnsupported }
+func (r rows) RowsAffected() (int64, error) { return int64(r), nil }

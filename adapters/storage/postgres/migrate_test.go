@@ -1,0 +1,101 @@
+package postgres
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"agentapi/domain/fault"
+	server "agentapi/test/postgres"
+)
+
+func migrate(t *testing.T, o Options) (*Migrator, error) {
+	t.Helper()
+	m, err := Migrate(t.Context(), o)
+	if err == nil {
+		t.Cleanup(m.Close)
+	}
+	return m, err
+}
+
+func TestWhoIsNotTheOwnerIsToldSo(t *testing.T) {
+	t.Parallel()
+	o := migrated(t, server.Shared(t).Fresh(t))
+	o.DirectURL = o.URL
+	m, err := migrate(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.Down(t.Context())
+	if f := fault.As(err); sqlstate(err) != "42501" || f == nil || !strings.Contains(f.Message, "not the owner") || !strings.Contains(f.Hint, "DIRECT_URL") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOfManyThatMigrateAtOnceOneDoes(t *testing.T) {
+	t.Parallel()
+	d := server.Shared(t).Fresh(t)
+	o := Options{URL: d.App, DirectURL: d.Owner}
+	o.SetDefaults()
+	first, err := migrate(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		all     sync.WaitGroup
+		mu      sync.Mutex
+		applied int
+	)
+	for range 4 {
+		m, err := migrate(t, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			err := m.Up(t.Context(), func(what string) {
+				if strings.HasPrefix(what, "applied") {
+					mu.Lock()
+					applied++
+					mu.Unlock()
+				}
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if steps, err := first.Status(t.Context()); err != nil || applied != 1 || steps[0].Applied.IsZero() {
+		t.Errorf("%d applied it; %+v, %v", applied, steps, err)
+	}
+	start(t, o)
+}
+
+func TestAStepDoesNotWaitForALockForLong(t *testing.T) {
+	t.Parallel()
+	d := server.Shared(t).Fresh(t)
+	o := migrated(t, d)
+	busy, err := login(t, d.App).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := busy.ExecContext(t.Context(), "BEGIN; SELECT count(*) FROM agentapi.chat_sessions"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := migrate(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	_, err = m.Down(t.Context())
+	if f := fault.As(err); f == nil || !strings.Contains(f.Message, "in use") || time.Since(begun) > 4*time.Second {
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+	if err := busy.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Down(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

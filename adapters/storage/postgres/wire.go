@@ -1,0 +1,256 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+)
+
+// wire is a connection on which statements wait for each other: those whose
+// result nobody has asked for go out in one message, so that a transaction costs
+// a round trip or two, not one for each statement. Nothing about it outlives the
+// transaction, so that a pooler may stand between.
+type wire struct {
+	bun.Conn
+	pool *pool
+
+	queue   []*statement
+	size    int // bytes in the queue
+	job     int // whose statements come now; none for the transaction's own
+	careful bool
+	org     tenancy.OrgID // that the transaction has named
+	broken  error         // what the current job's statement failed with
+	failed  map[int]error // jobs whose statements had failed when nobody looked
+	sent    bool          // something has gone out
+	unread  bool          // what went out last was not even begun
+}
+
+// none is the job of a transaction's own statements.
+const none = -1
+
+// full is how many bytes are sent without waiting for more.
+const full = 1 << 20
+
+// statement is one that waits, or was sent.
+type statement struct {
+	text string
+	job  int
+	done bool
+	rows int64
+}
+
+var _ sql.Result = (*statement)(nil)
+
+func (s *statement) LastInsertId() (int64, error) { return s.rows, nil }
+
+// RowsAffected of a statement that waits is taken to be one. The server is made
+// to fail it where it is not, and then its job runs again carefully.
+func (s *statement) RowsAffected() (int64, error) {
+	if s.done {
+		return s.rows, nil
+	}
+	const guard = "WITH one AS (%s RETURNING 1) SELECT 1/count(*) FROM one"
+	s.text = strings.Replace(guard, "%s", s.text, 1)
+	return 1, nil
+}
+
+// acquire takes a connection of the pool.
+func (p *pool) acquire(ctx context.Context) (*wire, error) {
+	conn, err := p.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &wire{Conn: conn, pool: p, job: none, failed: map[int]error{}}, nil
+}
+
+// enter names the tenant to the transaction.
+func (w *wire) enter(_ context.Context, org tenancy.OrgID) error {
+	if org == w.org {
+		return nil
+	}
+	w.org = org
+	w.add("SET LOCAL agentapi.org_id = '" + org.UUID() + "'")
+	return nil
+}
+
+func (w *wire) add(text string) *statement {
+	s := &statement{text: text, job: w.job}
+	w.queue = append(w.queue, s)
+	w.size += len(text)
+	return s
+}
+
+// ExecContext has a statement wait, which bun has put its arguments into.
+func (w *wire) ExecContext(ctx context.Context, query string, _ ...any) (sql.Result, error) {
+	if w.broken != nil {
+		return nil, w.broken
+	}
+	// Such a text would break the whole message that it stands in.
+	if strings.IndexByte(query, 0) >= 0 || !utf8.ValidString(query) {
+		return nil, fault.Internalf("a statement is no text")
+	}
+	s := w.add(strings.Clone(query))
+	if w.careful || w.size > full {
+		return s, w.flush(ctx)
+	}
+	return s, nil
+}
+
+// QueryContext sends what waits, and then the query.
+func (w *wire) QueryContext(ctx context.Context, query string, _ ...any) (*sql.Rows, error) {
+	if w.broken != nil {
+		return nil, w.broken
+	}
+	if err := w.flush(ctx); err != nil {
+		return nil, err
+	}
+	return w.Conn.Conn.QueryContext(ctx, query)
+}
+
+// QueryRowContext is QueryContext for one row. Where what waited has failed, so
+// does the query: the transaction takes no more.
+func (w *wire) QueryRowContext(ctx context.Context, query string, _ ...any) *sql.Row {
+	_ = w.flush(ctx)
+	return w.Conn.Conn.QueryRowContext(ctx, query)
+}
+
+// NewSelect makes a query on this connection.
+func (w *wire) NewSelect() *bun.SelectQuery { return bun.NewSelectQuery(w.pool.db).Conn(w) }
+
+// NewInsert makes a statement on this connection.
+func (w *wire) NewInsert() *bun.InsertQuery { return bun.NewInsertQuery(w.pool.db).Conn(w) }
+
+// NewUpdate makes a statement on this connection.
+func (w *wire) NewUpdate() *bun.UpdateQuery { return bun.NewUpdateQuery(w.pool.db).Conn(w) }
+
+// NewDelete makes a statement on this connection.
+func (w *wire) NewDelete() *bun.DeleteQuery { return bun.NewDeleteQuery(w.pool.db).Conn(w) }
+
+// NewRaw makes a query on this connection.
+func (w *wire) NewRaw(query string, args ...any) *bun.RawQuery {
+	return bun.NewRawQuery(w.pool.db, query, args...).Conn(w)
+}
+
+// flush sends what waits. Where a statement of an earlier job fails, that job is
+// undone, noted in failed, and the rest goes on; where one of the current job
+// does, its error is returned. A connection that was found dead by the first
+// message is replaced, if nothing can have come of it.
+func (w *wire) flush(ctx context.Context) error {
+	for len(w.queue) > 0 {
+		batch, first := w.queue, !w.sent
+		tags, err := w.send(ctx, batch)
+		// A server that takes its leave before the first word has read nothing.
+		w.unread = len(tags) == 0 && sqlstate(err) != "" && w.dead()
+		if err != nil && first && ctx.Err() == nil && (w.unread || batch[len(batch)-1].text != commit) && w.dead() {
+			if lost := w.reopen(ctx); lost != nil {
+				return lost
+			}
+			tags, err = w.send(ctx, batch)
+			w.unread = false
+		}
+		for i, n := range tags {
+			batch[i].rows, batch[i].done = n, true
+		}
+		if err == nil {
+			w.queue, w.size = nil, 0
+			return nil
+		}
+		if sqlstate(err) == "" || len(tags) >= len(batch) || w.dead() {
+			return err // the connection is at fault; the queue is as it was
+		}
+		w.queue, w.size = nil, 0
+		job := batch[len(tags)].job
+		if job == none {
+			return err
+		}
+		if job == w.job {
+			w.broken = err
+			return err
+		}
+		w.failed[job] = err
+		w.queue = append(w.queue, &statement{text: undo, job: none}, &statement{text: forget, job: none})
+		for _, s := range batch[len(tags)+1:] {
+			if s.job != job && s.text != commit {
+				w.queue = append(w.queue, s)
+			}
+		}
+	}
+	return nil
+}
+
+// reopen takes another connection in place of a dead one, of which there may be
+// more.
+func (w *wire) reopen(ctx context.Context) error {
+	w.release()
+	w.pool.Reset()
+	conn, err := w.pool.db.Conn(ctx)
+	if err == nil {
+		w.Conn = conn
+	}
+	return err
+}
+
+// send sends the statements in one message and gives how many rows each of those
+// that succeeded has touched.
+func (w *wire) send(ctx context.Context, batch []*statement) (tags []int64, err error) {
+	var text strings.Builder
+	for _, s := range batch {
+		text.WriteString(s.text)
+		text.WriteByte(';')
+	}
+	w.sent = true
+	err = w.raw(func(conn *pgconn.PgConn) error {
+		results := conn.Exec(ctx, text.String())
+		for results.NextResult() {
+			tag, err := results.ResultReader().Close()
+			if err != nil {
+				break // Close says it, too
+			}
+			tags = append(tags, tag.RowsAffected())
+		}
+		return results.Close()
+	})
+	return tags, err
+}
+
+func (w *wire) raw(use func(*pgconn.PgConn) error) error {
+	return w.Conn.Conn.Raw(func(c any) error {
+		conn := c.(*stdlib.Conn).Conn().PgConn()
+		err := use(conn)
+		if conn.IsClosed() && err == nil {
+			return driver.ErrBadConn
+		}
+		return err
+	})
+}
+
+// dead tells whether the connection can be used no more.
+func (w *wire) dead() bool {
+	dead := true
+	_ = w.raw(func(c *pgconn.PgConn) error {
+		dead = c.IsClosed()
+		return nil
+	})
+	return dead
+}
+
+// aborted tells whether a statement has failed in the transaction.
+func (w *wire) aborted() (is bool) {
+	_ = w.raw(func(c *pgconn.PgConn) error {
+		is = c.TxStatus() == 'E'
+		return nil
+	})
+	return is
+}
+
+// release gives the connection back, or away where a transaction is still open.
+func (w *wire) release() { _ = w.Conn.Close() } // what is wrong with it was said before

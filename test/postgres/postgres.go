@@ -1,0 +1,428 @@
+// Package postgres starts real PostgreSQL servers and PgBouncers for tests: on
+// loopback, on free ports, with data that is thrown away.
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+)
+
+// External names the variable with the address of a server to use instead: as a
+// superuser's postgres://user:password@host:port/database.
+const External = "AGENTAPI_TEST_POSTGRES"
+
+// super is the superuser of a server that is started here, without a password.
+const super = "postgres"
+
+// Server is a PostgreSQL server.
+type Server struct {
+	Addr string // host and port
+
+	admin  *url.URL // as a superuser
+	dir    string   // its data; empty: it is somebody else's
+	bin    string
+	as     *syscall.Credential
+	port   int
+	cmd    *exec.Cmd
+	logs   *os.File
+	exited chan struct{}
+}
+
+var shared = struct {
+	sync.Mutex
+	server *Server
+	err    error
+}{}
+
+// Shared gives the server that all tests of a program use, which Main stops. It
+// skips the test where the tests shall be over soon and no server can be had.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil && shared.err == nil {
+		if address := os.Getenv(External); address != "" {
+			shared.server, shared.err = external(address)
+		} else {
+			shared.server, shared.err = launch()
+		}
+	}
+	if shared.err != nil {
+		unavailable(t, shared.err)
+	}
+	return shared.server
+}
+
+// Main runs a package's tests, stops the server that they shared, and fails where
+// a goroutine is left.
+func Main(m *testing.M) {
+	code := m.Run()
+	Stop()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// Stop stops the server that a program's tests have shared, if they did.
+func Stop() {
+	if shared.server != nil && shared.server.dir != "" {
+		shared.server.Remove()
+	}
+}
+
+// New starts a server for one test alone, which may kill it.
+func New(t testing.TB) *Server {
+	t.Helper()
+	s, err := launch()
+	if err != nil {
+		unavailable(t, err)
+	}
+	t.Cleanup(s.Remove)
+	return s
+}
+
+// unavailable ends a test that needs a server: plain tests are skipped, and say
+// so; the test command fails.
+func unavailable(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv("AGENTAPI_TEST_SIZE") == "" && errors.Is(err, errAbsent) {
+		t.Skipf("left out: %v (or name a server in %s)", err, External)
+	}
+	t.Fatal(err)
+}
+
+func external(address string) (*Server, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("%s is no address of a server", External)
+	}
+	return &Server{Addr: u.Host, admin: u}, nil
+}
+
+// launch makes a cluster and starts it.
+func launch() (_ *Server, err error) {
+	s := &Server{}
+	if s.bin, err = programs("initdb", "postgres"); err != nil {
+		return nil, err
+	}
+	if s.as, err = unprivileged(); err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp("", "agentapi-pg-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.Remove()
+		}
+	}()
+	if s.as != nil {
+		if err := os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	if s.logs, err = os.Create(s.dir + ".log"); err != nil {
+		return nil, err
+	}
+	init := s.command("initdb", "-D", filepath.Join(s.dir, "data"), "-U", super, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+	if out, err := init.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	// The superuser may in as it is, all others with their passwords.
+	rules := "host all " + super + " 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+	if err := os.WriteFile(filepath.Join(s.dir, "data", "pg_hba.conf"), []byte(rules), 0o644); err != nil {
+		return nil, err
+	}
+	if s.port, err = freePort(); err != nil {
+		return nil, err
+	}
+	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
+	s.admin = &url.URL{Scheme: "postgres", User: url.User(super), Host: s.Addr, Path: "/postgres", RawQuery: "sslmode=disable"}
+	return s, s.Start()
+}
+
+func (s *Server) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	cmd.Dir, cmd.Env = s.dir, []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Pdeathsig: 0}
+	return cmd
+}
+
+// Start starts a server that is not running, and waits until it answers.
+func (s *Server) Start() error {
+	for until := time.Now().Add(30 * time.Second); ; {
+		err := s.start()
+		if err == nil || time.Now().After(until) {
+			return err
+		}
+		// What a killed server left may need a moment until it is gone.
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func (s *Server) start() error {
+	s.cmd = s.command("postgres", "-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(s.port), "-k", s.dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60", "-c", "shared_buffers=64MB", "-c", "logging_collector=off",
+		"-c", "max_wal_size=1GB", "-c", "log_min_messages=warning", "-c", "log_min_error_statement=panic")
+	s.cmd.Stdout, s.cmd.Stderr = s.logs, s.logs
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	cmd, exited := s.cmd, make(chan struct{})
+	s.exited = exited
+	go func() {
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); {
+		if c, err := s.admins(context.Background(), "postgres"); err == nil {
+			_ = c.Close(context.Background())
+			return nil
+		}
+		select {
+		case <-exited:
+			return fmt.Errorf("PostgreSQL ended at once\n%s", s.said())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	s.Kill()
+	return fmt.Errorf("PostgreSQL does not answer\n%s", s.said())
+}
+
+// said is the end of what the server logged.
+func (s *Server) said() string {
+	text, _ := os.ReadFile(s.logs.Name())
+	return string(text[max(0, len(text)-2000):])
+}
+
+// Kill ends the server as kill -9 of its first process does.
+func (s *Server) Kill() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+	}
+}
+
+// Signal sends a signal to the server's first process.
+func (s *Server) Signal(sig syscall.Signal) { _ = s.cmd.Process.Signal(sig) }
+
+// Remove ends the server and takes its data away.
+func (s *Server) Remove() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // at once, children included
+		select {
+		case <-s.exited:
+		case <-time.After(10 * time.Second):
+			s.Kill()
+		}
+	}
+	if s.logs != nil {
+		_ = s.logs.Close()
+		_ = os.Remove(s.logs.Name())
+	}
+	_ = os.RemoveAll(s.dir) // a folder for what is temporary
+}
+
+func (s *Server) admins(ctx context.Context, database string) (*pgx.Conn, error) {
+	u := *s.admin
+	u.Path = "/" + database
+	c, err := pgx.ParseConfig(u.String())
+	if err != nil {
+		return nil, err
+	}
+	c.ConnectTimeout = 2 * time.Second
+	return pgx.ConnectConfig(ctx, c)
+}
+
+// Admin runs statements as a superuser in a database.
+func (s *Server) Admin(t testing.TB, database string, statements ...string) {
+	t.Helper()
+	c, err := s.admins(context.WithoutCancel(t.Context()), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	for _, text := range statements {
+		if _, err := c.Exec(context.Background(), text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+}
+
+// Database is a database of a test's own, with two login roles: one who owns it,
+// and one who is to be the server's.
+type Database struct {
+	Server *Server
+	Name   string
+	Owner  string // the owner's address
+	App    string // the server's address; the role is made by whoever migrates
+	Role   string // the server's role
+}
+
+// At is an address of the database by way of another host and port.
+func (d *Database) At(address, hostPort string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		panic(err) // it was made here
+	}
+	u.Host = hostPort
+	return u.String()
+}
+
+// Fresh makes an empty database, which is dropped with the test.
+func (s *Server) Fresh(t testing.TB) *Database {
+	t.Helper()
+	var b [6]byte
+	rand.Read(b[:])
+	name := "t_" + hex.EncodeToString(b[:])
+	d := &Database{Server: s, Name: name, Role: name + "_app"}
+	address := func(role string) string {
+		return (&url.URL{Scheme: "postgres", User: url.UserPassword(role, "pass word/"+role), Host: s.Addr, Path: "/" + name, RawQuery: "sslmode=disable"}).String()
+	}
+	d.Owner, d.App = address(name), address(d.Role)
+	s.Admin(t, "postgres", fmt.Sprintf("CREATE ROLE %s LOGIN CREATEROLE PASSWORD 'pass word/%s'", name, name), fmt.Sprintf("CREATE DATABASE %s OWNER %s", name, name))
+	t.Cleanup(func() {
+		c, err := s.admins(context.Background(), "postgres")
+		if err != nil {
+			return // the server was taken down with all that it held
+		}
+		defer func() { _ = c.Close(context.Background()) }()
+		for _, text := range []string{"DROP DATABASE " + name + " WITH (FORCE)", "DROP ROLE IF EXISTS " + d.Role, "DROP ROLE " + name} {
+			if _, err := c.Exec(context.Background(), text); err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	})
+	return d
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// unprivileged is who the servers run as where the tests run as root, which they
+// refuse to.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil {
+			continue
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			continue
+		}
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	}
+	return nil, errors.New("PostgreSQL does not run as root, and there is no user postgres or nobody")
+}
+
+// errAbsent says that a program is not installed.
+var errAbsent = errors.New("PostgreSQL and PgBouncer are not installed; install them with: apt-get install -y postgresql pgbouncer")
+
+// programs gives the folder that holds the programs, installing Debian's packages
+// if the test command may.
+func programs(names ...string) (string, error) {
+	if dir := find(names); dir != "" {
+		return dir, nil
+	}
+	if os.Getenv("AGENTAPI_TEST_SIZE") == "" || os.Getuid() != 0 {
+		return "", errAbsent
+	}
+	if err := install(); err != nil {
+		return "", fmt.Errorf("%w: %w", errAbsent, err)
+	}
+	if dir := find(names); dir != "" {
+		return dir, nil
+	}
+	return "", errAbsent
+}
+
+func find(names []string) string {
+	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is right
+	slices.SortFunc(dirs, func(a, b string) int { return release(b) - release(a) })
+	dirs = append(dirs, "/usr/sbin", "/usr/local/sbin", "/sbin")
+	dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
+	for _, dir := range dirs {
+		if !slices.ContainsFunc(names, func(name string) bool {
+			info, err := os.Stat(filepath.Join(dir, name))
+			return err != nil || info.IsDir()
+		}) {
+			return dir
+		}
+	}
+	return ""
+}
+
+func release(dir string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir))) // what is no number comes last
+	return n
+}
+
+// install installs both packages, once for all test programs that run now. No
+// cluster is made, and nothing is started.
+func install() error {
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "agentapi-apt.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	if find([]string{"initdb", "postgres"}) != "" && find([]string{"pgbouncer"}) != "" {
+		return nil
+	}
+	const quiet = "/etc/postgresql-common/createcluster.conf"
+	if _, err := os.Stat(quiet); errors.Is(err, os.ErrNotExist) {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(quiet), 0o755), os.WriteFile(quiet, []byte("create_main_cluster = false\nstart_conf = manual\n"), 0o644)); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	for _, args := range [][]string{{"update", "-q"}, {"install", "-y", "-q", "--no-install-recommends", "postgresql", "pgbouncer"}} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+		}
+	}
+	return nil
+}
