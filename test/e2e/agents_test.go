@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,15 +161,24 @@ func TestMixedRunsLeaveNothing(t *testing.T) {
 func TestNoKeyOfAProviderShows(t *testing.T) {
 	p := kit.NewProvider(t)
 	o := kit.Options{Dir: t.TempDir(), Config: realAgents(t, p, "")}
+	canaries := []string{providerKey, kit.Token}
+	for n := range 18 {
+		canary := fmt.Sprintf("canary-%d-%d", n, rand.Int64())
+		canaries = append(canaries, canary)
+		o.Env = append(o.Env, fmt.Sprintf("%s_%d=%s", []string{"AWS_SECRET_ACCESS_KEY", "ANTHROPIC_API_KEY", "DB_PASSWORD"}[n%3], n, canary))
+	}
+	shows := func(text string) bool {
+		return slices.ContainsFunc(canaries, func(c string) bool { return strings.Contains(text, c) })
+	}
 	s := kit.Start(t, o)
 	for _, model := range []string{"droid/m", "ccr/m", "up/m"} {
 		for _, prompt := range []string{"hello", "fail 401", "fail 500"} {
-			if a := s.Chat(t, kit.Ask(model, prompt)); strings.Contains(a.Body+fmt.Sprint(a.Header), providerKey) {
+			if a := s.Chat(t, kit.Ask(model, prompt)); shows(a.Body + fmt.Sprint(a.Header)) {
 				t.Errorf("%s %s shows the key: %s", model, prompt, a.Body)
 			}
 		}
 	}
-	if strings.Contains(s.Logs.String(), providerKey) {
+	if shows(s.Logs.String()) {
 		t.Error("the log shows the key")
 	}
 	if children := kit.Holding(filepath.Join(o.Dir, "droid")); len(children) == 0 {
@@ -181,7 +191,7 @@ func TestNoKeyOfAProviderShows(t *testing.T) {
 		}
 		for _, file := range []string{"environ", "cmdline"} {
 			text, err := os.ReadFile(filepath.Join("/proc", pid, file))
-			if err == nil && strings.Contains(string(text), providerKey) {
+			if err == nil && shows(string(text)) {
 				t.Errorf("%s of %s shows the key", file, proc)
 			}
 		}
@@ -191,7 +201,7 @@ func TestNoKeyOfAProviderShows(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		if err == nil && strings.Contains(string(text), providerKey) {
+		if err == nil && shows(string(text)) {
 			t.Errorf("%s holds the key", path)
 		}
 		return nil
