@@ -69,8 +69,10 @@ func (s *Server) bounce() (_ *Bouncer, err error) {
 		return nil, err
 	}
 	// It asks the server for passwords, and logs in as whoever has logged in here.
+	name := s.admin.User.Username()
+	password, _ := s.admin.User.Password()
 	users := filepath.Join(b.dir, "users")
-	if err := os.WriteFile(users, []byte(strconv.Quote(super)+` "" `+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(users, fmt.Appendf(nil, "%q %q\n", name, password), 0o644); err != nil {
 		return nil, err
 	}
 	config := fmt.Sprintf(`[databases]
@@ -89,7 +91,7 @@ server_reset_query =
 server_login_retry = 1
 log_connections = 0
 log_disconnections = 0
-`, host, upstream, port, users, super, poolSize)
+`, host, upstream, port, users, name, poolSize)
 	file := filepath.Join(b.dir, "pgbouncer.ini")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return nil, err

@@ -20,14 +20,8 @@ const (
 	commit    = "COMMIT"
 )
 
-// The bounds of what is asked of the database.
-const (
-	// limit is how long it may take to answer; callers hear within 2 s that it does
-	// not.
-	limit = 1500 * time.Millisecond
-	// look is how long it is tried to find out about a commit.
-	look = 2 * time.Second
-)
+// look is how long it is tried to find out about a commit.
+const look = 2 * time.Second
 
 // batch is a transaction of the instance's writer.
 type batch struct {
@@ -48,9 +42,9 @@ func (s *Store) begin(ctx context.Context) (bunstore.Batch, error) {
 	w.add("BEGIN")
 	w.add(s.settings)
 	// That the server lives, and what tells after a lost answer whether this was
-	// committed.
+	// committed. An older transaction that was given up may come in later.
 	w.add(fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
-		"ON CONFLICT (id) DO UPDATE SET batch = EXCLUDED.batch, until = EXCLUDED.until, seen_at = clock_timestamp()",
+		"ON CONFLICT (id) DO UPDATE SET batch = greatest(instances.batch, EXCLUDED.batch), until = EXCLUDED.until, seen_at = clock_timestamp()",
 		s.o.Instance, s.number, s.o.Lease.Milliseconds()))
 	return &batch{w, s, s.number}, nil
 }

@@ -28,7 +28,7 @@ type facts struct {
 
 // Probe tells whether Start would succeed, without starting anything.
 func (s *Store) Probe(ctx context.Context) error {
-	reads, err := newPool(s.o.URL, 1)
+	reads, err := newPool(&s.o, 1)
 	if err != nil {
 		return badURL()
 	}

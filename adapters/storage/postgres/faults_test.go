@@ -25,6 +25,9 @@ import (
 // above 2 s is for a machine that is busy.
 const soon = 2300 * time.Millisecond
 
+// usual is the time that the database has where nothing else is configured.
+const usual = 1500 * time.Millisecond
+
 // load writes sessions from many goroutines, and remembers which were stored.
 type load struct {
 	s     *Store
@@ -164,7 +167,7 @@ func TestADatabaseThatFailsIsSaidSoonAndRecoversFrom(t *testing.T) {
 			d := server.Shared(t).Fresh(t)
 			o := migrated(t, d)
 			p := server.Before(t, d.Server.Addr)
-			o.URL = d.At(o.URL, p.Addr)
+			o.URL, o.Timeout = d.At(o.URL, p.Addr), usual
 			s := start(t, o)
 			l := under(s, 8)
 			l.again(t, 5*time.Second)
@@ -193,7 +196,9 @@ func TestADatabaseThatFailsIsSaidSoonAndRecoversFrom(t *testing.T) {
 func TestNothingIsLostOrDoubledWhenPostgresIsKilled(t *testing.T) {
 	pg := server.New(t)
 	d := pg.Fresh(t)
-	s := start(t, migrated(t, d))
+	o := migrated(t, d)
+	o.Timeout = usual
+	s := start(t, o)
 	l := under(s, 32)
 	for range kit.Size(3, 10, 50) {
 		l.again(t, 5*time.Second)
@@ -247,7 +252,9 @@ func TestADatabaseThatCannotBeWrittenIsUnavailable(t *testing.T) {
 	t.Parallel()
 	pg := server.Shared(t)
 	d := pg.Fresh(t)
-	s := start(t, migrated(t, d))
+	o := migrated(t, d)
+	o.Timeout = usual
+	s := start(t, o)
 	furnished(t, s)
 	kick := "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + d.Name + "' AND usename = '" + d.Role + "'"
 	for name, c := range map[string]struct{ spoil, mend string }{

@@ -18,7 +18,8 @@ type Options struct {
 	Schema    string `yaml:"schema" doc:"the schema that the tables are in; agentapi if absent"`
 	MaxConns  int    `yaml:"max_conns" doc:"connections at most; 10 if absent, at least 3"`
 
-	Lease time.Duration `yaml:"lease" doc:"how long after its last sign of life a server is taken for dead, and what it had claimed is free; 15s if absent"`
+	Timeout time.Duration `yaml:"timeout" doc:"how long the database may take to answer before callers are told that it does not; 1.5s if absent"`
+	Lease   time.Duration `yaml:"lease" doc:"how long after its last sign of life a server is taken for dead, and what it had claimed is free; 15s if absent"`
 	// AllowLoss is the setting for those who do not mind.
 	AllowLoss bool `yaml:"allow_loss" doc:"start on a server that loses what it has acknowledged when it falls, since its fsync or synchronous_commit is off"`
 
@@ -37,7 +38,7 @@ type Supabase struct {
 
 // SetDefaults fills in what the configuration may leave out.
 func (o *Options) SetDefaults() {
-	o.Schema, o.MaxConns, o.Lease = "agentapi", 10, 15*time.Second
+	o.Schema, o.MaxConns, o.Timeout, o.Lease = "agentapi", 10, 1500*time.Millisecond, 15*time.Second
 }
 
 // Validate checks what types cannot say.
@@ -50,7 +51,7 @@ var identifier = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
 // resolve checks the options and derives what is given in other words.
 func (o *Options) resolve() error {
-	if o.Schema == "" && o.MaxConns == 0 && o.Lease == 0 {
+	if o.Schema == "" && o.MaxConns == 0 && o.Timeout == 0 && o.Lease == 0 {
 		o.SetDefaults()
 	}
 	switch {
@@ -58,6 +59,8 @@ func (o *Options) resolve() error {
 		return fault.Invalidf("schema", "invalid_value", "schema: %q is no plain name of lower-case letters, digits and underscores", o.Schema)
 	case o.MaxConns <= writers:
 		return fault.Invalidf("max_conns", "invalid_value", "max_conns: must be at least %d", writers+1)
+	case o.Timeout < 100*time.Millisecond:
+		return fault.Invalidf("timeout", "invalid_value", "timeout: must be at least 100ms")
 	case o.Lease < 3*time.Second:
 		return fault.Invalidf("lease", "invalid_value", "lease: must be at least 3s")
 	}

@@ -54,7 +54,7 @@ func TestAProjectIsReachedAsTheServersOwnRole(t *testing.T) {
 func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 	t.Parallel()
 	for param, change := range map[string]func(*Options){
-		"schema": func(o *Options) { o.Schema = "a; DROP" }, "max_conns": func(o *Options) { o.MaxConns = 2 }, "lease": func(o *Options) { o.Lease = 1 }, "url": func(o *Options) { o.URL = "" },
+		"schema": func(o *Options) { o.Schema = "a; DROP" }, "max_conns": func(o *Options) { o.MaxConns = 2 }, "lease": func(o *Options) { o.Lease = 1 }, "timeout": func(o *Options) { o.Timeout = 1 }, "url": func(o *Options) { o.URL = "" },
 	} {
 		o := Options{URL: "postgres://x"}
 		o.SetDefaults()

@@ -19,15 +19,15 @@ type pool struct {
 }
 
 // newPool makes a pool of at most size connections; it dials nothing.
-func newPool(url string, size int) (*pool, error) {
-	c, err := pgxpool.ParseConfig(url)
+func newPool(o *Options, size int) (*pool, error) {
+	c, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, err
 	}
 	c.MaxConns, c.MinConns = int32(size), 0
 	c.MaxConnLifetimeJitter = 10 * time.Minute
 	c.HealthCheckPeriod = 30 * time.Second
-	c.PingTimeout = limit / 3
+	c.PingTimeout = o.Timeout / 3
 	// bun writes the arguments into the text, so that a statement is never the same
 	// again; and what is prepared does not survive a pooler.
 	c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec

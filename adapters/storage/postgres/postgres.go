@@ -59,11 +59,11 @@ const writers = 2
 // must be, and makes this instance known. fault.Unavailable: something is not,
 // with what to do about it.
 func (s *Store) Start(ctx context.Context) (err error) {
-	reads, err := newPool(s.o.URL, s.o.MaxConns-writers)
+	reads, err := newPool(&s.o, s.o.MaxConns-writers)
 	if err != nil {
 		return badURL()
 	}
-	writes, err := newPool(s.o.URL, writers)
+	writes, err := newPool(&s.o, writers)
 	if err != nil {
 		return badURL()
 	}
@@ -79,7 +79,7 @@ func (s *Store) Start(ctx context.Context) (err error) {
 		return err
 	}
 	s.mu.Lock()
-	s.commit = bunstore.NewCommitter(bunstore.Writer{Begin: s.begin, Limit: limit, Collided: collided})
+	s.commit = bunstore.NewCommitter(bunstore.Writer{Begin: s.begin, Limit: s.o.Timeout, Collided: collided})
 	s.mu.Unlock()
 	if err := s.live(ctx); err != nil {
 		return err
@@ -127,7 +127,7 @@ func (s *Store) Stop(ctx context.Context) error {
 // retire has whatever this instance has claimed lapse at once, and forgets
 // instances that ended long ago. Others take it for dead soon anyway.
 func (s *Store) retire(ctx context.Context, writes *pool) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	w, err := writes.acquire(ctx)
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *Store) ask(ctx context.Context, fn func(context.Context, *wire) error) 
 	if reads == nil {
 		return bunstore.Closed()
 	}
-	inner, cancel := context.WithTimeout(ctx, limit)
+	inner, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	err := func() error {
 		w, err := reads.acquire(inner)

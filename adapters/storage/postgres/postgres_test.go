@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"testing"
+	"time"
 
 	"agentapi/domain/id"
 	"agentapi/domain/tenancy"
@@ -18,6 +19,7 @@ func migrated(t testing.TB, d *server.Database) Options {
 	t.Helper()
 	o := Options{URL: d.App, DirectURL: d.Owner}
 	o.SetDefaults()
+	o.Timeout = 20 * time.Second // of a machine that does much else meanwhile
 	m, err := Migrate(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ import (
 // login opens a plain connection pool of one connection.
 func login(t *testing.T, address string) *sql.DB {
 	t.Helper()
-	p, err := newPool(address, 1)
+	p, err := newPool(&Options{URL: address, Timeout: time.Minute}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
