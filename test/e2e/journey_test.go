@@ -217,7 +217,7 @@ func command(t *testing.T, dir string, env []string, stdin string, args ...strin
 func TestABadConfigurationStopsTheStartWithAReadableLine(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, want string }{
 		"an unknown key":    {"server: {adr: \"x\"}", "agentapi.yaml:2:10: server.adr: unknown key; did you mean addr?"},
-		"an unknown driver": {"storage: {driver: mongo}", `unknown driver "mongo" (have memory, sqlite)`},
+		"an unknown driver": {"storage: {driver: mongo}", `unknown driver "mongo" (have memory, postgres, sqlite)`},
 		"a bad value":       {"server: {drain: soon}", `agentapi.yaml:2:10: server.drain: "soon" is not a duration`},
 		"an unknown agent":  {"agents: {up: {driver: demo}}\nrouting: {default: [upp]}", `there is no agent "upp"; did you mean up?`},
 		"a driver's option": {"agents: {up: {driver: openai, openai: {base_url: nope}}}", "base_url"},

@@ -46,6 +46,7 @@ type Server struct {
 	cmd    *exec.Cmd
 	logs   *os.File
 	exited chan struct{}
+	guard  *exec.Cmd // ends the server should this program die
 }
 
 var shared = struct {
@@ -199,6 +200,10 @@ func (s *Server) start() error {
 		_ = cmd.Wait()
 		close(exited)
 	}()
+	if err := s.watch(); err != nil {
+		s.Kill()
+		return err
+	}
 	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); {
 		if c, err := s.admins(context.Background(), "postgres"); err == nil {
 			_ = c.Close(context.Background())
@@ -214,6 +219,25 @@ func (s *Server) start() error {
 	return fmt.Errorf("PostgreSQL does not answer\n%s", s.said())
 }
 
+// watch has a process wait for the end of this program, however it comes, which
+// shows by the end of a pipe.
+func (s *Server) watch() error {
+	s.guard = exec.Command("sh", "-c", "read end; kill -QUIT $0; sleep 2; rm -rf -- \"$1\" \"$1.log\"", strconv.Itoa(s.cmd.Process.Pid), s.dir)
+	if _, err := s.guard.StdinPipe(); err != nil {
+		return err
+	}
+	return s.guard.Start()
+}
+
+// unwatch ends the watching process, before the server's id may be another's.
+func (s *Server) unwatch() {
+	if s.guard != nil && s.guard.Process != nil {
+		_ = s.guard.Process.Kill()
+		_ = s.guard.Wait() // killed, as it should be
+		s.guard = nil
+	}
+}
+
 // said is the end of what the server logged.
 func (s *Server) said() string {
 	text, _ := os.ReadFile(s.logs.Name())
@@ -222,6 +246,7 @@ func (s *Server) said() string {
 
 // Kill ends the server as kill -9 of its first process does.
 func (s *Server) Kill() {
+	s.unwatch()
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Kill()
 		<-s.exited
@@ -233,6 +258,7 @@ func (s *Server) Signal(sig syscall.Signal) { _ = s.cmd.Process.Signal(sig) }
 
 // Remove ends the server and takes its data away.
 func (s *Server) Remove() {
+	s.unwatch()
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // at once, children included
 		select {
