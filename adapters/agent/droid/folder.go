@@ -78,9 +78,3 @@ func (f folder) forget() {
 	f.dirty()
 	_ = os.RemoveAll(filepath.Join(f.home, ".factory", "sessions", strings.ReplaceAll(f.work, "/", "-")))
 }
-
-// remove takes the session's folder away.
-func (f folder) remove() {
-	f.forget()
-	_ = os.RemoveAll(f.own)
-}
