@@ -187,6 +187,7 @@ func (s *Server) Start() error {
 }
 
 func (s *Server) start() error {
+	s.unwatch() // of a start that failed
 	s.cmd = s.command("postgres", "-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(s.port), "-k", s.dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60", "-c", "shared_buffers=64MB", "-c", "logging_collector=off",
 		"-c", "max_wal_size=1GB", "-c", "log_min_messages=warning", "-c", "log_min_error_statement=panic")
