@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,14 +125,20 @@ func TestMixedRunsLeaveNothing(t *testing.T) {
 		return s
 	}
 	s := launch()
-	kills := 0
+	kills, children := 0, 0
 	for n := range runs {
 		model := []string{"droid/m", "ccr/m", "up/m"}[n%3]
 		prompt := []string{"hello there", "half", "hang", "flood", "cut", "fail 500"}[rand.IntN(6)]
+		if n%5 == 3 {
+			prompt = "half" // and its program is killed meanwhile
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(300+rand.IntN(3000))*time.Millisecond)
 		resp, err := s.Open(ctx, http.MethodPost, "/v1/chat/completions", kit.AskStream(model, prompt))
 		if err == nil {
 			_, _ = resp.Body.Read(make([]byte, 1+rand.IntN(2000))) // whatever comes, then it is left
+			if n%5 == 3 {
+				children += killChildren(o.Dir, s.PID())
+			}
 			resp.Body.Close()
 		}
 		cancel()
@@ -155,7 +162,18 @@ func TestMixedRunsLeaveNothing(t *testing.T) {
 	if err != nil || len(folders) > 0 {
 		t.Errorf("folders are left: %v, %v", folders, err)
 	}
-	t.Logf("%d runs, %d kills of the server: nothing is left", runs, kills)
+	t.Logf("%d runs, %d kills of the server, %d of agents' programs: nothing is left", runs, kills, children)
+}
+
+// killChildren kills the droids of the server, and says how many processes there were.
+func killChildren(dir string, server int) (killed int) {
+	for _, proc := range kit.Holding(filepath.Join(dir, "droid")) {
+		var pid int
+		if _, err := fmt.Sscan(proc, &pid); err == nil && pid != server && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	return killed
 }
 
 func TestNoKeyOfAProviderShows(t *testing.T) {
