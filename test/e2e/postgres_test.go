@@ -16,7 +16,7 @@ import (
 )
 
 // agentapi runs the program and gives what it says and its exit code.
-func agentapi(t *testing.T, env []string, args ...string) (out string, code int) {
+func agentapi(t testing.TB, env []string, args ...string) (out string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -35,7 +35,7 @@ func names(d *postgres.Database) []string {
 }
 
 // migrated gives an up-to-date database and the environment that names it.
-func migrated(t *testing.T, s *postgres.Server) (*postgres.Database, []string) {
+func migrated(t testing.TB, s *postgres.Server) (*postgres.Database, []string) {
 	t.Helper()
 	d := s.Fresh(t)
 	if out, code := agentapi(t, names(d), "migrate", "up"); code != 0 {
