@@ -87,8 +87,11 @@ func TestAKeyThatIsRunningOrUsedForAnotherBodyIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Begin(t.Context(), keyed(h.stream("hi"))); !fault.Is(err, fault.Conflict) {
-		t.Errorf("while it runs: %v", err)
+	if _, err := h.Complete(t.Context(), keyed(h.stream("hi"))); !fault.Is(err, fault.Conflict) {
+		t.Errorf("while it runs, for a whole answer: %v", err)
+	}
+	if _, err := h.Begin(t.Context(), keyed(h.stream("other"))); !fault.Is(err, fault.KeyReuse) {
+		t.Errorf("with another body: %v", err)
 	}
 	if _, err := h.Complete(t.Context(), keyed(h.ask("other"))); !fault.Is(err, fault.KeyReuse) {
 		t.Errorf("with another body: %v", err)

@@ -13,6 +13,7 @@ import (
 // wanted any more, at its end too.
 type Reply struct {
 	Head
+	seat *seat // where the answer is shared; nothing of what follows is set then
 	run  *run
 	ctx  context.Context
 	next func() (chat.Event, error, bool)
@@ -31,6 +32,9 @@ type Reply struct {
 // After an error or Finished ok is false. The event's Native is valid until the
 // following call.
 func (r *Reply) Next() (e chat.Event, err error, ok bool) {
+	if r.seat != nil {
+		return r.seat.next()
+	}
 	for !r.over {
 		if len(r.tail) > 0 {
 			e, r.tail = r.tail[0], r.tail[1:]
@@ -100,6 +104,10 @@ func (r *Reply) pass(e chat.Event) (chat.Event, error, bool) {
 // Close ends the answer wherever it is, releases the agent and books what was
 // observed. It may be called more than once.
 func (r *Reply) Close() {
+	if r.seat != nil {
+		r.seat.close()
+		return
+	}
 	switch {
 	case r.over:
 	case len(r.tail) > 0:

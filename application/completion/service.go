@@ -30,13 +30,16 @@ type Params struct {
 // bound the life of its background work.
 type Service struct {
 	Params
-	turns *turnstile
-	late  *ledger
+	turns   *turnstile
+	late    *ledger
+	streams streams
 }
 
 // New makes a Service.
 func New(p Params) *Service {
-	return &Service{Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer)}
+	return &Service{
+		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer), streams: streams{running: map[streamKey]*stream{}},
+	}
 }
 
 // Start begins to book what could not be booked at once.
@@ -88,7 +91,18 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err erro
 // Begin returns when the first content event of a streaming answer is there, or
 // when no candidate could give one: until then a failing agent is replaced
 // unseen. ctx must last as long as the reply; when it ends, so does the agent.
-func (s *Service) Begin(ctx context.Context, cmd Command) (_ *Reply, err error) {
+// A request with an Idempotency-Key that runs on this instance already joins the
+// running answer: it gets all of it, from the first event on, and the agent ends
+// when the last of those who listen has left.
+func (s *Service) Begin(ctx context.Context, cmd Command) (*Reply, error) {
+	if cmd.Key != "" && cmd.Request.Stream {
+		return s.join(ctx, cmd)
+	}
+	return s.begin(ctx, cmd)
+}
+
+// begin is Begin for one caller alone.
+func (s *Service) begin(ctx context.Context, cmd Command) (_ *Reply, err error) {
 	r, replay, err := s.prepare(ctx, cmd)
 	if err != nil {
 		return nil, err
