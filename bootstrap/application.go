@@ -75,10 +75,14 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(cat *catalog.Service, storage ports.Storage, obs ports.Observer, s Setting, life fx.Lifecycle) *completion.Service {
-	svc := completion.New(completion.Params{
+func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, s Setting, life fx.Lifecycle) *completion.Service {
+	p := completion.Params{
 		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance,
-	})
+	}
+	if c.Compat.DedupeSDKRetries {
+		p.Retries = cache
+	}
+	svc := completion.New(p)
 	driver.Hook(life, svc)
 	return svc
 }

@@ -27,6 +27,9 @@ type Command struct {
 	// was used on, such as "POST /v1/chat/completions".
 	Key   string
 	Route string
+	// Attempt says which of an SDK's attempts at the request this is, from 1 on; 0:
+	// the client does not say.
+	Attempt int
 }
 
 // fingerprint tells requests apart that come with one key: by what they ask, in

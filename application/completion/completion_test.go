@@ -74,6 +74,7 @@ var (
 
 // house is a service around scripted agents.
 type house struct {
+	cache ports.Cache
 	*completion.Service
 	storage *flaky
 	caller  tenancy.Principal
@@ -117,7 +118,7 @@ func build(t *testing.T, agents ...*scripted) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{storage: &flaky{Storage: store}, caller: caller(t, "ann")}
+	h := &house{cache: cache, storage: &flaky{Storage: store}, caller: caller(t, "ann")}
 	h.Service = completion.New(completion.Params{
 		Catalog: c, Storage: h.storage, Observer: ports.NopObserver{}, Now: time.Now,
 		Random: func(b []byte) { rand.Read(b) }, Instance: "here",

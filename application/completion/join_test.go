@@ -254,3 +254,46 @@ func pair(t *testing.T, h *house) (replies []*completion.Reply, cancels []contex
 	}
 	return replies, cancels
 }
+
+func TestWhatAnSDKSendsAgainIsNotRunAgain(t *testing.T) {
+	a := says(text("a"), stopped, finished)
+	h := build(t, a)
+	h.Retries = h.cache
+	ask := func(request string, attempt int) completion.Command {
+		c := h.ask("hi")
+		c.RequestID, c.Attempt = request, attempt
+		return c
+	}
+	ids := map[string]string{}
+	for _, c := range []struct {
+		request string
+		attempt int
+		runs    int32
+	}{
+		{"req_1", 1, 1}, {"req_2", 2, 1}, {"req_3", 3, 1}, // one request
+		{"req_4", 1, 2},                  // meant anew
+		{"req_5", 2, 2},                  // the same again
+		{"req_6", 0, 3}, {"req_7", 0, 4}, // whoever says nothing
+	} {
+		w, err := h.Complete(t.Context(), ask(c.request, c.attempt))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.runs.Load() != c.runs || w.Replayed != (c.attempt > 1) {
+			t.Errorf("%s: the agent ran %d times, replayed %v", c.request, a.runs.Load(), w.Replayed)
+		}
+		ids[c.request] = w.ID
+	}
+	if ids["req_1"] != ids["req_3"] || ids["req_4"] != ids["req_5"] || ids["req_1"] == ids["req_4"] {
+		t.Errorf("the answers are %v", ids)
+	}
+	other := ask("req_8", 2)
+	other.Caller = caller(t, "bob")
+	if w, err := h.Complete(t.Context(), other); err != nil || w.Replayed {
+		t.Errorf("another caller's: %+v, %v", w, err)
+	}
+	h.Retries = nil
+	if w, err := h.Complete(t.Context(), ask("req_9", 2)); err != nil || w.Replayed {
+		t.Errorf("switched off: %+v, %v", w, err)
+	}
+}

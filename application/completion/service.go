@@ -24,6 +24,9 @@ type Params struct {
 	Now      func() time.Time
 	Random   func([]byte) // fills with entropy; crypto/rand's Read cannot fail
 	Instance string       // this server process, as the owner of idempotency claims
+	// Retries remembers what OpenAI's SDKs have sent, so that what they send again
+	// without a key gets the answer of the attempt before it; nil: it is run again.
+	Retries ports.Cache
 }
 
 // Service gives completions. It is safe for concurrent use. Start and Stop
@@ -59,6 +62,7 @@ const claimFor = 4 * time.Hour
 // delivered any failure may be mended by another agent, so also one in the
 // middle of an answer.
 func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err error) {
+	cmd.Key = s.key(ctx, &cmd)
 	r, replay, err := s.prepare(ctx, cmd)
 	if err != nil {
 		return nil, err
@@ -95,7 +99,7 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err erro
 // running answer: it gets all of it, from the first event on, and the agent ends
 // when the last of those who listen has left.
 func (s *Service) Begin(ctx context.Context, cmd Command) (*Reply, error) {
-	if cmd.Key != "" && cmd.Request.Stream {
+	if cmd.Key = s.key(ctx, &cmd); cmd.Key != "" && cmd.Request.Stream {
 		return s.join(ctx, cmd)
 	}
 	return s.begin(ctx, cmd)

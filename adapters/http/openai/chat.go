@@ -56,6 +56,7 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	if in.Request.Stream && string(c.Request().Header.Protocol()) == "HTTP/1.0" {
 		return fiber.NewError(http.StatusHTTPVersionNotSupported) // it has no chunks
 	}
+	cmd.Attempt = attempt(c)
 	conn := c.Context().Conn()
 	ctx, done := live.Context(h.Base, conn)
 	if in.Request.Stream {
@@ -167,6 +168,16 @@ func idempotencyKey(c *fiber.Ctx) (string, error) {
 	default:
 		return "", fault.Invalidf("Idempotency-Key", "invalid_idempotency_key", "Send one Idempotency-Key, not %d.", len(all))
 	}
+}
+
+// attempt reads which attempt OpenAI's SDKs say that a request is, from 1 on; 0
+// where they say nothing.
+func attempt(c *fiber.Ctx) int {
+	n, err := strconv.Atoi(string(c.Request().Header.Peek("X-Stainless-Retry-Count")))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n + 1
 }
 
 // conversation reads which stored conversation the request goes on with. The
