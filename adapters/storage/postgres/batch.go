@@ -97,7 +97,10 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 		b.add(commit)
 	}
 	first, waiting := !b.sent, slices.Clone(b.queue)
-	err := b.flush(ctx)
+	done, err := b.together(ctx)
+	if !done {
+		err = b.flush(ctx)
+	}
 	if err != nil && !b.unread && (sqlstate(err) == "" || b.dead()) && waiting[len(waiting)-1].text == commit {
 		committed, lost := b.s.committed(b.number)
 		switch {
@@ -120,6 +123,36 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 		b.release()
 	}
 	return failed, nil
+}
+
+// together sends a batch of which nothing was sent yet merged. It is done, well or
+// not, unless a statement has failed: then nothing has happened, and the batch is
+// to be sent as it was made.
+func (b *batch) together(ctx context.Context) (done bool, err error) {
+	if b.sent || len(b.failed) > 0 {
+		return false, nil
+	}
+	merged := merge(b.queue)
+	if merged == nil {
+		return false, nil
+	}
+	tags, err := b.send(ctx, merged)
+	b.unread = false
+	switch {
+	case err == nil:
+		b.queue, b.size = nil, 0
+		return true, nil
+	case sqlstate(err) == "":
+		return true, err
+	case !b.dead():
+		_, err = b.send(ctx, []*statement{{text: "ROLLBACK"}})
+	case len(tags) == 0: // the server took its leave before the first word
+		err = b.reopen(ctx)
+	default:
+		return true, err
+	}
+	b.sent = false
+	return err != nil, err
 }
 
 // Rollback gives the transaction up with its connection.

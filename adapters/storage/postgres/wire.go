@@ -34,6 +34,9 @@ type wire struct {
 	unread  bool          // what went out last was not even begun
 }
 
+// naming names the tenant to a transaction.
+const naming = "SET LOCAL agentapi.org_id = '"
+
 // none is the job of a transaction's own statements.
 const none = -1
 
@@ -78,7 +81,7 @@ func (w *wire) enter(_ context.Context, org tenancy.OrgID) error {
 		return nil
 	}
 	w.org = org
-	w.add("SET LOCAL agentapi.org_id = '" + org.UUID() + "'")
+	w.add(naming + org.UUID() + "'")
 	return nil
 }
 

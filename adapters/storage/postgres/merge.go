@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"strings"
+
+	"agentapi/adapters/storage/bunstore"
+)
+
+// merge gives what waits in the order and the form in which it costs the
+// database least: without savepoints, one organisation after the other, and rows
+// for the same table in one statement. Jobs of one batch run at the same time, so
+// that none may rely on another's having been before; where one fails, or fails
+// for its neighbours' sake, all go out again as they were made.
+func merge(queue []*statement) []*statement {
+	var (
+		out, last []*statement
+		orgs      []*tenantBatch
+		org       *tenantBatch
+		at        = map[string]*tenantBatch{}
+		jobs      bool
+	)
+	for _, s := range queue {
+		switch {
+		case s.text == savepoint:
+			jobs = true
+			org = nil
+		case s.text == forget:
+		case !jobs:
+			out = append(out, s)
+		case s.job == none:
+			last = append(last, s)
+		case strings.HasPrefix(s.text, naming):
+			if org = at[s.text]; org == nil {
+				org = &tenantBatch{name: s, at: map[string]*strings.Builder{}}
+				at[s.text] = org
+				orgs = append(orgs, org)
+			}
+		case org == nil: // it is nobody's; nothing is known of it
+			return nil
+		default:
+			org.add(s)
+		}
+	}
+	if !jobs {
+		return nil
+	}
+	for _, o := range orgs {
+		out = o.append(out)
+	}
+	return append(out, last...)
+}
+
+// tenantBatch is what a batch writes of one organisation.
+type tenantBatch struct {
+	name   *statement // names it to the transaction
+	heads  []string   // of the inserts, in order
+	at     map[string]*strings.Builder
+	others []*statement
+}
+
+func (b *tenantBatch) add(s *statement) {
+	head, rows, tail, ok := bunstore.Rows(s.text)
+	if !ok {
+		b.others = append(b.others, s)
+		return
+	}
+	key := head + tail
+	text := b.at[key]
+	if text == nil {
+		text = &strings.Builder{}
+		b.at[key] = text
+		b.heads = append(b.heads, key)
+		text.WriteString(head)
+	} else {
+		text.WriteString(", ")
+	}
+	text.WriteString(rows)
+}
+
+func (b *tenantBatch) append(out []*statement) []*statement {
+	out = append(out, b.name)
+	insert := func(sessions bool) {
+		for _, key := range b.heads {
+			if strings.HasPrefix(key, bunstore.IntoSessions) != sessions {
+				continue
+			}
+			text := b.at[key].String()
+			if strings.HasSuffix(key, bunstore.Unless) {
+				text += bunstore.Unless
+			}
+			out = append(out, &statement{text: text, job: none})
+		}
+	}
+	insert(true) // what others refer to
+	out = append(out, b.others...)
+	insert(false)
+	return out
+}
