@@ -31,7 +31,7 @@ var Application = fx.Module("application",
 	fx.Provide(
 		func(chain []ports.Authenticator) *access.Service { return access.New(access.Params{Chain: chain}) },
 		newCatalog,
-		conversations.New,
+		newConversations,
 		newCompletion,
 		newVitals,
 	),
@@ -85,6 +85,12 @@ func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storag
 	svc := completion.New(p)
 	driver.Hook(life, svc)
 	return svc
+}
+
+func newConversations(storage ports.Storage, s Setting) *conversations.Service {
+	return conversations.New(conversations.Params{
+		Storage: storage, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance,
+	})
 }
 
 func newVitals(cat *catalog.Service, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *vitals.Service {

@@ -43,7 +43,7 @@ type Repositories interface {
 // Sessions keeps conversations and their turns. A session outside the scope is
 // fault.NotFound with code session_not_found, exactly like one that never was.
 type Sessions interface {
-	// Create stores a new session. fault.Conflict: its id, or its key within the
+	// Create stores a new session, in version 1. fault.Conflict: its id, or its key within the
 	// user and source, is taken. fault.Forbidden: its org and user are not the scope's.
 	Create(ctx context.Context, in tenancy.Scope, s *session.Session) error
 	// Get returns the session.
@@ -52,11 +52,11 @@ type Sessions interface {
 	ByKey(ctx context.Context, in tenancy.Scope, key session.Key) (*session.Session, error)
 	// Update applies change to the current state and stores the result in one
 	// atomic step; change may run more than once. Its own error is returned as it
-	// is and nothing is stored. ID, Org, User, Created and Turns stay what they are.
-	// fault.Conflict: the new key is taken.
+	// is and nothing is stored. ID, Org, User, Created and Turns stay what they are,
+	// and Version becomes one more than change saw. fault.Conflict: the new key is taken.
 	Update(ctx context.Context, in tenancy.Scope, id session.ID, change func(*session.Session) error) error
 	// Append adds turns in order, with sequence numbers from after+1 on and without
-	// gaps, and raises the session's Turns. fault.Conflict: the last stored
+	// gaps, and raises the session's Turns and Version. fault.Conflict: the last stored
 	// turn's sequence number is not after, so somebody else has added turns.
 	Append(ctx context.Context, in tenancy.Scope, id session.ID, after int, turns ...session.Turn) error
 	// History returns all turns of the session in order.
@@ -65,10 +65,10 @@ type Sessions interface {
 	// Before are turn ids; fault.Invalid with code invalid_cursor where there is
 	// no such turn in the session.
 	Turns(ctx context.Context, in tenancy.Scope, id session.ID, q page.Query) (page.Of[session.Turn], error)
-	// List returns one page of the scope's sessions, by id, which is by creation.
-	// After and Before are session ids; a cursor need not exist any more, but one
+	// List returns one page of those of the scope's sessions that f chooses, by id,
+	// which is by creation. After and Before are session ids; a cursor need not exist any more, but one
 	// that is no id is fault.Invalid with code invalid_cursor.
-	List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error)
+	List(ctx context.Context, in tenancy.Scope, f session.Filter, q page.Query) (page.Of[*session.Session], error)
 	// Delete removes the session and its turns; a second Delete is fault.NotFound.
 	Delete(ctx context.Context, in tenancy.Scope, id session.ID) error
 }

@@ -153,7 +153,7 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 			Drain: 2 * time.Second, Heartbeat: 15 * time.Second, ReadTimeout: 30 * time.Second,
 		},
 		Access: access.New(access.Params{Chain: []ports.Authenticator{doors{}}}), Completer: comp, Catalog: cat,
-		Conversations: conversations.New(store),
+		Conversations: conversations.New(conversations.Params{Storage: store, Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test"}),
 		Vitals:        vitals.New(vitals.Params{Storage: store, Catalog: cat, Observer: ports.NopObserver{}, Every: time.Minute, Limit: time.Second, Now: time.Now}),
 		Log:           zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zap.DebugLevel)),
 		Version:       "test",

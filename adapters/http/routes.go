@@ -34,10 +34,13 @@ func (s *Server) routes() {
 	v1.Get("/models", models.List)
 	v1.Get("/models/*", models.Get)
 
-	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit}
+	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
 	api := s.app.Group("/api/v1")
 	api.Get("/sessions", own.List)
+	api.Post("/sessions", own.Create)
 	api.Get("/sessions/:id", own.Get)
+	api.Patch("/sessions/:id", own.Patch)
+	api.Get("/sessions/:id/export", own.Export)
 	api.Get("/sessions/:id/messages", own.Messages)
 	api.Delete("/sessions/:id", own.Delete)
 
@@ -142,8 +145,10 @@ var elsewhere = map[string]string{
 // allowed names the methods of a path that exists.
 func (s *Server) allowed(path string) string {
 	switch {
-	case isHealth(path), path == "/v1/models", strings.HasPrefix(path, "/v1/models/"), path == "/api/v1/sessions":
+	case isHealth(path), path == "/v1/models", strings.HasPrefix(path, "/v1/models/"):
 		return "GET"
+	case path == "/api/v1/sessions":
+		return "GET, POST"
 	case path == "/v1/chat/completions":
 		return "POST"
 	}
@@ -151,10 +156,10 @@ func (s *Server) allowed(path string) string {
 	switch {
 	case !ok || rest == "":
 		return ""
-	case strings.HasSuffix(rest, "/messages") && strings.Count(rest, "/") == 1:
+	case (strings.HasSuffix(rest, "/messages") || strings.HasSuffix(rest, "/export")) && strings.Count(rest, "/") == 1:
 		return "GET"
 	case !strings.Contains(rest, "/"):
-		return "GET, DELETE"
+		return "GET, PATCH, DELETE"
 	}
 	return ""
 }

@@ -183,7 +183,7 @@ func (h *house) turns(t *testing.T, sid session.ID) (out []string) {
 
 func (h *house) sessions(t *testing.T) int {
 	t.Helper()
-	l, err := h.storage.Sessions().List(t.Context(), h.caller.Scope(), page.Query{Limit: 100})
+	l, err := h.storage.Sessions().List(t.Context(), h.caller.Scope(), session.Filter{}, page.Query{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

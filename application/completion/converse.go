@@ -47,6 +47,9 @@ func (r *run) converse(ctx context.Context) error {
 		if err := r.turn(r.stored.ID.String()); err != nil {
 			return err
 		}
+		if err := r.stored.TakesTurns(); err != nil {
+			return err
+		}
 		if history, err = sessions.History(ctx, in, r.stored.ID); err != nil {
 			return err
 		}
@@ -85,6 +88,9 @@ func (r *run) keep(ctx context.Context, tx ports.Repositories, at time.Time) err
 		}
 		return sessions.Update(ctx, in, r.Session, func(s *session.Session) error {
 			s.Agent, s.Model, s.Native, s.Updated = r.Agent, r.Served, r.native, session.Moment(at)
+			if s.Title == "" { // it was opened without one
+				s.Title = r.title()
+			}
 			return nil
 		})
 	}

@@ -1,8 +1,10 @@
-// Package conversations lets callers see and delete their stored sessions.
+// Package conversations lets callers open, see, change and delete their stored
+// sessions.
 package conversations
 
 import (
 	"context"
+	"time"
 
 	"agentapi/domain/page"
 	"agentapi/domain/session"
@@ -10,24 +12,36 @@ import (
 	"agentapi/ports"
 )
 
-// Service reads and deletes the caller's own sessions. It is safe for concurrent use.
-type Service struct{ storage ports.Storage }
+// Params is what a Service works with.
+type Params struct {
+	Storage  ports.Storage
+	Now      func() time.Time
+	Random   func([]byte) // fills with random bytes
+	Instance string       // this server, as the owner of idempotency claims
+}
 
-// New makes a Service on storage.
-func New(storage ports.Storage) *Service { return &Service{storage: storage} }
+// Service serves the caller's own sessions. It is safe for concurrent use.
+type Service struct{ Params }
+
+// New makes a Service.
+func New(p Params) *Service { return &Service{p} }
 
 // Get returns one session. fault.NotFound, code session_not_found.
 func (s *Service) Get(ctx context.Context, who tenancy.Principal, id session.ID) (*session.Session, error) {
-	return s.storage.Sessions().Get(ctx, who.Scope(), id)
+	return s.Storage.Sessions().Get(ctx, who.Scope(), id)
 }
 
-// List returns one page of the caller's sessions. fault.Invalid for a query that is out of bounds.
-func (s *Service) List(ctx context.Context, who tenancy.Principal, q page.Query) (page.Of[*session.Session], error) {
+// List returns one page of those of the caller's sessions that f chooses.
+// fault.Invalid for a filter or a query that is out of bounds.
+func (s *Service) List(ctx context.Context, who tenancy.Principal, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
+	if err := f.Check(); err != nil {
+		return page.Of[*session.Session]{}, err
+	}
 	q, err := q.Normal()
 	if err != nil {
 		return page.Of[*session.Session]{}, err
 	}
-	return s.storage.Sessions().List(ctx, who.Scope(), q)
+	return s.Storage.Sessions().List(ctx, who.Scope(), f, q)
 }
 
 // Turns returns one page of a session's turns. fault.NotFound, fault.Invalid.
@@ -36,10 +50,44 @@ func (s *Service) Turns(ctx context.Context, who tenancy.Principal, id session.I
 	if err != nil {
 		return page.Of[session.Turn]{}, err
 	}
-	return s.storage.Sessions().Turns(ctx, who.Scope(), id, q)
+	return s.Storage.Sessions().Turns(ctx, who.Scope(), id, q)
 }
 
-// Delete removes a session with all its turns. fault.NotFound, for a second time too.
-func (s *Service) Delete(ctx context.Context, who tenancy.Principal, id session.ID) error {
-	return s.storage.Sessions().Delete(ctx, who.Scope(), id)
+// Edit changes a session that is in one of the versions; nil means in any. It
+// returns the session as it is then. fault.NotFound, fault.Invalid, fault.Precondition.
+func (s *Service) Edit(ctx context.Context, who tenancy.Principal, id session.ID, versions []int, e session.Edit) (*session.Session, error) {
+	var after *session.Session
+	err := s.Storage.Sessions().Update(ctx, who.Scope(), id, func(v *session.Session) error {
+		if err := v.Expect(versions); err != nil {
+			return err
+		}
+		if err := v.Apply(e, s.Now()); err != nil {
+			return err
+		}
+		after = v.Clone()
+		after.Version++
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return after, nil
+}
+
+// Delete removes a session that is in one of the versions, with all its turns;
+// nil means in any. fault.NotFound, for a second time too; fault.Precondition.
+func (s *Service) Delete(ctx context.Context, who tenancy.Principal, id session.ID, versions []int) error {
+	if versions == nil {
+		return s.Storage.Sessions().Delete(ctx, who.Scope(), id)
+	}
+	return s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		v, err := tx.Sessions().Get(ctx, who.Scope(), id)
+		if err != nil {
+			return err
+		}
+		if err := v.Expect(versions); err != nil {
+			return err
+		}
+		return tx.Sessions().Delete(ctx, who.Scope(), id)
+	})
 }

@@ -26,7 +26,7 @@ func dataDir() (string, error) {
 	return filepath.Join(home, ".local", "share", "agentapi"), nil
 }
 
-// The files in the data folder that agentapi chat reads.
+// The files in the data folder that agentapi chat and agentapi sessions read.
 const (
 	tokenFile   = "dev-token"
 	addressFile = "address"

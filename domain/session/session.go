@@ -51,25 +51,29 @@ type Key struct {
 func (k Key) IsZero() bool { return k.Value == "" }
 
 // Session is a stored conversation. Organisation and owner never change. It is
-// a plain value: repositories return copies.
+// a plain value: repositories return copies, made by Clone.
 type Session struct {
-	ID      ID
-	Org     tenancy.OrgID
-	User    tenancy.UserID
-	Key     Key // zero: the client gave none
-	Title   string
-	Agent   agent.Name // the agent and model of the last turn
-	Model   string
-	Native  string // that agent's own session id, if it has sessions
-	Turns   int    // how many turns are stored; the last one's sequence number
-	Created time.Time
-	Updated time.Time
+	ID     ID
+	Org    tenancy.OrgID
+	User   tenancy.UserID
+	Key    Key // zero: the client gave none
+	Title  string
+	Agent  agent.Name // the agent and model of the last turn
+	Model  string
+	Native string // that agent's own session id, if it has sessions
+	Turns  int    // how many turns are stored; the last one's sequence number
+	// Metadata are pairs of the owner's own; nil where there are none.
+	Metadata map[string]string
+	Archived bool // it is out of the way, and takes no new turns
+	Version  int  // 1 at first; every stored change raises it
+	Created  time.Time
+	Updated  time.Time
 }
 
 // New opens a session of the scope's user at the moment at.
 func New(sid ID, in tenancy.Scope, key Key, at time.Time) *Session {
 	at = Moment(at)
-	return &Session{ID: sid, Org: in.Org(), User: in.User(), Key: key, Created: at, Updated: at}
+	return &Session{ID: sid, Org: in.Org(), User: in.User(), Key: key, Version: 1, Created: at, Updated: at}
 }
 
 // Moment cuts a time to what every storage keeps: microseconds, in UTC.

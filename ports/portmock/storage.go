@@ -292,18 +292,18 @@ func (mr *MockSessionsMockRecorder) History(ctx, in, id interface{}) *gomock.Cal
 }
 
 // List mocks base method.
-func (m *MockSessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error) {
+func (m *MockSessions) List(ctx context.Context, in tenancy.Scope, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "List", ctx, in, q)
+	ret := m.ctrl.Call(m, "List", ctx, in, f, q)
 	ret0, _ := ret[0].(page.Of[*session.Session])
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // List indicates an expected call of List.
-func (mr *MockSessionsMockRecorder) List(ctx, in, q interface{}) *gomock.Call {
+func (mr *MockSessionsMockRecorder) List(ctx, in, f, q interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "List", reflect.TypeOf((*MockSessions)(nil).List), ctx, in, q)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "List", reflect.TypeOf((*MockSessions)(nil).List), ctx, in, f, q)
 }
 
 // Turns mocks base method.

@@ -26,7 +26,7 @@ func sessionPages(t *testing.T, s ports.Storage) {
 	}
 	list := func(q page.Query) (out []string, more bool) {
 		t.Helper()
-		p, err := s.Sessions().List(t.Context(), in, q)
+		p, err := s.Sessions().List(t.Context(), in, session.Filter{}, q)
 		must(t, err)
 		for _, v := range p.Items {
 			out = append(out, v.ID.String())
@@ -65,7 +65,7 @@ func sessionPages(t *testing.T, s ports.Storage) {
 	if rest, _ := list(page.Query{Limit: 9, After: between}); !reflect.DeepEqual(rest, ids[2:]) {
 		t.Errorf("a cursor that is gone: %v", rest)
 	}
-	_, err = s.Sessions().List(t.Context(), in, page.Query{Limit: 1, After: "nonsense"})
+	_, err = s.Sessions().List(t.Context(), in, session.Filter{}, page.Query{Limit: 1, After: "nonsense"})
 	is(t, err, fault.Invalid, "invalid_cursor")
 }
 
@@ -87,7 +87,7 @@ func walks(t *testing.T, s ports.Storage) {
 	for _, desc := range []bool{false, true} {
 		met := map[session.ID]int{}
 		for q := (page.Query{Limit: 2, Desc: desc}); ; {
-			p, err := s.Sessions().List(t.Context(), in, q)
+			p, err := s.Sessions().List(t.Context(), in, session.Filter{}, q)
 			must(t, err)
 			for _, v := range p.Items {
 				met[v.ID]++

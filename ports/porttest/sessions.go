@@ -105,7 +105,7 @@ func returnsCopies(t *testing.T, s ports.Storage) {
 		ToolCalls: []chat.ToolCall{{ID: "c1", Name: "f", Arguments: "{}"}},
 	}
 	must(t, s.Sessions().Append(t.Context(), in, v.ID, 0, turn))
-	want.Turns = 1
+	want.Turns, want.Version = 1, 2
 	spoil := func(all []session.Turn) {
 		m := &all[0].Message
 		all[0].Agent, m.Parts[0].Text, m.Parts[1].JSON[0], m.ToolCalls[0].Name = "changed", "changed", 'x', "changed"
@@ -115,7 +115,7 @@ func returnsCopies(t *testing.T, s ports.Storage) {
 		must(t, err)
 		keyed, err := s.Sessions().ByKey(t.Context(), in, want.Key)
 		must(t, err)
-		list, err := s.Sessions().List(t.Context(), in, page.Query{Limit: 1})
+		list, err := s.Sessions().List(t.Context(), in, session.Filter{}, page.Query{Limit: 1})
 		must(t, err)
 		for _, one := range []*session.Session{got, keyed, list.Items[0]} {
 			same(t, one, &want)
@@ -161,6 +161,7 @@ func updates(t *testing.T, s ports.Storage) {
 	must(t, err)
 	want := *v
 	want.Title, want.Agent, want.Model, want.Native, want.Updated, want.Turns = "new", "b", "m", "n", v.Updated.Add(time.Second), 1
+	want.Version = 3
 	want.Key = session.Key{}
 	same(t, got, &want)
 	_, err = s.Sessions().ByKey(t.Context(), in, v.Key)

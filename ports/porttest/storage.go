@@ -26,6 +26,8 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"a session's id and key are taken once":                 uniqueness,
 		"an update changes what may change, and nothing else":   updates,
 		"an update whose change fails stores nothing":           failedUpdate,
+		"metadata, archive and version are kept":                edited,
+		"a list holds what its filter chooses":                  filtered,
 		"turns are added after the last one only":               appends,
 		"a deleted session is gone with its turns":              deletes,
 		"another's sessions do not exist, whatever is asked":    foreign,
@@ -107,7 +109,7 @@ func asks(t *testing.T, in tenancy.Scope, v *session.Session) map[string]ask {
 			return err
 		},
 		"Sessions.List": func(ctx context.Context, r ports.Repositories) error {
-			_, err := r.Sessions().List(ctx, in, page.Query{Limit: 1})
+			_, err := r.Sessions().List(ctx, in, session.Filter{}, page.Query{Limit: 1})
 			return err
 		},
 		"Sessions.Delete": func(ctx context.Context, r ports.Repositories) error { return r.Sessions().Delete(ctx, in, v.ID) },
@@ -144,7 +146,7 @@ func foreign(t *testing.T, s ports.Storage) {
 	want, err := s.Sessions().Get(t.Context(), ann, v.ID)
 	must(t, err)
 	for who, in := range map[string]tenancy.Scope{"another user": someone(t, "a", "bob"), "another organisation": someone(t, "b", "ann")} {
-		list, err := s.Sessions().List(t.Context(), in, page.Query{Limit: 10})
+		list, err := s.Sessions().List(t.Context(), in, session.Filter{}, page.Query{Limit: 10})
 		must(t, err)
 		if len(list.Items) != 0 {
 			t.Errorf("%s lists it", who)
@@ -191,7 +193,7 @@ func nobody(t *testing.T, s ports.Storage) {
 			}
 		}
 	}
-	list, err := s.Sessions().List(t.Context(), none, page.Query{Limit: 10})
+	list, err := s.Sessions().List(t.Context(), none, session.Filter{}, page.Query{Limit: 10})
 	must(t, err)
 	sum, err := s.Usage().Totals(t.Context(), none)
 	must(t, err)

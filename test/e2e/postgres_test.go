@@ -3,10 +3,12 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,23 +63,40 @@ func TestTheSchemaIsBroughtUpToDateByCommandOnly(t *testing.T) {
 	}
 	step(4, []string{"refuses the login", "agentapi migrate up"}, "serve")
 	step(4, []string{"no schema agentapi", "agentapi migrate up"}, "migrate", "status")
-	step(0, []string{"applied 0001_init.sql", "created the role " + d.Role, "database is at version 1 (1 applied, 0 pending)"}, "migrate", "up")
-	step(0, []string{"database is at version 1 (1 applied, 0 pending)"}, "migrate", "up")
+	all := steps(t)
+	done := fmt.Sprintf("database is at version %d (%[1]d applied, 0 pending)", len(all))
+	step(0, []string{"applied 0001_init.sql", "applied " + all[len(all)-1], "created the role " + d.Role, done}, "migrate", "up")
+	step(0, []string{done}, "migrate", "up")
 	step(0, []string{"VERSION", "0001_init.sql", "20"}, "migrate", "status")
 	step(0, []string{`"version":1`, `"applied_at":"20`}, "migrate", "status", "--json")
 	step(0, []string{"✓ storage"}, "doctor")
 	step(2, []string{"--yes"}, "migrate", "down")
-	step(0, []string{"took back 0001_init.sql", "version 0 (0 applied, 1 pending)"}, "migrate", "down", "--yes")
+	for i, name := range slices.Backward(all) {
+		step(0, []string{"took back " + name, fmt.Sprintf("version %d (%[1]d applied, %d pending)", i, len(all)-i)}, "migrate", "down", "--yes")
+	}
 	step(0, []string{"no step is applied"}, "migrate", "down", "--yes")
 	step(0, []string{"pending 0001_init.sql"}, "migrate", "up", "--dry-run")
-	step(4, []string{"schema version 0; this build needs 1", "agentapi migrate up"}, "serve")
+	step(4, []string{fmt.Sprintf("schema version 0; this build needs %d", len(all)), "agentapi migrate up"}, "serve")
 	step(4, []string{"✗ storage", "agentapi migrate up"}, "doctor")
 	step(0, []string{"applied 0001_init.sql"}, "migrate", "up")
 	postgres.Shared(t).Admin(t, d.Name, "UPDATE agentapi.schema_serves SET oldest = 99", "INSERT INTO agentapi.goose_db_version (version_id, is_applied) VALUES (99, true)")
-	step(4, []string{"schema version 99; this build knows 1 at most", "newer build"}, "serve")
+	step(4, []string{fmt.Sprintf("schema version 99; this build knows %d at most", len(all)), "newer build"}, "serve")
 	if out, code := agentapi(t, nil, "migrate", "up"); code != 0 || !strings.Contains(out, "needs no migrations") {
 		t.Errorf("with SQLite: %d, %s", code, out)
 	}
+}
+
+// steps are the names of the schema's steps, whose numbers have no gaps.
+func steps(t *testing.T) (names []string) {
+	t.Helper()
+	all, err := os.ReadDir("../../migrations/postgres")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("no steps: %v", err)
+	}
+	for _, f := range all {
+		names = append(names, f.Name())
+	}
+	return names
 }
 
 func TestWhatSQLPrintsMakesTheSchema(t *testing.T) {
@@ -88,7 +107,7 @@ func TestWhatSQLPrintsMakesTheSchema(t *testing.T) {
 		t.Fatal(text)
 	}
 	s.Admin(t, d.Name, "CREATE ROLE "+d.Role+" LOGIN PASSWORD 'pass word/"+d.Role+"'", "SET ROLE "+d.Name+";"+text)
-	if out, code := agentapi(t, names(d), "migrate", "up"); code != 0 || !strings.Contains(out, "(1 applied, 0 pending)") || strings.Contains(out, "applied 0001") {
+	if out, code := agentapi(t, names(d), "migrate", "up"); code != 0 || !strings.Contains(out, fmt.Sprintf("(%d applied, 0 pending)", len(steps(t)))) || strings.Contains(out, "applied 0001") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 	kit.Start(t, kit.Options{Env: names(d)})

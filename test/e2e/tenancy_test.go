@@ -127,7 +127,7 @@ func (w *tenant) settle(t *testing.T, s *kit.Server) {
 func (w *tenant) own(t *testing.T, s *kit.Server) string {
 	var out strings.Builder
 	for _, id := range w.sessions {
-		for _, path := range []string{"", "/messages"} {
+		for _, path := range []string{"", "/messages", "/export"} {
 			a, err := s.Do(t.Context(), http.MethodGet, "/api/v1/sessions/"+id+path, "", "Authorization", "Bearer "+w.token)
 			if err != nil || a.Status != http.StatusOK {
 				t.Errorf("%s: %d %s, %v", w.token, a.Status, a.Body, err)
@@ -164,7 +164,7 @@ func (w *tenant) pry(ctx context.Context, r *rand.Rand, s *kit.Server, all []*te
 	// Their own words for the key, session and id that are another's.
 	ask := kit.Ask("demo/echo", fmt.Sprintf("%s asks %d", w.canary, r.IntN(1000)))
 	method, path, body := http.MethodGet, "", ""
-	switch r.IntN(8) {
+	switch r.IntN(9) {
 	case 0:
 		path = "/api/v1/sessions" + rest
 	case 1:
@@ -176,9 +176,17 @@ func (w *tenant) pry(ctx context.Context, r *rand.Rand, s *kit.Server, all []*te
 	case 4:
 		method, path = http.MethodDelete, "/api/v1/sessions/"+id
 	case 5:
-		method, path, body = http.MethodPatch, "/api/v1/sessions/"+id, `{"title":"mine"}`
+		method, path, body = http.MethodPatch, "/api/v1/sessions/"+id, pick(`{"title":"mine"}`, `{"archived":true}`, `{"metadata":{"owner":"me"}}`, `{}`)
+		if r.IntN(2) == 0 {
+			headers = append(headers, "If-Match", pick("*", `"1"`, `"2"`))
+		}
 	case 6:
-		path = "/api/v1/sessions/" + id + pick("/export", "/messages/"+message, "/../"+id, "%2Fmessages")
+		path = "/api/v1/sessions/" + id + pick("/export", "/export", "/messages/"+message, "/../"+id, "%2Fmessages")
+	case 7:
+		method, path, body = http.MethodPost, "/api/v1/sessions", fmt.Sprintf(`{"title":"%s opens","key":%q}`, w.canary, pick(victim.keys...))
+		if r.IntN(2) == 0 {
+			headers = append(headers, "Idempotency-Key", pick(victim.keys...))
+		}
 	default:
 		method, path, body = http.MethodPost, "/v1/chat/completions", ask
 		switch r.IntN(4) {

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -15,7 +14,6 @@ import (
 	"agentapi/adapters/http/request"
 	"agentapi/application/completion"
 	"agentapi/domain/fault"
-	"agentapi/domain/idempotency"
 	"agentapi/domain/session"
 )
 
@@ -38,7 +36,7 @@ const chatRoute = "POST /v1/chat/completions"
 // Serve answers one request.
 func (h *Chat) Serve(c *fiber.Ctx) error {
 	call := request.Of(c)
-	if !isJSON(c) {
+	if !request.IsJSON(c) {
 		return fiber.NewError(http.StatusUnsupportedMediaType)
 	}
 	in, err := Decode(c.Request().SwapBody(nil))
@@ -50,7 +48,7 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	if cmd.Conversation, err = conversation(c, in.Session); err != nil {
 		return err
 	}
-	if cmd.Key, err = idempotencyKey(c); err != nil {
+	if cmd.Key, err = request.IdempotencyKey(c); err != nil {
 		return err
 	}
 	if in.Request.Stream && string(c.Request().Header.Protocol()) == "HTTP/1.0" {
@@ -136,40 +134,6 @@ func headerText(s string) string {
 	}, s)
 }
 
-// isJSON tells whether the body says that it is JSON in UTF-8 as it stands. A
-// body that says nothing is taken at its word.
-func isJSON(c *fiber.Ctx) bool {
-	h := &c.Request().Header
-	if enc := h.Peek("Content-Encoding"); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
-		return false
-	}
-	mime, params, _ := strings.Cut(string(h.ContentType()), ";")
-	if mime = strings.TrimSpace(mime); mime != "" && !strings.EqualFold(mime, "application/json") {
-		return false
-	}
-	for p := range strings.SplitSeq(params, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-		if strings.EqualFold(name, "charset") && !strings.EqualFold(strings.Trim(value, `"`), "utf-8") {
-			return false
-		}
-	}
-	return true
-}
-
-// idempotencyKey reads the request's Idempotency-Key; empty where it has none.
-func idempotencyKey(c *fiber.Ctx) (string, error) {
-	all := c.Request().Header.PeekAll("Idempotency-Key")
-	switch len(all) {
-	case 0:
-		return "", nil
-	case 1:
-		key := string(all[0])
-		return key, idempotency.ValidKey(key)
-	default:
-		return "", fault.Invalidf("Idempotency-Key", "invalid_idempotency_key", "Send one Idempotency-Key, not %d.", len(all))
-	}
-}
-
 // attempt reads which attempt OpenAI's SDKs say that a request is, from 1 on; 0
 // where they say nothing.
 func attempt(c *fiber.Ctx) int {
@@ -212,7 +176,7 @@ func conversation(c *fiber.Ctx, inBody string) (completion.Conversation, error) 
 		found.ID = id
 		return found, nil
 	}
-	if utf8.RuneCountInString(value) > session.MaxKey || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }) {
+	if !session.ValidKey(value) {
 		return found, fault.Invalidf(source, "invalid_value", "%s may have at most %d characters, none of them a control character.", source, session.MaxKey)
 	}
 	found.Key = session.Key{Source: source, Value: value}

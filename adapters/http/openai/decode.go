@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"agentapi/adapters/http/request"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/jsontext"
@@ -30,7 +31,7 @@ func Decode(raw []byte) (Decoded, error) {
 	}
 	if k := d.r.Kind(); k != 0 && k != '{' {
 		if _, err := d.r.Value(); err != nil {
-			return Decoded{}, syntax(err)
+			return Decoded{}, request.Syntax(err)
 		}
 		return Decoded{}, fault.Invalidf("", "invalid_request", "The request body must be a JSON object.")
 	}
@@ -42,21 +43,9 @@ func Decode(raw []byte) (Decoded, error) {
 		err = d.finish()
 	}
 	if err != nil {
-		return Decoded{}, syntax(err)
+		return Decoded{}, request.Syntax(err)
 	}
 	return Decoded{Request: d.req, Session: d.session}, nil
-}
-
-// syntax turns an error of the JSON reader into a fault; others pass.
-func syntax(err error) error {
-	var s *jsontext.SyntaxError
-	if !errors.As(err, &s) {
-		return err
-	}
-	if s.Code == "duplicate_key" {
-		return fault.Invalidf(s.Name, s.Code, "The request body has the key '%s' twice.", s.Name)
-	}
-	return fault.Invalidf("", s.Code, "We could not parse the JSON body of your request: %s at byte %d.", s.Reason, s.Offset)
 }
 
 type decoder struct {

@@ -1,4 +1,5 @@
-// Package sessions lets callers see and delete their stored conversations.
+// Package sessions lets callers open, see, change, export and delete their stored
+// conversations.
 package sessions
 
 import (
@@ -13,6 +14,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"agentapi/adapters/http/request"
+	"agentapi/application/conversations"
+	"agentapi/domain/agent"
 	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/session"
@@ -21,10 +24,12 @@ import (
 
 // Conversations are the stored sessions.
 type Conversations interface {
+	Open(ctx context.Context, who tenancy.Principal, o conversations.Opening) (s *session.Session, replayed bool, err error)
 	Get(ctx context.Context, who tenancy.Principal, id session.ID) (*session.Session, error)
-	List(ctx context.Context, who tenancy.Principal, q page.Query) (page.Of[*session.Session], error)
+	List(ctx context.Context, who tenancy.Principal, f session.Filter, q page.Query) (page.Of[*session.Session], error)
 	Turns(ctx context.Context, who tenancy.Principal, id session.ID, q page.Query) (page.Of[session.Turn], error)
-	Delete(ctx context.Context, who tenancy.Principal, id session.ID) error
+	Edit(ctx context.Context, who tenancy.Principal, id session.ID, versions []int, e session.Edit) (*session.Session, error)
+	Delete(ctx context.Context, who tenancy.Principal, id session.ID, versions []int) error
 }
 
 // Handler serves /api/v1/sessions.
@@ -32,6 +37,7 @@ type Handler struct {
 	Conversations Conversations
 	Base          context.Context
 	Limit         time.Duration // for one request to the storage
+	Stall         time.Duration // how long a client may take nothing of an export
 }
 
 // object is a session as callers see it.
@@ -44,14 +50,23 @@ type object struct {
 	Agent    string    `json:"agent"`
 	Model    string    `json:"model"`
 	Messages int       `json:"message_count"`
+	Archived bool      `json:"archived"`
+	Metadata pairs     `json:"metadata"`
+	Version  int       `json:"version"`
 	Created  time.Time `json:"created_at"`
 	Updated  time.Time `json:"updated_at"`
 }
 
+// pairs are always an object, if an empty one.
+type pairs map[string]string
+
 func objectOf(s *session.Session) object {
 	o := object{
 		ID: s.ID.String(), Object: "session", Title: s.Title, Agent: string(s.Agent), Model: s.Model,
-		Messages: s.Turns, Created: s.Created, Updated: s.Updated,
+		Messages: s.Turns, Archived: s.Archived, Metadata: s.Metadata, Version: s.Version, Created: s.Created, Updated: s.Updated,
+	}
+	if o.Metadata == nil {
+		o.Metadata = pairs{}
 	}
 	if !s.Key.IsZero() {
 		o.Key, o.Source = &s.Key.Value, &s.Key.Source
@@ -167,9 +182,10 @@ func (h *Handler) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(h.Base, h.Limit)
 }
 
-// query reads the parameters of a list. Unknown ones and those that come twice
+// query reads the parameters of a list, and those that choose what it holds where
+// there is a filter. Unknown ones and those that come twice
 // are refused: they were meant to do something.
-func query(c *fiber.Ctx) (q page.Query, err error) {
+func query(c *fiber.Ctx, f *session.Filter) (q page.Query, err error) {
 	seen := map[string]bool{}
 	for k, v := range c.Context().QueryArgs().All() {
 		name, value := string(k), string(v)
@@ -195,11 +211,53 @@ func query(c *fiber.Ctx) (q page.Query, err error) {
 			}
 			q.Desc = value == "desc"
 		default:
-			return q, fault.New(fault.Invalid, "Unknown query parameter.").WithCode("unknown_parameter").
-				WithHint("This list takes limit, after, before and order.")
+			if err := filter(f, name, value); err != nil {
+				return q, err
+			}
 		}
 	}
 	return q, nil
+}
+
+// filter reads a parameter that chooses what a list holds.
+func filter(f *session.Filter, name, value string) (err error) {
+	hint := "This list takes limit, after, before and order."
+	if f != nil {
+		hint = "This list takes limit, after, before and order, and status, agent, model, since, until and q."
+		switch name {
+		case "status":
+			if f.Status = session.Status(value); value == "" {
+				f.Status = "?" // said, and none of them
+			}
+			return nil
+		case "agent":
+			f.Agent = agent.Name(value)
+			return nil
+		case "model":
+			f.Model = value
+			return nil
+		case "q":
+			f.Title = value
+			return nil
+		case "since":
+			f.Since, err = moment(name, value)
+			return err
+		case "until":
+			f.Until, err = moment(name, value)
+			return err
+		}
+	}
+	return fault.New(fault.Invalid, "Unknown query parameter.").WithCode("unknown_parameter").WithHint(hint)
+}
+
+// moment reads a time.
+func moment(name, value string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, value)
+	if err != nil || at.IsZero() {
+		return at, fault.Invalidf(name, "invalid_type", "%s must be a time such as 2026-01-31T12:00:00Z (RFC 3339).", name).
+			WithHint("In a URL a plus sign is written %2B.")
+	}
+	return at, nil
 }
 
 // named reads the session's id of the path. What is no id names no session.
@@ -211,9 +269,11 @@ func named(c *fiber.Ctx) (session.ID, error) {
 	return id, nil
 }
 
-// List answers GET /api/v1/sessions, the newest first unless told otherwise.
+// List answers GET /api/v1/sessions: those that are open, the newest first, unless
+// told otherwise.
 func (h *Handler) List(c *fiber.Ctx) error {
-	q, err := query(c)
+	f := session.Filter{Status: session.Open}
+	q, err := query(c, &f)
 	if err != nil {
 		return err
 	}
@@ -222,7 +282,7 @@ func (h *Handler) List(c *fiber.Ctx) error {
 	}
 	ctx, cancel := h.context()
 	defer cancel()
-	found, err := h.Conversations.List(ctx, request.Of(c).Caller, q)
+	found, err := h.Conversations.List(ctx, request.Of(c).Caller, f, q)
 	if err != nil {
 		return err
 	}
@@ -248,7 +308,12 @@ func (h *Handler) Get(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return send(c, objectOf(s))
+	if known(c, s) {
+		c.Set("ETag", etag(s.Version))
+		c.Status(http.StatusNotModified)
+		return nil
+	}
+	return sendSession(c, s)
 }
 
 // Messages answers GET /api/v1/sessions/{id}/messages, in order of time.
@@ -257,7 +322,7 @@ func (h *Handler) Messages(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	q, err := query(c)
+	q, err := query(c, nil)
 	if err != nil {
 		return err
 	}
@@ -289,7 +354,7 @@ func (h *Handler) Delete(c *fiber.Ctx) error {
 	}
 	ctx, cancel := h.context()
 	defer cancel()
-	if err := h.Conversations.Delete(ctx, request.Of(c).Caller, id); err != nil {
+	if err := h.Conversations.Delete(ctx, request.Of(c).Caller, id, versions(c, "If-Match", false)); err != nil {
 		return err
 	}
 	c.Status(http.StatusOK)

@@ -90,9 +90,9 @@ func (s outerSessions) Turns(ctx context.Context, in tenancy.Scope, id session.I
 	})
 }
 
-func (s outerSessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error) {
+func (s outerSessions) List(ctx context.Context, in tenancy.Scope, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
 	return read(ctx, s.o, func(ctx context.Context, r *Repositories) (page.Of[*session.Session], error) {
-		return r.Sessions().List(ctx, in, q)
+		return r.Sessions().List(ctx, in, f, q)
 	})
 }
 

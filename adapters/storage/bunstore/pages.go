@@ -48,8 +48,8 @@ func badCursor(q page.Query) error {
 	return fault.Invalidf(param, "invalid_cursor", "The cursor names nothing in this list.")
 }
 
-// List returns one page of the scope's sessions.
-func (c sessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error) {
+// List returns one page of the scope's sessions that the filter chooses.
+func (c sessions) List(ctx context.Context, in tenancy.Scope, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
 	var (
 		out  page.Of[*session.Session]
 		rows []sessionRow
@@ -68,7 +68,7 @@ func (c sessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (pag
 		return id.UUID(), nil
 	}
 	query := c.db.NewSelect().Model(&rows).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID())
-	more, err := cut(ctx, c.Repositories, query, "id", q, find, &rows)
+	more, err := cut(ctx, c.Repositories, chosen(query, &f), "id", q, find, &rows)
 	if err != nil {
 		return out, err
 	}

@@ -31,6 +31,10 @@ type sessionRow struct {
 	Model     string    `bun:"model"`
 	Native    string    `bun:"native"`
 	Turns     int       `bun:"turns"`
+	Metadata  string    `bun:"metadata"`
+	Archived  bool      `bun:"archived"`
+	Version   int       `bun:"version"`
+	Folded    *string   `bun:"title_folded"` // null in rows of builds that did not search
 	CreatedAt time.Time `bun:"created_at"`
 	UpdatedAt time.Time `bun:"updated_at"`
 }
@@ -38,8 +42,10 @@ type sessionRow struct {
 func rowOfSession(s *session.Session) *sessionRow {
 	r := &sessionRow{
 		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: withoutNUL(s.Title), Agent: withoutNUL(string(s.Agent)), Model: withoutNUL(s.Model),
-		Native: withoutNUL(s.Native), Turns: s.Turns, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
+		Native: withoutNUL(s.Native), Turns: s.Turns, Metadata: pairs(s.Metadata), Archived: s.Archived, Version: s.Version, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
 	}
+	folded := session.Folded(r.Title)
+	r.Folded = &folded
 	if !s.Key.IsZero() {
 		source, value := withoutNUL(s.Key.Source), withoutNUL(s.Key.Value)
 		r.KeySource, r.KeyValue = &source, &value
@@ -62,7 +68,13 @@ func (r *sessionRow) session() (*session.Session, error) {
 	}
 	s := &session.Session{
 		ID: id, Org: org, User: user, Title: r.Title, Agent: agent.Name(r.Agent), Model: r.Model, Native: r.Native,
-		Turns: r.Turns, Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(),
+		Turns: r.Turns, Archived: r.Archived, Version: r.Version, Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(),
+	}
+	if err := json.Unmarshal([]byte(r.Metadata), &s.Metadata); err != nil {
+		return nil, corrupt("session", err)
+	}
+	if len(s.Metadata) == 0 {
+		s.Metadata = nil
 	}
 	if r.KeySource != nil && r.KeyValue != nil {
 		s.Key = session.Key{Source: *r.KeySource, Value: *r.KeyValue}

@@ -25,7 +25,7 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 		return err
 	}
 	row := rowOfSession(s)
-	row.Turns = 0
+	row.Turns, row.Version = 0, 1
 	_, err := c.db.NewInsert().Model(row).Returning(nothing).Exec(ctx)
 	return c.failed(ctx, err)
 }
@@ -79,6 +79,7 @@ func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, c
 		return err
 	}
 	s.ID, s.Org, s.User, s.Created, s.Turns = old.ID, old.Org, old.User, old.Created, old.Turns
+	s.Version = old.Version + 1
 	_, err = c.db.NewUpdate().Model(rowOfSession(&s)).ExcludeColumn("turns", "created_at").WherePK().Exec(ctx)
 	return c.failed(ctx, err)
 }
@@ -88,7 +89,7 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
-	result, err := c.db.NewUpdate().Model((*sessionRow)(nil)).Set("turns = turns + ?", len(turns)).
+	result, err := c.db.NewUpdate().Model((*sessionRow)(nil)).Set("turns = turns + ?, version = version + 1", len(turns)).
 		Where("org_id = ? AND user_id = ? AND id = ? AND turns = ?", in.Org().UUID(), in.User().UUID(), id.UUID(), after).Exec(ctx)
 	if err != nil {
 		return c.failed(ctx, err)

@@ -22,7 +22,7 @@ func (c sessions) Turns(ctx context.Context, in tenancy.Scope, id session.ID, q 
 	if err != nil {
 		return page.Of[session.Turn]{}, err
 	}
-	found, err := cut(r.turns, q, func(cursor string) (int, bool) {
+	found, err := cut(r.turns, q, func(session.Turn) bool { return true }, func(cursor string) (int, bool) {
 		tid, err := session.ParseTurnID(cursor)
 		at := slices.IndexFunc(r.turns, func(t session.Turn) bool { return t.ID == tid })
 		return at, err == nil && at >= 0
@@ -31,15 +31,15 @@ func (c sessions) Turns(ctx context.Context, in tenancy.Scope, id session.ID, q 
 	return found, err
 }
 
-// List returns one page of the scope's sessions.
-func (c sessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (page.Of[*session.Session], error) {
+// List returns one page of the scope's sessions that the filter chooses.
+func (c sessions) List(ctx context.Context, in tenancy.Scope, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
 	leave, err := c.enter(ctx)
 	if err != nil {
 		return page.Of[*session.Session]{}, err
 	}
 	defer leave()
 	list := c.s.sessions.byOwner[owner{in.Org(), in.User()}]
-	found, err := cut(list, q, func(cursor string) (int, bool) {
+	found, err := cut(list, q, func(r *record) bool { return f.Chooses(&r.session) }, func(cursor string) (int, bool) {
 		id, err := session.ParseID(cursor)
 		at, there := slices.BinarySearchFunc(list, id, byID)
 		if !there {
@@ -49,15 +49,14 @@ func (c sessions) List(ctx context.Context, in tenancy.Scope, q page.Query) (pag
 	})
 	out := page.Of[*session.Session]{More: found.More}
 	for _, r := range found.Items {
-		s := r.session
-		out.Items = append(out.Items, &s)
+		out.Items = append(out.Items, r.session.Clone())
 	}
 	return out, err
 }
 
-// cut takes a page out of all, which is ascending. at finds a cursor's index,
+// cut takes a page of what is chosen out of all, which is ascending. at finds a cursor's index,
 // if it is one; a negative one, -i-1, says that it stands before the element i.
-func cut[T any](all []T, q page.Query, at func(cursor string) (i int, ok bool)) (page.Of[T], error) {
+func cut[T any](all []T, q page.Query, chosen func(T) bool, at func(cursor string) (i int, ok bool)) (page.Of[T], error) {
 	lo, hi := 0, len(all)
 	// In descending order what comes after a cursor stands before it.
 	if cursor := cmp.Or(q.After, q.Before); cursor != "" {
@@ -81,16 +80,23 @@ func cut[T any](all []T, q page.Query, at func(cursor string) (i int, ok bool)) 
 		}
 	}
 	window := all[lo:hi]
-	more := len(window) > q.Limit
 	// The page lies at the end of the window that the cursor bounds.
 	fromStart := (q.Before == "") != q.Desc
-	if more && fromStart {
-		window = window[:q.Limit]
-	} else if more {
-		window = window[len(window)-q.Limit:]
+	var items []T
+	for i := 0; i < len(window) && len(items) <= q.Limit; i++ {
+		one := i
+		if !fromStart {
+			one = len(window) - 1 - i
+		}
+		if chosen(window[one]) {
+			items = append(items, window[one])
+		}
 	}
-	items := slices.Clone(window)
-	if q.Desc {
+	more := len(items) > q.Limit
+	if more {
+		items = items[:q.Limit]
+	}
+	if fromStart == q.Desc {
 		slices.Reverse(items)
 	}
 	return page.Of[T]{Items: items, More: more}, nil

@@ -45,8 +45,9 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 	if !in.Admits(s.Org, s.User) {
 		return fault.New(fault.Forbidden, "A session can be created for its own user only.")
 	}
-	r := &record{session: *s}
-	r.session.Turns, r.session.Created, r.session.Updated = 0, session.Moment(s.Created), session.Moment(s.Updated)
+	r := &record{session: *s.Clone(), bytes: sizeOfMetadata(s)}
+	r.session.Turns, r.session.Version = 0, 1
+	r.session.Created, r.session.Updated = session.Moment(s.Created), session.Moment(s.Updated)
 	if c.s.sessions.byID[s.ID] != nil {
 		return fault.New(fault.Conflict, "There is a session with this id already.")
 	}
@@ -74,8 +75,7 @@ func (c sessions) Get(ctx context.Context, in tenancy.Scope, id session.ID) (*se
 	if err != nil {
 		return nil, err
 	}
-	s := r.session
-	return &s, nil
+	return r.session.Clone(), nil
 }
 
 // ByKey returns the session that has the conversation key.
@@ -89,8 +89,7 @@ func (c sessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) 
 	if r == nil || in.IsZero() {
 		return nil, absent()
 	}
-	s := r.session
-	return &s, nil
+	return r.session.Clone(), nil
 }
 
 // Update stores what change makes of the session.
@@ -104,11 +103,12 @@ func (c sessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, c
 	if err != nil {
 		return err
 	}
-	old := r.session
-	s := old
-	if err := change(&s); err != nil {
+	old, changed := r.session, r.session.Clone()
+	if err := change(changed); err != nil {
 		return err
 	}
+	s := *changed.Clone() // the caller may have kept what it changed
+	s.Version = old.Version + 1
 	s.ID, s.Org, s.User, s.Created, s.Turns = old.ID, old.Org, old.User, old.Created, old.Turns
 	s.Updated = session.Moment(s.Updated)
 	if s.Key != old.Key && !s.Key.IsZero() && c.s.sessions.byKey[keyOf{r.owner(), s.Key}] != nil {
@@ -143,13 +143,14 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 		size += sizeOf(&turn)
 	}
 	old := r.turns
-	set := func(turns []session.Turn, size int) {
+	set := func(turns []session.Turn, size, raise int) {
 		r.turns, r.session.Turns = turns, len(turns)
+		r.session.Version += raise
 		r.bytes += size
 		c.s.sessions.bytes += size
 	}
-	set(grown, size)
-	c.s.onUndo(func() { set(old, -size) })
+	set(grown, size, 1)
+	c.s.onUndo(func() { set(old, -size, -1) })
 	return nil
 }
 

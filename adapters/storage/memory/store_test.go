@@ -73,7 +73,7 @@ func TestTheOldestSessionsAreForgotten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := fill(t, s, 10, string(make([]byte, 5000)))
-			list, err := s.Sessions().List(t.Context(), in, page.Query{Limit: 100})
+			list, err := s.Sessions().List(t.Context(), in, session.Filter{}, page.Query{Limit: 100})
 			if err != nil || len(list.Items) != 3 || list.Items[0].Created.Unix() != 7 {
 				t.Errorf("got %d sessions, %v", len(list.Items), err)
 			}

@@ -35,6 +35,14 @@ func sizeOf(t *session.Turn) int {
 	return n
 }
 
+// sizeOfMetadata is what a session's own pairs hold in memory.
+func sizeOfMetadata(s *session.Session) (n int) {
+	for k, v := range s.Metadata {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
 type keyOf struct {
 	owner
 	key session.Key
@@ -106,5 +114,8 @@ func (t *table) rewrite(r *record, s session.Session) {
 			t.byKey[keyOf{r.owner(), s.Key}] = r
 		}
 	}
+	size := sizeOfMetadata(&s) - sizeOfMetadata(&r.session)
+	r.bytes += size
+	t.bytes += size
 	r.session = s
 }

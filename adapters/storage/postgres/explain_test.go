@@ -71,7 +71,17 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	c := idempotency.Claim{Key: idempotency.NewKey("r", "mine"), Owner: "o", At: at, Until: at}
 	_, claimed := s.Idempotency().Claim(t.Context(), ann, c)
 	_, met := s.Idempotency().Claim(t.Context(), ann, c)
-	_, cursor := s.Sessions().List(t.Context(), ann, page.Query{Limit: 20, Desc: true, After: again.ID.String()})
+	for _, f := range []session.Filter{
+		{Status: session.Open}, {Agent: "a", Model: "m"}, {Since: at.Add(-time.Hour), Until: at}, {Title: "50%"},
+		{Status: session.Archived, Agent: "a", Since: at.Add(-time.Hour), Title: "x"},
+	} {
+		for _, q := range []page.Query{{Limit: 20, Desc: true}, {Limit: 20, After: again.ID.String()}} {
+			if _, err := s.Sessions().List(t.Context(), ann, f, q); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, cursor := s.Sessions().List(t.Context(), ann, session.Filter{}, page.Query{Limit: 20, Desc: true, After: again.ID.String()})
 	for _, err := range []error{
 		s.Sessions().Create(t.Context(), ann, again), s.Sessions().Append(t.Context(), ann, again.ID, 0, turn), claimed, met, cursor,
 		s.Idempotency().Complete(t.Context(), ann, c, idempotency.Result{Completed: at}), s.Idempotency().Release(t.Context(), ann, c),

@@ -112,7 +112,7 @@ func (l *load) end(t *testing.T) {
 	}
 	there := map[session.ID]int{}
 	for q := (page.Query{Limit: 100}); ; {
-		p, err := l.s.Sessions().List(t.Context(), ann, q)
+		p, err := l.s.Sessions().List(t.Context(), ann, session.Filter{}, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestADatabaseThatFailsIsSaidSoonAndRecoversFrom(t *testing.T) {
 			spoil(p)
 			for until := time.Now().Add(outage); time.Now().Before(until); {
 				begun := time.Now()
-				_, err := s.Sessions().List(t.Context(), ann, page.Query{Limit: 1})
+				_, err := s.Sessions().List(t.Context(), ann, session.Filter{}, page.Query{Limit: 1})
 				if took := time.Since(begun); took > soon || err != nil && !fault.Is(err, fault.Unavailable) {
 					t.Errorf("a read took %v and says %v", took, err)
 				}

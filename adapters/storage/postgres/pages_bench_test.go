@@ -33,7 +33,7 @@ func BenchmarkPage(b *testing.B) {
 	pg.Admin(b, d.Name, "VACUUM ANALYZE")
 	var ids []session.ID
 	for q := (page.Query{Limit: page.MaxLimit}); ; {
-		got, err := s.Sessions().List(b.Context(), ann, q)
+		got, err := s.Sessions().List(b.Context(), ann, session.Filter{}, q)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func BenchmarkPage(b *testing.B) {
 			return len(got.Items), err
 		},
 		"a user's sessions": func() (int, error) {
-			got, err := s.Sessions().List(b.Context(), ann, page.Query{Limit: page.DefaultLimit, Desc: true, Before: ids[rand.IntN(len(ids)/2)].String()})
+			got, err := s.Sessions().List(b.Context(), ann, session.Filter{}, page.Query{Limit: page.DefaultLimit, Desc: true, Before: ids[rand.IntN(len(ids)/2)].String()})
 			return len(got.Items), err
 		},
 	} {

@@ -262,7 +262,7 @@ func TestTextsStayTexts(t *testing.T) {
 		if _, err := s.Sessions().ByKey(t.Context(), eve, session.Key{Source: text, Value: text}); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
-		list, err := s.Sessions().List(t.Context(), eve, page.Query{Limit: 100})
+		list, err := s.Sessions().List(t.Context(), eve, session.Filter{}, page.Query{Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
