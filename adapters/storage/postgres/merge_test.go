@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/session"
+	"agentapi/ports"
+	server "agentapi/test/postgres"
+)
+
+func TestABatchIsMergedByOrganisationAndTable(t *testing.T) {
+	queue := []*statement{
+		{text: "BEGIN", job: none}, {text: savepoint}, {text: naming + "a'"},
+		{text: `INSERT INTO "chat_messages" ("x") VALUES ('it''s) VALUES (')`},
+		{text: `WITH one AS (UPDATE a) SELECT 1/count(*) FROM one`},
+		{text: `INSERT INTO "chat_sessions" ("x") VALUES (1)`}, {text: forget},
+		{text: savepoint, job: 1}, {text: naming + "b'", job: 1}, {text: `INSERT INTO "usage" ("x") VALUES (2) ON CONFLICT DO NOTHING`, job: 1}, {text: forget, job: 1},
+		{text: savepoint, job: 2}, {text: naming + "a'", job: 2},
+		{text: `INSERT INTO "chat_sessions" ("x") VALUES (3)`, job: 2}, {text: `INSERT INTO "chat_messages" ("x") VALUES (4), (5)`, job: 2}, {text: forget, job: 2},
+		{text: commit, job: none},
+	}
+	var got []string
+	for _, s := range merge(queue) {
+		got = append(got, s.text)
+	}
+	want := []string{
+		"BEGIN", naming + "a'", `INSERT INTO "chat_sessions" ("x") VALUES (1), (3)`, `WITH one AS (UPDATE a) SELECT 1/count(*) FROM one`,
+		`INSERT INTO "chat_messages" ("x") VALUES ('it''s) VALUES ('), (4), (5)`,
+		naming + "b'", `INSERT INTO "usage" ("x") VALUES (2) ON CONFLICT DO NOTHING`, commit,
+	}
+	if strings.Join(got, ";\n") != strings.Join(want, ";\n") {
+		t.Errorf("got\n%s", strings.Join(got, ";\n"))
+	}
+	if merge(queue[:1]) != nil || merge([]*statement{{text: savepoint}, {text: "UPDATE x"}}) != nil {
+		t.Error("what has no job, or belongs to nobody, is merged")
+	}
+}
+
+// In one batch some jobs fail, and others go on with what the batch began: each
+// is stored, or not, by itself.
+func TestAJobThatFailsInAMergedBatchFailsAlone(t *testing.T) {
+	s := start(t, migrated(t, server.Shared(t).Fresh(t)))
+	taken := session.Key{Source: "header", Value: "taken"}
+	var seed uint64
+	conversation := func(key session.Key) (*session.Session, func(context.Context, ports.Repositories) error) {
+		seed++
+		inner := request(seed)
+		var unique [10]byte
+		binary.BigEndian.PutUint64(unique[1:], seed)
+		v := session.New(session.NewID(time.Now(), unique), ann, key, time.Now())
+		return v, func(ctx context.Context, tx ports.Repositories) error {
+			return errors.Join(inner(ctx, tx), tx.Sessions().Create(ctx, ann, v))
+		}
+	}
+	var (
+		all    sync.WaitGroup
+		mu     sync.Mutex
+		kept   int
+		refuse int
+	)
+	for n := range 64 {
+		key := session.Key{Source: "header", Value: fmt.Sprint(n)}
+		if n%8 == 0 {
+			key = taken // of these one is kept
+		}
+		v, job := conversation(key)
+		all.Go(func() {
+			err := s.Atomically(t.Context(), job)
+			_, there := s.Sessions().Get(t.Context(), ann, v.ID)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil && there == nil:
+				kept++
+			case fault.Is(err, fault.Conflict) && fault.Is(there, fault.NotFound):
+				refuse++
+			default:
+				t.Errorf("%d: got %v, and then %v", n, err, there)
+			}
+		})
+	}
+	all.Wait()
+	if kept != 57 || refuse != 7 {
+		t.Errorf("%d are kept, %d refused", kept, refuse)
+	}
+	sum, err := s.Usage().Totals(t.Context(), ann)
+	if err != nil || sum.Requests != 57 {
+		t.Errorf("booked are %+v, %v", sum, err)
+	}
+}
