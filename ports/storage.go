@@ -43,9 +43,10 @@ type Repositories interface {
 // Sessions keeps conversations and their turns. A session outside the scope is
 // fault.NotFound with code session_not_found, exactly like one that never was.
 type Sessions interface {
-	// Create stores a new session, in version 1. fault.Conflict: its id, or its key within the
-	// user and source, is taken. fault.Forbidden: its org and user are not the scope's.
-	Create(ctx context.Context, in tenancy.Scope, s *session.Session) error
+	// Create stores a new session, in version 1, with its first turns, if any, from
+	// sequence number 1 on. fault.Conflict: its id, or its key within the user and
+	// source, is taken. fault.Forbidden: its org and user are not the scope's.
+	Create(ctx context.Context, in tenancy.Scope, s *session.Session, turns ...session.Turn) error
 	// Get returns the session.
 	Get(ctx context.Context, in tenancy.Scope, id session.ID) (*session.Session, error)
 	// ByKey returns the session that has the conversation key.

@@ -110,10 +110,7 @@ func (r *run) keep(ctx context.Context, tx ports.Repositories, at time.Time) err
 	s := session.New(r.Session, in, key, at)
 	s.Agent, s.Model, s.Native = r.Agent, r.Served, r.native
 	s.Title = r.title()
-	if err := sessions.Create(ctx, in, s); err != nil {
-		return err
-	}
-	return sessions.Append(ctx, in, s.ID, 0, turns...)
+	return sessions.Create(ctx, in, s, turns...)
 }
 
 // title is made of the first thing that the user said.

@@ -234,17 +234,22 @@ func (mr *MockSessionsMockRecorder) ByKey(ctx, in, key interface{}) *gomock.Call
 }
 
 // Create mocks base method.
-func (m *MockSessions) Create(ctx context.Context, in tenancy.Scope, s *session.Session) error {
+func (m *MockSessions) Create(ctx context.Context, in tenancy.Scope, s *session.Session, turns ...session.Turn) error {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Create", ctx, in, s)
+	varargs := []interface{}{ctx, in, s}
+	for _, a := range turns {
+		varargs = append(varargs, a)
+	}
+	ret := m.ctrl.Call(m, "Create", varargs...)
 	ret0, _ := ret[0].(error)
 	return ret0
 }
 
 // Create indicates an expected call of Create.
-func (mr *MockSessionsMockRecorder) Create(ctx, in, s interface{}) *gomock.Call {
+func (mr *MockSessionsMockRecorder) Create(ctx, in, s interface{}, turns ...interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Create", reflect.TypeOf((*MockSessions)(nil).Create), ctx, in, s)
+	varargs := append([]interface{}{ctx, in, s}, turns...)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Create", reflect.TypeOf((*MockSessions)(nil).Create), varargs...)
 }
 
 // Delete mocks base method.

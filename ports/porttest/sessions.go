@@ -36,6 +36,28 @@ func sessionRoundTrip(t *testing.T, s ports.Storage) {
 	is(t, err, fault.NotFound, "session_not_found")
 }
 
+func sessionBeginsWithTurns(t *testing.T, s ports.Storage) {
+	in := someone(t, "a", "ann")
+	v, turns := newSession(in, "k"), []session.Turn{newTurn("one"), newTurn("two")}
+	must(t, s.Sessions().Create(t.Context(), in, v, turns...))
+	for i := range turns {
+		turns[i].Seq = i + 1
+	}
+	got, err := s.Sessions().Get(t.Context(), in, v.ID)
+	must(t, err)
+	if got.Turns != 2 || got.Version != 1 {
+		t.Errorf("got %+v", got)
+	}
+	history, err := s.Sessions().History(t.Context(), in, v.ID)
+	must(t, err)
+	same(t, history, turns)
+	must(t, s.Sessions().Append(t.Context(), in, v.ID, 2, newTurn("three")))
+	again := newSession(in, "k")
+	is(t, s.Sessions().Create(t.Context(), in, again, newTurn("four")), fault.Conflict, "")
+	_, err = s.Sessions().History(t.Context(), in, again.ID)
+	is(t, err, fault.NotFound, "session_not_found")
+}
+
 func turnRoundTrip(t *testing.T, s ports.Storage) {
 	in := someone(t, "a", "ann")
 	v := create(t, s, in, "")

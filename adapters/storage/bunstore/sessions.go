@@ -17,7 +17,7 @@ func absent() error {
 }
 
 // Create stores a new session.
-func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Session) error {
+func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Session, turns ...session.Turn) error {
 	if !in.Admits(s.Org, s.User) {
 		return fault.New(fault.Forbidden, "A session can be created for its own user only.")
 	}
@@ -25,9 +25,11 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 		return err
 	}
 	row := rowOfSession(s)
-	row.Turns, row.Version = 0, 1
-	_, err := c.db.NewInsert().Model(row).Returning(nothing).Exec(ctx)
-	return c.failed(ctx, err)
+	row.Turns, row.Version = len(turns), 1
+	if _, err := c.db.NewInsert().Model(row).Returning(nothing).Exec(ctx); err != nil {
+		return c.failed(ctx, err)
+	}
+	return c.insert(ctx, in, s.ID, 0, turns)
 }
 
 // one selects the session in the scope that where finds.
@@ -102,6 +104,11 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 		}
 		return fault.New(fault.Conflict, "The session has gone on meanwhile.").WithCode("session_changed")
 	}
+	return c.insert(ctx, in, id, after, turns)
+}
+
+// insert stores turns of a session that has been told of them.
+func (c sessions) insert(ctx context.Context, in tenancy.Scope, id session.ID, after int, turns []session.Turn) (err error) {
 	if len(turns) == 0 {
 		return nil
 	}

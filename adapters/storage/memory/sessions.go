@@ -36,7 +36,7 @@ func absent() error {
 }
 
 // Create stores a new session.
-func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Session) error {
+func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Session, turns ...session.Turn) error {
 	leave, err := c.enter(ctx)
 	if err != nil {
 		return err
@@ -46,7 +46,10 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 		return fault.New(fault.Forbidden, "A session can be created for its own user only.")
 	}
 	r := &record{session: *s.Clone(), bytes: sizeOfMetadata(s)}
-	r.session.Turns, r.session.Version = 0, 1
+	var size int
+	r.turns, size = grown(nil, turns)
+	r.bytes += size
+	r.session.Turns, r.session.Version = len(turns), 1
 	r.session.Created, r.session.Updated = session.Moment(s.Created), session.Moment(s.Updated)
 	if c.s.sessions.byID[s.ID] != nil {
 		return fault.New(fault.Conflict, "There is a session with this id already.")
@@ -133,25 +136,29 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 	if len(r.turns) != after {
 		return fault.New(fault.Conflict, "The session has gone on meanwhile.").WithCode("session_changed")
 	}
-	// A new slice, so that what was handed out before does not share its tail.
-	grown := make([]session.Turn, 0, len(r.turns)+len(turns))
-	grown = append(grown, r.turns...)
-	size := 0
-	for i, turn := range turns {
-		turn.Seq, turn.Created = after+i+1, session.Moment(turn.Created)
-		grown = append(grown, turn)
-		size += sizeOf(&turn)
-	}
 	old := r.turns
+	all, size := grown(old, turns)
 	set := func(turns []session.Turn, size, raise int) {
 		r.turns, r.session.Turns = turns, len(turns)
 		r.session.Version += raise
 		r.bytes += size
 		c.s.sessions.bytes += size
 	}
-	set(grown, size, 1)
+	set(all, size, 1)
 	c.s.onUndo(func() { set(old, -size, -1) })
 	return nil
+}
+
+// grown is a new slice of old and the turns after it, so that what was handed out
+// before does not share its tail, and the size of what was added.
+func grown(old, turns []session.Turn) (all []session.Turn, size int) {
+	all = append(make([]session.Turn, 0, len(old)+len(turns)), old...)
+	for _, turn := range turns {
+		turn.Seq, turn.Created = len(all)+1, session.Moment(turn.Created)
+		all = append(all, turn)
+		size += sizeOf(&turn)
+	}
+	return all, size
 }
 
 // History returns all turns in order.

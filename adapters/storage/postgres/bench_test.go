@@ -66,7 +66,7 @@ func request(n uint64) func(context.Context, ports.Repositories) error {
 	record := usage.Record{ID: usage.NewID(now, seed), Session: v.ID, At: now}
 	return func(ctx context.Context, tx ports.Repositories) error {
 		return errors.Join(
-			tx.Sessions().Create(ctx, ann, v), tx.Sessions().Append(ctx, ann, v.ID, 0, turns...), tx.Usage().Record(ctx, ann, record),
+			tx.Sessions().Create(ctx, ann, v, turns...), tx.Usage().Record(ctx, ann, record),
 		)
 	}
 }
