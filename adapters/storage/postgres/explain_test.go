@@ -88,6 +88,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	if _, err := s.Idempotency().Prune(t.Context(), at.Add(-24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	copiedTwice(t, s)
 	// What the function does, and what no bun query is.
 	r.seen["DELETE FROM idempotency WHERE done AND ctid = ANY (ARRAY(SELECT ctid FROM idempotency WHERE done AND completed_at < now() - interval '1 day' ORDER BY completed_at LIMIT 1000))"] = true
 	r.seen["SELECT 1 FROM instances WHERE id = 'i7' FOR UPDATE"] = true
