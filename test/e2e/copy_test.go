@@ -20,7 +20,6 @@ import (
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/idempotency"
-	"agentapi/domain/page"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
@@ -68,7 +67,7 @@ func laden(t *testing.T, path string, sessions int) {
 	for m, in := range members(t) {
 		for i := range sessions {
 			err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
-				v := session.New(session.NewID(at, entropy()), in, session.Key{Source: "header", Value: fmt.Sprint(i)}, at)
+				v := session.New(session.NewID(at, entropy()), in, keyed(i), at)
 				v.Title = "A title – with \x00"
 				turns := make([]session.Turn, 40)
 				for j := range turns {
@@ -101,6 +100,9 @@ func laden(t *testing.T, path string, sessions int) {
 		t.Fatal(err)
 	}
 }
+
+// keyed is the key of a member's n-th session.
+func keyed(n int) session.Key { return session.Key{Source: "header", Value: fmt.Sprint(n)} }
 
 func claim(key string, at time.Time) idempotency.Claim {
 	return idempotency.Claim{Key: idempotency.NewKey("r", key), Owner: "o", At: at, Until: at.Add(time.Hour)}
@@ -151,14 +153,13 @@ func told(t *testing.T, s ports.Storage, in tenancy.Scope) (k kept) {
 			t.Fatal(err)
 		}
 	}
-	for q := (page.Query{Limit: 100}); ; {
-		list, err := s.Sessions().List(t.Context(), in, q)
-		check(err)
-		k.Sessions = append(k.Sessions, list.Items...)
-		if !list.More {
+	for i := 0; ; i++ {
+		v, err := s.Sessions().ByKey(t.Context(), in, keyed(i))
+		if fault.Is(err, fault.NotFound) {
 			break
 		}
-		q.After = list.Items[len(list.Items)-1].ID.String()
+		check(err)
+		k.Sessions = append(k.Sessions, v)
 	}
 	for _, v := range k.Sessions {
 		h, err := s.Sessions().History(t.Context(), in, v.ID)
@@ -231,12 +232,12 @@ func TestACopyTellsEveryoneTheSame(t *testing.T) {
 
 	// A conversation that the target began under a key of one to come is not mixed up with it.
 	eve := members(t)[2]
-	list, err := to.Sessions().List(t.Context(), eve, page.Query{Limit: 1})
+	v, err := to.Sessions().ByKey(t.Context(), eve, keyed(0))
 	if err == nil {
-		err = to.Sessions().Delete(t.Context(), eve, list.Items[0].ID)
+		err = to.Sessions().Delete(t.Context(), eve, v.ID)
 	}
 	if err == nil {
-		err = to.Sessions().Create(t.Context(), eve, session.New(session.NewID(time.Now(), [10]byte{1}), eve, list.Items[0].Key, time.Now()))
+		err = to.Sessions().Create(t.Context(), eve, session.New(session.NewID(time.Now(), [10]byte{1}), eve, keyed(0), time.Now()))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -294,11 +295,11 @@ func TestACopyThatIsKilledGoesOn(t *testing.T) {
 	// Sessions come first, and then their turns.
 	begun := func() bool {
 		for _, in := range members(t) {
-			list, err := to.Sessions().List(t.Context(), in, page.Query{Limit: 1})
-			if err != nil || len(list.Items) == 0 {
+			v, err := to.Sessions().ByKey(t.Context(), in, keyed(0))
+			if err != nil {
 				continue
 			}
-			if turns, err := to.Sessions().History(t.Context(), in, list.Items[0].ID); err == nil && len(turns) > 0 {
+			if turns, err := to.Sessions().History(t.Context(), in, v.ID); err == nil && len(turns) > 0 {
 				return true
 			}
 		}
