@@ -122,8 +122,12 @@ func explain(t *testing.T, d *server.Database, query string) string {
 	if strings.HasPrefix(query, "DELETE FROM idempotency WHERE done") {
 		address = d.Owner
 	}
-	db := login(t, address)
-	conn, err := db.Conn(t.Context())
+	p, err := newPool(&Options{URL: address, Timeout: time.Minute}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close() // there are more queries than a server has connections
+	conn, err := p.db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
