@@ -80,7 +80,7 @@ func command() *cobra.Command {
 	var files []string
 	root.PersistentFlags().StringArrayVar(&files, "config", nil, "read this configuration file (again: lay another over it)")
 	root.AddCommand(
-		serveCommand(&files), migrateCommand(&files), doctorCommand(&files), configCommand(&files), chatCommand(), sessionsCommand(), healthcheckCommand(), versionCommand(),
+		serveCommand(&files), migrateCommand(&files), storageCommand(&files), doctorCommand(&files), configCommand(&files), chatCommand(), sessionsCommand(), healthcheckCommand(), versionCommand(),
 	)
 	return root
 }

@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"agentapi/adapters/storage/bunstore"
+	"agentapi/domain/fault"
+)
+
+// bulkLimit is how long a transaction of Bulk may take.
+const bulkLimit = time.Minute
+
+// bulk lets a transaction take longer than what a request waits for.
+const bulk = "SELECT set_config('lock_timeout', '10s', true), set_config('statement_timeout', '1min', true), set_config('idle_in_transaction_session_timeout', '1min', true)"
+
+// Bulk runs fn in one transaction of the server's role, in which it names one
+// organisation after the other: row-level security binds it as it binds requests.
+func (s *Store) Bulk(ctx context.Context, fn func(context.Context, *bunstore.Repositories) error) error {
+	s.mu.RLock()
+	writes := s.writes
+	s.mu.RUnlock()
+	if writes == nil {
+		return bunstore.Closed()
+	}
+	inner, cancel := context.WithTimeout(ctx, bulkLimit)
+	defer cancel()
+	err := func() error {
+		w, err := writes.acquire(inner)
+		if err != nil {
+			return err
+		}
+		defer w.release()
+		w.careful = true // what a statement did is asked for
+		w.add("BEGIN")
+		w.add(s.settings)
+		w.add(bulk)
+		if err := fn(inner, bunstore.Entering(w, kind, w.enter)); err != nil {
+			return err
+		}
+		w.add(commit)
+		return w.flush(inner)
+	}()
+	if err == nil || ctx.Err() == nil && fault.As(err) != nil && !fault.Is(err, fault.Timeout) {
+		return err
+	}
+	if ctx.Err() == nil && inner.Err() != nil {
+		return bunstore.Late(err)
+	}
+	return bunstore.Failed(ctx, err)
+}
