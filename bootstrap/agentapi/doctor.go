@@ -185,7 +185,7 @@ func checkLogin(ctx context.Context, chain []ports.Authenticator) (out []finding
 	defer func() { _ = login.Stop(ctx) }()
 	start := time.Now()
 	for _, p := range login.Examine(ctx) {
-		f := finding{ID: "identity", Status: "ok", Millis: time.Since(start).Milliseconds(), Summary: fmt.Sprintf("oidc, %s: %d keys", p.Issuer, p.Keys)}
+		f := finding{ID: "identity", Status: "ok", Millis: time.Since(start).Milliseconds(), Summary: fmt.Sprintf("oidc, %s, keys: %d", p.Issuer, p.Keys)}
 		switch {
 		case p.Err != nil:
 			f.Status, f.Summary = "fail", fmt.Sprintf("oidc, %s: %v", p.Issuer, p.Err)
