@@ -29,13 +29,21 @@ const (
 // Application is the use cases.
 var Application = fx.Module("application",
 	fx.Provide(
-		func(chain []ports.Authenticator) *access.Service { return access.New(access.Params{Chain: chain}) },
+		newAccess,
 		newCatalog,
 		newConversations,
 		newCompletion,
 		newVitals,
 	),
 )
+
+func newAccess(c *configs.Config, chain []ports.Authenticator) *access.Service {
+	p := access.Params{Chain: chain, Now: now}
+	for _, a := range c.Identity.PlatformAdmins {
+		p.Admins = append(p.Admins, access.Admin(a))
+	}
+	return access.New(p)
+}
 
 func newCatalog(c *configs.Config, agents map[string]ports.Agent, cache ports.Cache) (*catalog.Service, error) {
 	p := catalog.Params{Cache: cache, Now: now, Strict: c.Compat.UnsupportedParams == "reject"}

@@ -53,7 +53,14 @@ type Choice struct {
 
 // Identity configures how callers prove who they are.
 type Identity struct {
-	Chain []string `yaml:"chain" doc:"the drivers that are asked about a credential, in order"`
+	Chain          []string        `yaml:"chain" doc:"the drivers that are asked about a credential, in order; if absent oidc where an issuer is named, else dev"`
+	PlatformAdmins []PlatformAdmin `yaml:"platform_admins" doc:"who administers the whole deployment, whatever their organisation says of them"`
+}
+
+// PlatformAdmin names an administrator of the deployment, never by e-mail.
+type PlatformAdmin struct {
+	Issuer  string `yaml:"issuer" doc:"the issuer that vouches for the subject; of one with several names the first"`
+	Subject string `yaml:"subject" doc:"the sub of the administrator's tokens"`
 }
 
 // Agent configures one agent. What its driver reads stands beside, under the
@@ -165,6 +172,11 @@ func (c *Config) validate(d *decoder) {
 	}
 	if c.Server.DrainDelay+c.Server.Drain >= c.Server.StopTimeout {
 		bad("server.stop_timeout", "must be more than drain_delay and drain together, which is %v", c.Server.DrainDelay+c.Server.Drain)
+	}
+	for i, a := range c.Identity.PlatformAdmins {
+		if a.Issuer == "" || a.Subject == "" {
+			bad(fmt.Sprintf("identity.platform_admins[%d]", i), "needs an issuer and a subject")
+		}
 	}
 	for _, name := range c.AgentNames() {
 		if !agentName(name) {

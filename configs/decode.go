@@ -56,6 +56,9 @@ func (d *decoder) decode(n *node, path string, into reflect.Value) {
 	case reflect.Map:
 		d.mapping(n, path, into)
 	case reflect.Slice:
+		if _, one := into.Interface().(oneOrMany); one && n.scalar != nil {
+			n = &node{list: []*node{n}, origin: n.origin}
+		}
 		if n.list == nil {
 			d.fail(n, path, "must be a list, such as [a, b]")
 			return
@@ -72,6 +75,9 @@ func (d *decoder) decode(n *node, path string, into reflect.Value) {
 		d.scalar(n, path, into)
 	}
 }
+
+// oneOrMany is a list for which a single value will do.
+type oneOrMany interface{ OneOrMany() }
 
 func (d *decoder) object(n *node, path string, into reflect.Value) {
 	if n.fields == nil {

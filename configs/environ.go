@@ -92,7 +92,6 @@ var chosen = []string{"DATABASE_URL", "SUPABASE_URL"}
 
 // later are variables that are known and can do nothing yet.
 var later = []string{
-	"AUTHKIT_JWKS_URL", "WORKOS_CLIENT_ID", "OIDC_ISSUER", "OIDC_AUDIENCE",
 	"REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "FACTORY_API_KEY",
 	"METRICS_ENABLED", "AUDIT_ENABLED",
 }
@@ -116,6 +115,7 @@ func (e *environ) apply(over *node, d *decoder) {
 			e.own(over, name, d)
 		}
 	}
+	e.oidc(over, d)
 	if port := e.value("AGENTAPI_PORT"); port != "" {
 		e.port(over, port, "AGENTAPI_PORT", "127.0.0.1", d)
 	} else if port := e.value("PORT"); port != "" {

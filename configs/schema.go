@@ -61,7 +61,11 @@ func schemaOf(t reflect.Type, path string, drivers Drivers) map[string]any {
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem(), path, drivers)}
 	case reflect.Slice:
-		return map[string]any{"type": "array", "items": schemaOf(t.Elem(), path, drivers)}
+		list := map[string]any{"type": "array", "items": schemaOf(t.Elem(), path, drivers)}
+		if t.Implements(reflect.TypeFor[oneOrMany]()) {
+			return map[string]any{"anyOf": []any{schemaOf(t.Elem(), path, drivers), list}}
+		}
+		return list
 	case reflect.Bool:
 		return map[string]any{"type": []string{"boolean", "string"}}
 	case reflect.Int, reflect.Int64, reflect.Float64:

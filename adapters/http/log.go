@@ -1,6 +1,7 @@
 package http
 
 import (
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,8 +12,12 @@ import (
 	"agentapi/domain/fault"
 )
 
+// maxReason is how much of an error's text is logged.
+const maxReason = 2048
+
 // log writes the one line of a request. Nothing in it is the client's text but
-// the path's and the model's beginning, which the encoder escapes.
+// the path's and the model's beginning, and what a refused credential says of
+// itself, cut short; the encoder escapes it.
 func (s *Server) log(call *request.Call, status int) {
 	level := zapcore.InfoLevel
 	var p problem.Problem
@@ -47,8 +52,8 @@ func (s *Server) log(call *request.Call, status int) {
 	}
 	if call.Err != nil {
 		fields = append(fields, zap.String("code", p.Code))
-		if p.Internal() {
-			fields = append(fields, zap.String("error", call.Err.Error()))
+		if refused := fault.Is(call.Err, fault.Unauthenticated) && errors.Unwrap(fault.As(call.Err)) != nil; p.Internal() || refused {
+			fields = append(fields, zap.String("error", clip(call.Err.Error(), maxReason)))
 		}
 	}
 	entry.Write(fields...)

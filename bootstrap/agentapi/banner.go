@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"agentapi/adapters/identity/oidc"
 	"agentapi/bootstrap"
 	"agentapi/configs"
 )
@@ -29,7 +31,7 @@ func announce(out io.Writer, log *zap.Logger, a *announcement) {
 	}
 	if a.loaded.Log.Format == "json" {
 		log.Info("ready", zap.String("api", "http://"+a.address+"/v1"), zap.String("version", version()),
-			zap.String("storage", a.loaded.Storage.Driver), zap.Strings("agents", a.loaded.AgentNames()))
+			zap.String("storage", a.loaded.Storage.Driver), zap.Strings("identity", a.loaded.Identity.Chain), zap.Strings("agents", a.loaded.AgentNames()))
 		return
 	}
 	fmt.Fprint(out, a.text())
@@ -52,9 +54,14 @@ func (a *announcement) text() string {
 		row("Token", "%s   (kept in %s)", token, filepath.Join(a.setting.DataDir, tokenFile))
 	case token != "":
 		row("Token", "%s   (from AGENTAPI_DEV_TOKEN)", token)
-	default:
+	case slices.Contains(a.loaded.Identity.Chain, "dev"):
 		row("Token", "see identity.dev.tokens in the configuration")
 		token = "YOUR_TOKEN"
+	default:
+		token = "YOUR_TOKEN"
+	}
+	if issuers := a.issuers(); len(issuers) > 0 {
+		row("Login", "tokens of %s   (agentapi token inspect explains one)", strings.Join(issuers, ", "))
 	}
 	switch a.loaded.Storage.Driver {
 	case "memory":
@@ -99,6 +106,18 @@ func (a *announcement) text() string {
 		"              -H 'Content-Type: application/json' -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'\n"+
 		"  Next      agentapi chat   ·   agentapi doctor   ·   agentapi config init\n\n", a.address, token, model)
 	return b.String()
+}
+
+// issuers are the providers whose tokens are taken.
+func (a *announcement) issuers() (out []string) {
+	var login oidc.Options
+	if !slices.Contains(a.loaded.Identity.Chain, "oidc") || a.loaded.Decode("identity.oidc", &login) != nil {
+		return nil
+	}
+	for _, i := range login.Issuers {
+		out = append(out, i.Issuer[0])
+	}
+	return out
 }
 
 // firstModel is some model to try.

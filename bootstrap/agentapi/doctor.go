@@ -128,16 +128,18 @@ func checkParts(ctx context.Context, c *configs.Config) []finding {
 	var (
 		agents  map[string]ports.Agent
 		storage ports.Storage
+		chain   []ports.Authenticator
 	)
 	dir, err := dataDir()
 	if err != nil {
 		dir = ""
 	}
-	app := bootstrap.App(c, bootstrap.NewSetting(dir, ""), zap.NewNop(), fx.Populate(&agents, &storage))
+	app := bootstrap.App(c, bootstrap.NewSetting(dir, ""), zap.NewNop(), fx.Populate(&agents, &storage, &chain))
 	if err := app.Err(); err != nil {
 		return []finding{{ID: "parts", Status: "fail", Summary: bootstrap.Cause(err).Error(), Fix: "agentapi config validate"}}
 	}
 	out := []finding{checkStorage(ctx, c.Storage.Driver, storage)}
+	out = append(out, checkLogin(ctx, chain)...)
 	probed := make([]finding, len(agents))
 	var all sync.WaitGroup
 	for i, name := range c.AgentNames() {
@@ -170,6 +172,30 @@ func checkStorage(ctx context.Context, driver string, s ports.Storage) finding {
 		}
 	}
 	return f
+}
+
+// checkLogin asks the providers of logins for their keys.
+func checkLogin(ctx context.Context, chain []ports.Authenticator) (out []finding) {
+	login := provider(chain)
+	if login == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	defer func() { _ = login.Stop(ctx) }()
+	start := time.Now()
+	for _, p := range login.Examine(ctx) {
+		f := finding{ID: "identity", Status: "ok", Millis: time.Since(start).Milliseconds(), Summary: fmt.Sprintf("oidc, %s, keys: %d", p.Issuer, p.Keys)}
+		switch {
+		case p.Err != nil:
+			f.Status, f.Summary = "fail", fmt.Sprintf("oidc, %s: %v", p.Issuer, p.Err)
+			f.Fix = "see that its issuer and jwks_url are right, and that this machine reaches them"
+		case p.Open:
+			f.Summary += "; tokens for any audience are taken"
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 func checkAgent(ctx context.Context, name string, a ports.Agent) finding {

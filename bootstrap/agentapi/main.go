@@ -21,6 +21,7 @@ const (
 	exitUsage      = 2
 	exitConfig     = 3
 	exitDependency = 4
+	exitRefused    = 5
 	exitInterrupt  = 130
 )
 
@@ -80,7 +81,8 @@ func command() *cobra.Command {
 	var files []string
 	root.PersistentFlags().StringArrayVar(&files, "config", nil, "read this configuration file (again: lay another over it)")
 	root.AddCommand(
-		serveCommand(&files), migrateCommand(&files), storageCommand(&files), doctorCommand(&files), configCommand(&files), chatCommand(), sessionsCommand(), healthcheckCommand(), versionCommand(),
+		serveCommand(&files), migrateCommand(&files), storageCommand(&files), doctorCommand(&files), configCommand(&files), tokenCommand(&files),
+		chatCommand(), sessionsCommand(), healthcheckCommand(), versionCommand(),
 	)
 	return root
 }

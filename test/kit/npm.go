@@ -17,6 +17,8 @@ const (
 	CCR     = "@musistudio/claude-code-router@2.0.0"
 	Droid   = "droid@0.215.0"
 	NodeSDK = "openai@7.57.0"
+
+	OIDCProvider = "oidc-provider@9.13.3"
 )
 
 // CCRProgram gives the real claude-code-router.

@@ -1,0 +1,39 @@
+// A certified provider on loopback, for the test beside: it says its address on
+// standard output and takes new keys on standard input, one JWKS a line.
+import { createRequire } from 'node:module';
+import { createServer } from 'node:http';
+import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
+
+const require = createRequire(process.argv[2] + '/');
+const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-provider')));
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+let provider;
+const server = createServer((request, response) => provider.callback()(request, response));
+await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+const issuer = `http://127.0.0.1:${server.address().port}`;
+
+for (;;) {
+  const { value, done } = await lines.next();
+  if (done) process.exit(0);
+  provider = new Provider(issuer, {
+    jwks: JSON.parse(value),
+    clients: [{ client_id: 'robot', client_secret: 'robots-secret', grant_types: ['client_credentials'], redirect_uris: [], response_types: [] }],
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => 'https://agents.example',
+        getResourceServerInfo: () => ({
+          scope: 'chat', audience: 'https://agents.example', accessTokenFormat: 'jwt', accessTokenTTL: 300,
+          jwt: { sign: { alg: 'RS256' } },
+        }),
+      },
+    },
+    extraTokenClaims: () => ({ org_id: 'org_1', role: 'admin', permissions: ['chat'] }),
+    formats: { customizers: { jwt: (_context, token, parts) => { parts.payload.sub ??= token.clientId; } } },
+  });
+  console.log(`issuer ${issuer}`);
+}

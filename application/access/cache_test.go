@@ -1,0 +1,83 @@
+package access_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"agentapi/application/access"
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// gate counts how often it is asked; it knows every credential but "bad".
+type gate struct {
+	asked   int
+	expires time.Time
+}
+
+func (g *gate) Authenticate(_ context.Context, bearer string) (tenancy.Identity, bool, error) {
+	g.asked++
+	if bearer == "bad" {
+		return tenancy.Identity{}, false, fault.New(fault.Unauthenticated, "bad")
+	}
+	return tenancy.Identity{Issuer: "i", Subject: bearer, Org: "o", Role: tenancy.OrgMember, Expires: g.expires}, true, nil
+}
+
+func TestAVerifiedCredentialIsRememberedForAWhile(t *testing.T) {
+	start := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		expires time.Time
+		bearer  string
+		after   time.Duration // the second request
+		asked   int
+	}{
+		"within half a minute":      {start.Add(time.Hour), "x", 29 * time.Second, 1},
+		"later":                     {start.Add(time.Hour), "x", 30 * time.Second, 2},
+		"when it has expired":       {start.Add(10 * time.Second), "x", 10 * time.Second, 2},
+		"before":                    {start.Add(10 * time.Second), "x", 9 * time.Second, 1},
+		"one that does not expire":  {time.Time{}, "x", 0, 2},
+		"one that is past its end":  {start.Add(-time.Second), "x", 0, 2},
+		"a bad one, which is never": {start.Add(time.Hour), "bad", 0, 2},
+	} {
+		now, g := start, &gate{expires: c.expires}
+		s := access.New(access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
+		_, first := s.Authenticate(t.Context(), c.bearer)
+		now = now.Add(c.after)
+		if _, second := s.Authenticate(t.Context(), c.bearer); (first == nil) != (second == nil) || g.asked != c.asked {
+			t.Errorf("%s: asked %d times; %v, %v", name, g.asked, first, second)
+		}
+	}
+}
+
+func TestWhoIsRememberedIsBounded(t *testing.T) {
+	now := time.Now()
+	g := &gate{expires: now.Add(time.Hour)}
+	s := access.New(access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
+	const many = 25_000
+	for n := range many {
+		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n)); err != nil || p.Identity().Subject != fmt.Sprint(n) {
+			t.Fatalf("%d: %+v, %v", n, p.Identity(), err)
+		}
+	}
+	g.asked = 0
+	for n := range many {
+		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n)); err != nil || p.Identity().Subject != fmt.Sprint(n) {
+			t.Fatalf("%d: %+v, %v", n, p.Identity(), err)
+		}
+	}
+	if g.asked < many-10_000 {
+		t.Errorf("%d are remembered", many-g.asked)
+	}
+}
+
+func TestAPlatformAdminIsNamedByIssuerAndSubject(t *testing.T) {
+	s := access.New(access.Params{Chain: []ports.Authenticator{&gate{}}, Admins: []access.Admin{{Issuer: "i", Subject: "root"}, {Issuer: "other", Subject: "ann"}}})
+	for subject, want := range map[string]tenancy.Role{"root": tenancy.PlatformAdmin, "ann": tenancy.OrgMember} {
+		if p, err := s.Authenticate(t.Context(), subject); err != nil || p.Role() != want {
+			t.Errorf("%s: got %v, %v", subject, p.Role(), err)
+		}
+	}
+}
