@@ -4,13 +4,11 @@
 package completion
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/json"
 	"time"
 
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
+	"agentapi/domain/idempotency"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 )
@@ -35,29 +33,7 @@ type Command struct {
 // fingerprint tells requests apart that come with one key: by what they ask, in
 // whatever order its members stand, and the conversation that they belong to.
 func (c *Command) fingerprint() [32]byte {
-	h := sha256.New()
-	for _, s := range []string{c.Conversation.ID.String(), c.Conversation.Key.Source, c.Conversation.Key.Value} {
-		h.Write([]byte(s))
-		h.Write([]byte{0})
-	}
-	h.Write(canonical(c.Request.Raw))
-	return [32]byte(h.Sum(nil))
-}
-
-// canonical renders a JSON text with its members in order; numbers stay as they
-// are written.
-func canonical(text []byte) []byte {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
-		return text
-	}
-	out, err := json.Marshal(v)
-	if err != nil {
-		return text
-	}
-	return out
+	return idempotency.Fingerprint(c.Request.Raw, c.Conversation.ID.String(), c.Conversation.Key.Source, c.Conversation.Key.Value)
 }
 
 // Conversation names a session by its own id or by a key of the client's; at

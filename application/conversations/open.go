@@ -20,7 +20,7 @@ type Opening struct {
 	Edit session.Edit // its title and metadata
 	// Once makes a repetition harmless; zero: the request has no idempotency key.
 	Once idempotency.Key
-	Body [32]byte // SHA-256 of the request body
+	Body [32]byte // the fingerprint of the request body
 }
 
 // Open stores a new session without turns. With an idempotency key it does so

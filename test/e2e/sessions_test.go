@@ -147,3 +147,61 @@ func TestSessionsAreKeptInOrderFromTheCommandLine(t *testing.T) {
 		t.Errorf("without a server: %d, %s", code, out)
 	}
 }
+
+
+func TestOfManyWhoOpenOrChangeOneSessionOneDoes(t *testing.T) {
+	_, env := migrated(t, postgres.Shared(t))
+	for storage, o := range map[string]kit.Options{"sqlite": {}, "postgres": {Env: env}} {
+		t.Run(storage, func(t *testing.T) {
+			t.Parallel()
+			s := kit.Start(t, o)
+			at := once(t, func(int) (kit.Answer, error) {
+				return s.Do(t.Context(), http.MethodPost, "/api/v1/sessions", `{"title":"one"}`, "Idempotency-Key", "k")
+			}, http.StatusConflict).Header.Get("Location")
+			once(t, func(int) (kit.Answer, error) {
+				return s.Do(t.Context(), http.MethodPost, "/api/v1/sessions", `{"key":"mine"}`)
+			}, http.StatusConflict)
+			if a, err := s.Do(t.Context(), http.MethodGet, "/api/v1/sessions", ""); err != nil || strings.Count(a.Body, `"object":"session"`) != 2 {
+				t.Errorf("got %s, %v", a.Body, err)
+			}
+			a := once(t, func(i int) (kit.Answer, error) {
+				return s.Do(t.Context(), http.MethodPatch, at, fmt.Sprintf(`{"title":"by %d"}`, i), "If-Match", `"1"`)
+			}, http.StatusPreconditionFailed)
+			if got, err := s.Do(t.Context(), http.MethodGet, at, ""); err != nil || got.Body != a.Body || got.Header.Get("ETag") != `"2"` {
+				t.Errorf("got %s, %v, and not %s", got.Body, err, a.Body)
+			}
+		})
+	}
+}
+
+// once makes a request many times at once, of which one may do it; the others get
+// its answer again or are told why not. It gives the one's answer.
+func once(t *testing.T, do func(i int) (kit.Answer, error), otherwise int) (won kit.Answer) {
+	t.Helper()
+	var (
+		all  sync.WaitGroup
+		mu   sync.Mutex
+		wins int
+	)
+	for i := range 24 {
+		all.Go(func() {
+			a, err := do(i)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				t.Error(err)
+			case a.Status < 300 && a.Header.Get("Idempotent-Replayed") == "":
+				won = a
+				wins++
+			case a.Status >= 300 && a.Status != otherwise:
+				t.Errorf("got %d %s", a.Status, a.Body)
+			}
+		})
+	}
+	all.Wait()
+	if wins != 1 {
+		t.Errorf("%d did it", wins)
+	}
+	return won
+}

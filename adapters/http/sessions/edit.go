@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"net/http"
 
 	"github.com/gofiber/fiber/v2"
@@ -26,7 +25,7 @@ func (h *Handler) Create(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	o := conversations.Opening{Key: w.key, Edit: w.edit, Body: sha256.Sum256(body)}
+	o := conversations.Opening{Key: w.key, Edit: w.edit, Body: idempotency.Fingerprint(body)}
 	key, err := request.IdempotencyKey(c)
 	if err != nil {
 		return err

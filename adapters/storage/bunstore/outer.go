@@ -47,7 +47,9 @@ func read[T any](ctx context.Context, o *Outer, call func(context.Context, *Repo
 type outerSessions struct{ o *Outer }
 
 func (s outerSessions) Create(ctx context.Context, in tenancy.Scope, v *session.Session, turns ...session.Turn) error {
-	return s.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error { return tx.Sessions().Create(ctx, in, v, turns...) })
+	return s.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		return tx.Sessions().Create(ctx, in, v, turns...)
+	})
 }
 
 func (s outerSessions) Update(ctx context.Context, in tenancy.Scope, id session.ID, change func(*session.Session) error) error {
