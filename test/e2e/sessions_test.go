@@ -148,7 +148,6 @@ func TestSessionsAreKeptInOrderFromTheCommandLine(t *testing.T) {
 	}
 }
 
-
 func TestOfManyWhoOpenOrChangeOneSessionOneDoes(t *testing.T) {
 	_, env := migrated(t, postgres.Shared(t))
 	for storage, o := range map[string]kit.Options{"sqlite": {}, "postgres": {Env: env}} {
