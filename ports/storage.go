@@ -57,8 +57,10 @@ type Sessions interface {
 	// and Version becomes one more than change saw. fault.Conflict: the new key is taken.
 	Update(ctx context.Context, in tenancy.Scope, id session.ID, change func(*session.Session) error) error
 	// Append adds turns in order, with sequence numbers from after+1 on and without
-	// gaps, and raises the session's Turns and Version. fault.Conflict: the last stored
-	// turn's sequence number is not after, so somebody else has added turns.
+	// gaps, and raises the session's Turns and Version. Where the last of them says
+	// which agent answered, the session's Agent, Model, Native and Updated become
+	// that turn's. fault.Conflict: the last stored turn's sequence number is not
+	// after, so somebody else has added turns.
 	Append(ctx context.Context, in tenancy.Scope, id session.ID, after int, turns ...session.Turn) error
 	// History returns all turns of the session in order.
 	History(ctx context.Context, in tenancy.Scope, id session.ID) ([]session.Turn, error)

@@ -83,11 +83,10 @@ func (r *run) keep(ctx context.Context, tx ports.Repositories, at time.Time) err
 	turns := r.newTurns(at)
 	if r.stored != nil && r.How != session.Forked {
 		err := sessions.Append(ctx, in, r.Session, r.stored.Turns, turns...)
-		if err != nil {
+		if err != nil || r.stored.Turns > 0 {
 			return err
 		}
 		return sessions.Update(ctx, in, r.Session, func(s *session.Session) error {
-			s.Agent, s.Model, s.Native, s.Updated = r.Agent, r.Served, r.native, session.Moment(at)
 			if s.Title == "" { // it was opened without one
 				s.Title = r.title()
 			}
@@ -135,7 +134,7 @@ func (r *run) newTurns(at time.Time) []session.Turn {
 	}
 	first := r.answer.Choices[0]
 	return append(turns, session.Turn{
-		ID: session.NewTurnID(at, r.s.entropy()), Message: first.Message, Agent: r.Agent, Model: r.Served, Finish: first.Finish,
+		ID: session.NewTurnID(at, r.s.entropy()), Message: first.Message, Agent: r.Agent, Model: r.Served, Native: r.native, Finish: first.Finish,
 		TokensIn: r.answer.Usage.Prompt, TokensOut: r.answer.Usage.Completion,
 		Request: r.cmd.RequestID, Store: r.cmd.Request.Store, Created: at,
 	})

@@ -86,12 +86,22 @@ type Turn struct {
 	Message   chat.Message
 	Agent     agent.Name // of an assistant's turn: who answered, and as which model
 	Model     string
+	Native    string // that agent's own session id, if it has sessions
 	Finish    chat.FinishReason
 	TokensIn  int
 	TokensOut int
 	Request   string // the id of the request that it came with
 	Store     bool   // the client asked that the completion be kept for retrieval
 	Created   time.Time
+}
+
+// Answered gives the last turn where it says which agent answered: what was said
+// last is the session's, too.
+func Answered(turns []Turn) (last *Turn, ok bool) {
+	if len(turns) == 0 || turns[len(turns)-1].Agent == "" {
+		return nil, false
+	}
+	return &turns[len(turns)-1], true
 }
 
 // Title makes a session's title of its first message: the first line, at most

@@ -58,6 +58,29 @@ func sessionBeginsWithTurns(t *testing.T, s ports.Storage) {
 	is(t, err, fault.NotFound, "session_not_found")
 }
 
+func sessionKnowsWhoAnsweredLast(t *testing.T, s ports.Storage) {
+	in := someone(t, "a", "ann")
+	v := create(t, s, in, "")
+	answer := newTurn("hello")
+	answer.Message.Role, answer.Agent, answer.Model, answer.Native = chat.Assistant, "agent", "model", "native"
+	answer.Created = v.Updated.Add(time.Minute)
+	must(t, s.Sessions().Append(t.Context(), in, v.ID, 0, newTurn("hi"), answer))
+	v.Turns, v.Version, v.Agent, v.Model, v.Native, v.Updated = 2, 2, "agent", "model", "native", answer.Created
+	got, err := s.Sessions().Get(t.Context(), in, v.ID)
+	must(t, err)
+	same(t, got, v)
+	must(t, s.Sessions().Append(t.Context(), in, v.ID, 2, newTurn("and")))
+	v.Turns, v.Version = 3, 3
+	got, err = s.Sessions().Get(t.Context(), in, v.ID)
+	must(t, err)
+	same(t, got, v)
+	turns, err := s.Sessions().History(t.Context(), in, v.ID)
+	must(t, err)
+	if turns[1].Native != "native" {
+		t.Errorf("got %+v", turns[1])
+	}
+}
+
 func turnRoundTrip(t *testing.T, s ports.Storage) {
 	in := someone(t, "a", "ann")
 	v := create(t, s, in, "")

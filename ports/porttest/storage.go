@@ -21,6 +21,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 	for name, test := range map[string]func(t *testing.T, s ports.Storage){
 		"a session comes back as it was stored":                 sessionRoundTrip,
 		"a session can begin with turns":                        sessionBeginsWithTurns,
+		"a session knows who answered last":                     sessionKnowsWhoAnsweredLast,
 		"every kind of message comes back as it was stored":     turnRoundTrip,
 		"times are kept in UTC to the microsecond":              times,
 		"what is returned is the caller's own":                  returnsCopies,

@@ -115,6 +115,7 @@ type metadata struct {
 	Refusal    words  `json:"refusal,omitempty"`
 	Agent      words  `json:"agent,omitempty"`
 	Model      words  `json:"model,omitempty"`
+	Native     words  `json:"native,omitempty"`
 	Finish     words  `json:"finish,omitempty"`
 	Request    words  `json:"request,omitempty"`
 	Store      bool   `json:"store,omitempty"`
@@ -163,7 +164,7 @@ func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow,
 		TokensIn: t.TokensIn, TokensOut: t.TokensOut, CreatedAt: session.Moment(t.Created), UpdatedAt: session.Moment(t.Created),
 	}
 	meta := metadata{
-		Name: words(m.Name), ToolCallID: words(m.ToolCallID), Refusal: words(m.Refusal), Agent: words(t.Agent), Model: words(t.Model),
+		Name: words(m.Name), ToolCallID: words(m.ToolCallID), Refusal: words(m.Refusal), Agent: words(t.Agent), Model: words(t.Model), Native: words(t.Native),
 		Finish: words(t.Finish), Request: words(t.Request), Store: t.Store,
 	}
 	if m.Parts != nil {
@@ -198,7 +199,7 @@ func (r *messageRow) turn() (t session.Turn, err error) {
 		return t, corrupt("message", err)
 	}
 	t = session.Turn{
-		ID: id, Seq: r.Seq, Agent: agent.Name(meta.Agent), Model: string(meta.Model), Finish: chat.FinishReason(meta.Finish),
+		ID: id, Seq: r.Seq, Agent: agent.Name(meta.Agent), Model: string(meta.Model), Native: string(meta.Native), Finish: chat.FinishReason(meta.Finish),
 		TokensIn: r.TokensIn, TokensOut: r.TokensOut, Request: string(meta.Request), Store: meta.Store, Created: r.CreatedAt.UTC(),
 		Message: chat.Message{Role: chat.Role(r.Role), Name: string(meta.Name), ToolCallID: string(meta.ToolCallID), Refusal: string(meta.Refusal)},
 	}

@@ -91,8 +91,13 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
-	result, err := c.db.NewUpdate().Model((*sessionRow)(nil)).Set("turns = turns + ?, version = version + 1", len(turns)).
-		Where("org_id = ? AND user_id = ? AND id = ? AND turns = ?", in.Org().UUID(), in.User().UUID(), id.UUID(), after).Exec(ctx)
+	query := c.db.NewUpdate().Model((*sessionRow)(nil)).Set("turns = turns + ?, version = version + 1", len(turns)).
+		Where("org_id = ? AND user_id = ? AND id = ? AND turns = ?", in.Org().UUID(), in.User().UUID(), id.UUID(), after)
+	if t, ok := session.Answered(turns); ok {
+		query = query.Set("agent = ?, model = ?, native = ?, updated_at = ?",
+			withoutNUL(string(t.Agent)), withoutNUL(t.Model), withoutNUL(t.Native), session.Moment(t.Created))
+	}
+	result, err := query.Exec(ctx)
 	if err != nil {
 		return c.failed(ctx, err)
 	}

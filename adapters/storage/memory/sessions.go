@@ -136,16 +136,20 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 	if len(r.turns) != after {
 		return fault.New(fault.Conflict, "The session has gone on meanwhile.").WithCode("session_changed")
 	}
-	old := r.turns
+	old, before := r.turns, r.session
+	now := before
+	now.Turns, now.Version = after+len(turns), before.Version+1
+	if t, ok := session.Answered(turns); ok {
+		now.Agent, now.Model, now.Native, now.Updated = t.Agent, t.Model, t.Native, session.Moment(t.Created)
+	}
 	all, size := grown(old, turns)
-	set := func(turns []session.Turn, size, raise int) {
-		r.turns, r.session.Turns = turns, len(turns)
-		r.session.Version += raise
+	set := func(s session.Session, turns []session.Turn, size int) {
+		r.session, r.turns = s, turns
 		r.bytes += size
 		c.s.sessions.bytes += size
 	}
-	set(all, size, 1)
-	c.s.onUndo(func() { set(old, -size, -1) })
+	set(now, all, size)
+	c.s.onUndo(func() { set(before, old, -size) })
 	return nil
 }
 
