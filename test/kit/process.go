@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,6 +47,22 @@ func Holding(dir string) []string {
 		env, _ := os.ReadFile(filepath.Join(proc, "environ")) // what is gone holds nothing
 		args, _ := os.ReadFile(filepath.Join(proc, "cmdline"))
 		return bytes.Contains(env, []byte(dir)) || bytes.Contains(args, []byte(dir))
+	})
+}
+
+// end kills what a killed server's agents have left running, which would write to
+// its folder while that is removed.
+func end(dir string) {
+	Soon(5*time.Second, func() bool {
+		held := Holding(dir)
+		for _, proc := range held {
+			if pid, _, _ := strings.Cut(proc, " "); pid != strconv.Itoa(os.Getpid()) {
+				if n, err := strconv.Atoi(pid); err == nil {
+					_ = syscall.Kill(n, syscall.SIGKILL) // it may be gone by now
+				}
+			}
+		}
+		return len(held) == 0
 	})
 }
 
