@@ -41,6 +41,12 @@ func (s *Store) begin(ctx context.Context) (bunstore.Batch, error) {
 	}
 	w.add("BEGIN")
 	w.add(s.settings)
+	if s.number&(s.number-1) == 0 {
+		// The plan by which a message's session is looked up is kept in the connection.
+		// Made while the tables were empty, it reads all of an organisation's sessions;
+		// so it is made anew while they grow, until the database has counted them.
+		w.add("DISCARD PLANS")
+	}
 	// That the server lives, and what tells after a lost answer whether this was
 	// committed. An older transaction that was given up may come in later.
 	w.add(fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
