@@ -13,15 +13,16 @@ import (
 
 // Config is the whole configuration but for what the drivers read themselves.
 type Config struct {
-	Version  int              `yaml:"version" doc:"the version of this file's shape: 1"`
-	Server   Server           `yaml:"server"`
-	Log      Log              `yaml:"log"`
-	Storage  Choice           `yaml:"storage" doc:"what keeps conversations, usage and idempotency keys"`
-	Cache    Choice           `yaml:"cache" doc:"what holds short-lived things that may be lost"`
-	Identity Identity         `yaml:"identity"`
-	Agents   map[string]Agent `yaml:"agents" doc:"what answers, by name: lower-case letters, digits and hyphens"`
-	Routing  Routing          `yaml:"routing"`
-	Compat   Compat           `yaml:"compat"`
+	Version   int              `yaml:"version" doc:"the version of this file's shape: 1"`
+	Server    Server           `yaml:"server"`
+	Log       Log              `yaml:"log"`
+	Storage   Choice           `yaml:"storage" doc:"what keeps conversations, usage and idempotency keys"`
+	Cache     Choice           `yaml:"cache" doc:"what holds short-lived things that may be lost"`
+	Identity  Identity         `yaml:"identity"`
+	Agents    map[string]Agent `yaml:"agents" doc:"what answers, by name: lower-case letters, digits and hyphens"`
+	Routing   Routing          `yaml:"routing"`
+	Compat    Compat           `yaml:"compat"`
+	Retention Retention        `yaml:"retention"`
 
 	tree *node
 }
@@ -98,6 +99,19 @@ type Breaker struct {
 type Routing struct {
 	Default []string            `yaml:"default" doc:"the agents that a bare model id is looked for in, in order; empty: all"`
 	Aliases map[string][]string `yaml:"aliases" doc:"names of your own, each with the agent/model that answer to it, in order"`
+}
+
+// Retention configures how long what is stored is kept.
+type Retention struct {
+	Kept
+	Every time.Duration   `yaml:"every" doc:"between two looks for what is old; one server at a time has a look"`
+	Orgs  map[string]Kept `yaml:"orgs" doc:"organisations with times of their own, which count instead: by id (org_…), or by issuer and name (dev/acme)"`
+}
+
+// Kept is how long each kind of data is kept.
+type Kept struct {
+	Sessions time.Duration `yaml:"sessions" doc:"conversations, since their last change, such as 180d; absent: for ever"`
+	Usage    time.Duration `yaml:"usage" doc:"the record of what each request consumed; absent: for ever"`
 }
 
 // Compat configures how strict the server is with clients.

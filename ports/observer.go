@@ -6,6 +6,7 @@ import (
 
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
+	"agentapi/domain/retention"
 )
 
 //go:generate go tool mockgen -source=$GOFILE -destination=portmock/$GOFILE -package=portmock
@@ -26,6 +27,25 @@ type Observer interface {
 	HealthChanged(ctx context.Context, name agent.Name, h agent.Health)
 	// Lost reports work that could not be stored after its request had ended.
 	Lost(ctx context.Context, what string, err error)
+	// Swept tells what was removed because of its age; err says why not all.
+	Swept(ctx context.Context, done Swept, err error)
+}
+
+// Swept is how much a sweep has removed.
+type Swept struct {
+	Sessions int // with their messages
+	Usage    int // records
+	Results  int // of keyed requests
+}
+
+// Add counts n more of a kind.
+func (s *Swept) Add(k retention.Kind, n int) {
+	switch k {
+	case retention.Sessions:
+		s.Sessions += n
+	case retention.Usage:
+		s.Usage += n
+	}
 }
 
 // Ended is the end of a completion.
@@ -62,3 +82,6 @@ func (NopObserver) HealthChanged(context.Context, agent.Name, agent.Health) {}
 
 // Lost does nothing.
 func (NopObserver) Lost(context.Context, string, error) {}
+
+// Swept does nothing.
+func (NopObserver) Swept(context.Context, Swept, error) {}

@@ -30,6 +30,9 @@ type Storage interface {
 	// Ready reports nil when the storage answers and its schema is the one that
 	// this build needs; fault.Unavailable otherwise.
 	Ready(ctx context.Context) error
+
+	// Upkeep removes what need not be kept.
+	Upkeep() Upkeep
 }
 
 // Repositories is the same set of collections inside and outside a transaction.

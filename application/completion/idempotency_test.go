@@ -133,7 +133,7 @@ func TestARefusalThatWouldBeRepeatedIsReplayed(t *testing.T) {
 	}
 }
 
-func TestOldResultsAreForgotten(t *testing.T) {
+func TestOldResultsAreNotReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := says(text("a"), stopped, finished)
 		h := build(t, a)
@@ -145,9 +145,6 @@ func TestOldResultsAreForgotten(t *testing.T) {
 		}
 		if a.runs.Load() != 2 {
 			t.Errorf("the agent ran %d times", a.runs.Load())
-		}
-		if n, err := h.storage.Idempotency().Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil || n != 0 {
-			t.Errorf("%d old results are still there, %v", n, err)
 		}
 		if err := h.Stop(t.Context()); err != nil {
 			t.Fatal(err)

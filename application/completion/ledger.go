@@ -27,11 +27,8 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
-// pruneEvery is how often results are forgotten that are replayed no more.
-const pruneEvery = time.Hour
-
 // ledger books entries, at once where the storage answers, else from a bounded
-// queue until it does. It also forgets old results.
+// queue until it does.
 type ledger struct {
 	storage ports.Storage
 	obs     ports.Observer
@@ -49,15 +46,10 @@ func newLedger(s ports.Storage, o ports.Observer) *ledger {
 
 func (l *ledger) start() {
 	l.done.Go(func() {
-		tick := time.NewTicker(pruneEvery)
-		defer tick.Stop()
 		for {
 			select {
 			case <-l.quit.Done():
 				return
-			case now := <-tick.C:
-				// What cannot be forgotten now is forgotten an hour later.
-				_, _ = l.storage.Idempotency().Prune(l.quit, now.Add(-idempotency.Keep))
 			case e := <-l.queue:
 				l.persist(l.quit, e)
 			}

@@ -108,3 +108,15 @@ func (mr *MockObserverMockRecorder) Lost(ctx, what, err interface{}) *gomock.Cal
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lost", reflect.TypeOf((*MockObserver)(nil).Lost), ctx, what, err)
 }
+
+// Swept mocks base method.
+func (m *MockObserver) Swept(ctx context.Context, done ports.Swept, err error) {
+	m.ctrl.T.Helper()
+	m.ctrl.Call(m, "Swept", ctx, done, err)
+}
+
+// Swept indicates an expected call of Swept.
+func (mr *MockObserverMockRecorder) Swept(ctx, done, err interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Swept", reflect.TypeOf((*MockObserver)(nil).Swept), ctx, done, err)
+}

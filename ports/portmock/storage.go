@@ -97,6 +97,20 @@ func (mr *MockStorageMockRecorder) Sessions() *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Sessions", reflect.TypeOf((*MockStorage)(nil).Sessions))
 }
 
+// Upkeep mocks base method.
+func (m *MockStorage) Upkeep() ports.Upkeep {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Upkeep")
+	ret0, _ := ret[0].(ports.Upkeep)
+	return ret0
+}
+
+// Upkeep indicates an expected call of Upkeep.
+func (mr *MockStorageMockRecorder) Upkeep() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Upkeep", reflect.TypeOf((*MockStorage)(nil).Upkeep))
+}
+
 // Usage mocks base method.
 func (m *MockStorage) Usage() ports.Usage {
 	m.ctrl.T.Helper()

@@ -48,6 +48,9 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"a key given back can be claimed again":                 idempotencyRelease,
 		"a claim lapses, and its late owner is refused":         idempotencyLapse,
 		"results are forgotten after their time":                idempotencyPrune,
+		"what is old goes, whose it is by rule":                 expires,
+		"of a user who is erased nothing is left":               erases,
+		"a lease has one holder":                                leases,
 		"a storage that works is ready":                         ready,
 	} {
 		t.Run(name, func(t *testing.T) {

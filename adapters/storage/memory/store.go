@@ -53,6 +53,7 @@ type Store struct {
 	sessions table
 	usage    account
 	keys     keyring
+	leases   map[string]lease
 }
 
 var _ ports.Storage = (*Store)(nil)
@@ -60,7 +61,7 @@ var _ ports.Storage = (*Store)(nil)
 // Open makes an empty store.
 func Open(o Options) (*Store, error) {
 	return &Store{
-		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes),
+		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes), leases: make(map[string]lease),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
 }

@@ -338,6 +338,7 @@ func (p *two) next() *Store                   { return p.stores[p.n.Add(1)%2] }
 func (p *two) Sessions() ports.Sessions       { return p.next().Sessions() }
 func (p *two) Usage() ports.Usage             { return p.next().Usage() }
 func (p *two) Idempotency() ports.Idempotency { return p.next().Idempotency() }
+func (p *two) Upkeep() ports.Upkeep           { return p.next().Upkeep() }
 func (p *two) Ready(ctx context.Context) error {
 	return p.next().Ready(ctx)
 }

@@ -80,3 +80,16 @@ func (o *Observer) HealthChanged(_ context.Context, name agent.Name, h agent.Hea
 func (o *Observer) Lost(_ context.Context, what string, err error) {
 	o.log.Error("lost", zap.String("what", what), zap.Error(err))
 }
+
+// Swept logs what was removed because of its age, where it was anything.
+func (o *Observer) Swept(_ context.Context, done ports.Swept, err error) {
+	level := zapcore.InfoLevel
+	switch {
+	case err != nil:
+		level = zapcore.WarnLevel
+	case done == ports.Swept{}:
+		level = zapcore.DebugLevel
+	}
+	o.log.Log(level, "what is old is removed", zap.Int("sessions", done.Sessions), zap.Int("usage_records", done.Usage),
+		zap.Int("idempotency_results", done.Results), zap.Error(err))
+}

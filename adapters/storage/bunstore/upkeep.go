@@ -1,0 +1,175 @@
+package bunstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/retention"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Upkeep removes what need not be kept.
+func (o *Outer) Upkeep() ports.Upkeep { return upkeep{o} }
+
+type upkeep struct{ o *Outer }
+
+// count runs a write that counts what it touched.
+func (u upkeep) count(ctx context.Context, do func(context.Context, *Repositories) (int, error)) (n int, err error) {
+	err = u.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) (err error) {
+		n, err = do(ctx, tx.(*Repositories))
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (int, error) {
+	return u.count(ctx, func(ctx context.Context, r *Repositories) (int, error) { return r.expire(ctx, rule, most) })
+}
+
+func (u upkeep) Expiring(ctx context.Context, rule retention.Rule) (int, error) {
+	return read(ctx, u.o, func(ctx context.Context, r *Repositories) (int, error) { return r.expiring(ctx, rule) })
+}
+
+func (u upkeep) Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error) {
+	return u.count(ctx, func(ctx context.Context, r *Repositories) (int, error) { return r.erase(ctx, in, pseudonym, most) })
+}
+
+func (u upkeep) Lease(ctx context.Context, name, holder string, at time.Time, keep time.Duration) (bool, error) {
+	n, err := u.count(ctx, func(ctx context.Context, r *Repositories) (int, error) { return r.lease(ctx, name, holder, at, keep) })
+	return n == 1, err
+}
+
+// aged is the table of a kind of data, its key, and the column of its age.
+func aged(k retention.Kind) (model any, key, age string, err error) {
+	switch k {
+	case retention.Sessions:
+		return (*sessionRow)(nil), "id", "updated_at", nil
+	case retention.Usage:
+		return (*usageRow)(nil), "id", "created_at", nil
+	default:
+		return nil, "", "", fault.Internalf("%q is no kind of data that has an age", k)
+	}
+}
+
+// means are the arguments that say whose data a rule is about.
+func means(rule retention.Rule) (only *string, except []string) {
+	if !rule.Org.IsZero() {
+		text := rule.Org.UUID()
+		only = &text
+	}
+	except = []string{}
+	for _, org := range rule.Except {
+		except = append(except, org.UUID())
+	}
+	return only, except
+}
+
+// old selects what a rule lets go, where no tenants are kept apart.
+func (r *Repositories) old(model any, age string, rule retention.Rule) *bun.SelectQuery {
+	q := r.db.NewSelect().Model(model).Where("? < ?", bun.Ident(age), session.Moment(rule.Before))
+	only, except := means(rule)
+	if only != nil {
+		q = q.Where("org_id = ?", *only)
+	}
+	if len(except) > 0 {
+		q = q.Where("org_id NOT IN (?)", bun.In(except))
+	}
+	return q
+}
+
+func (r *Repositories) expire(ctx context.Context, rule retention.Rule, most int) (int, error) {
+	model, key, age, err := aged(rule.Kind)
+	if err != nil {
+		return 0, err
+	}
+	if r.shared() { // where tenants are kept apart, only these functions reach all
+		only, except := means(rule)
+		var n int
+		err := r.db.NewRaw("SELECT ?(?, ?::uuid, ?::uuid[], ?)", bun.Ident("expire_"+string(rule.Kind)), session.Moment(rule.Before), only, pgdialect.Array(except), most).Scan(ctx, &n)
+		return n, r.failed(ctx, err)
+	}
+	old := r.old(model, age, rule).Column("org_id", key).Order(age).Limit(int64(most))
+	result, err := r.db.NewDelete().Model(model).Where("(org_id, ?) IN (?)", bun.Ident(key), old).Exec(ctx)
+	if err != nil {
+		return 0, r.failed(ctx, err)
+	}
+	n, err := result.RowsAffected()
+	return int(n), r.failed(ctx, err)
+}
+
+func (r *Repositories) expiring(ctx context.Context, rule retention.Rule) (n int, err error) {
+	model, _, age, err := aged(rule.Kind)
+	if err != nil {
+		return 0, err
+	}
+	if r.shared() {
+		only, except := means(rule)
+		err = r.db.NewRaw("SELECT expiring(?, ?, ?::uuid, ?::uuid[])", string(rule.Kind), session.Moment(rule.Before), only, pgdialect.Array(except)).Scan(ctx, &n)
+	} else {
+		var all int64
+		all, err = r.old(model, age, rule).Count(ctx)
+		n = int(all)
+	}
+	return n, r.failed(ctx, err)
+}
+
+// erase removes rows of the scope's user, and takes the user out of others.
+func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (total int, err error) {
+	if err := r.writing(ctx, in); err != nil {
+		return 0, err
+	}
+	const whose = "org_id = ? AND user_id = ?"
+	org, user := in.Org().UUID(), in.User().UUID()
+	each := func(model any, key string, with func(keys any) error) error {
+		var keys []string
+		if err := r.db.NewSelect().Model(model).Column(key).Where(whose, org, user).Limit(int64(most)).Scan(ctx, &keys); err != nil || len(keys) == 0 {
+			return err
+		}
+		total += len(keys)
+		return with(bun.In(keys))
+	}
+	err = each((*sessionRow)(nil), "id", func(keys any) error {
+		_, err := r.db.NewDelete().Model((*sessionRow)(nil)).Where(whose+" AND id IN (?)", org, user, keys).Exec(ctx)
+		return err
+	})
+	if err == nil {
+		err = each((*idempotencyRow)(nil), "key", func(keys any) error {
+			_, err := r.db.NewDelete().Model((*idempotencyRow)(nil)).Where(whose+" AND key IN (?)", org, user, keys).Exec(ctx)
+			return err
+		})
+	}
+	if err == nil {
+		err = each((*usageRow)(nil), "id", func(keys any) error {
+			_, err := r.db.NewUpdate().Model((*usageRow)(nil)).Set("user_id = ?, request = ?, session_id = ?", pseudonym.UUID(), "", session.ID{}.UUID()).
+				Where(whose+" AND id IN (?)", org, user, keys).Exec(ctx)
+			return err
+		})
+	}
+	return total, r.failed(ctx, err)
+}
+
+// lease gives the lease to holder, where it is free; it counts one, or none.
+func (r *Repositories) lease(ctx context.Context, name, holder string, at time.Time, keep time.Duration) (int, error) {
+	now := bun.SafeQuery("?", session.Moment(at))
+	until := bun.SafeQuery("?", session.Moment(at.Add(keep)))
+	if r.shared() { // the clocks of servers differ; the database's is one
+		now, until = bun.SafeQuery("clock_timestamp()"), bun.SafeQuery("clock_timestamp() + ? * interval '1 ms'", keep.Milliseconds())
+	}
+	var mine []string
+	err := r.db.NewRaw("INSERT INTO leases (name, holder, until) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "+
+		"SET holder = EXCLUDED.holder, until = EXCLUDED.until WHERE leases.holder = EXCLUDED.holder OR leases.until < ? RETURNING holder",
+		name, holder, until, now).Scan(ctx, &mine)
+	if err != nil && !noRows(err) {
+		return 0, r.failed(ctx, err)
+	}
+	return len(mine), nil
+}

@@ -1,0 +1,127 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/retention"
+	"agentapi/domain/tenancy"
+	"agentapi/domain/usage"
+	"agentapi/ports"
+)
+
+// Upkeep removes what need not be kept.
+func (s *Store) Upkeep() ports.Upkeep { return upkeep{s, autocommit{s}} }
+
+type upkeep struct {
+	s *Store
+	locker
+}
+
+// lease is who does what only one shall do, and until when.
+type lease struct {
+	holder string
+	until  time.Time
+}
+
+// old are the sessions that the rule lets go, at most most; the mutex must be held.
+func (u upkeep) old(rule retention.Rule, most int) (out []*record) {
+	for _, r := range u.s.sessions.byID {
+		if len(out) < most && r.session.Updated.Before(rule.Before) && rule.Admits(r.session.Org) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// spent are the usage records that the rule lets go.
+func (u upkeep) spent(rule retention.Rule, most int) (out []usage.ID) {
+	for id, b := range u.s.usage.seen {
+		if len(out) < most && b.at.Before(rule.Before) && rule.Admits(b.who.org) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// Expire removes what the rule lets go.
+func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (int, error) {
+	leave, err := u.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	switch rule.Kind {
+	case retention.Sessions:
+		old := u.old(rule, most)
+		for _, r := range old {
+			u.s.sessions.remove(r)
+		}
+		return len(old), nil
+	case retention.Usage:
+		spent := u.spent(rule, most)
+		for _, id := range spent {
+			u.s.usage.forget(id)
+		}
+		return len(spent), nil
+	default:
+		return 0, fault.Internalf("%q is no kind of data that has an age", rule.Kind)
+	}
+}
+
+// Expiring counts what Expire would remove.
+func (u upkeep) Expiring(ctx context.Context, rule retention.Rule) (int, error) {
+	leave, err := u.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	const all = int(^uint(0) >> 1)
+	if rule.Kind == retention.Usage {
+		return len(u.spent(rule, all)), nil
+	}
+	return len(u.old(rule, all)), nil
+}
+
+// Erase removes the scope's user.
+func (u upkeep) Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (n int, err error) {
+	leave, err := u.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	if in.IsZero() {
+		return 0, forbidden()
+	}
+	who := owner{in.Org(), in.User()}
+	for _, r := range slices.Clone(u.s.sessions.byOwner[who]) {
+		if n == most {
+			return n, nil
+		}
+		u.s.sessions.remove(r)
+		n++
+	}
+	for k := range u.s.keys.entries {
+		if k.owner == who {
+			u.s.keys.put(k, nil)
+			n++
+		}
+	}
+	return n + u.s.usage.rename(who, owner{in.Org(), pseudonym}), nil
+}
+
+// Lease gives the lease to holder, where it is free.
+func (u upkeep) Lease(ctx context.Context, name, holder string, at time.Time, keep time.Duration) (bool, error) {
+	leave, err := u.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if l, ok := u.s.leases[name]; ok && l.holder != holder && !l.until.Before(at) {
+		return false, nil
+	}
+	u.s.leases[name] = lease{holder, at.Add(keep)}
+	return true, nil
+}

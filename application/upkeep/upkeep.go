@@ -1,0 +1,116 @@
+// Package upkeep removes what need not be kept any more, and what must not be.
+package upkeep
+
+import (
+	"context"
+	"time"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/idempotency"
+	"agentapi/domain/retention"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Params is what a Service needs.
+type Params struct {
+	Storage  ports.Storage
+	Policies retention.Policies
+	Every    time.Duration // between two sweeps
+	Instance string        // this process, as the holder of the lease
+	Observer ports.Observer
+	Now      func() time.Time
+	NewUser  func() tenancy.UserID // a pseudonym that nobody has
+}
+
+// Service sweeps in the background, one instance at a time, and erases users. It
+// is safe for concurrent use.
+type Service struct{ Params }
+
+// New makes a Service; Run sweeps.
+func New(p Params) *Service { return &Service{p} }
+
+const (
+	// batch is how many rows one transaction removes at most, so that others do not
+	// wait long for it.
+	batch = 500
+	// lease is whose turn it is; it lasts for batches, not for sweeps, so that a
+	// dead holder's work is soon taken over.
+	lease    = "upkeep"
+	leaseFor = time.Minute
+)
+
+// Run sweeps every Params.Every until ctx ends, and tells the observer.
+func (s *Service) Run(ctx context.Context) {
+	tick := time.NewTicker(s.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			done, err := s.Sweep(ctx)
+			if ctx.Err() == nil && !fault.Is(err, fault.Conflict) { // another's turn
+				s.Observer.Swept(ctx, done, err)
+			}
+		}
+	}
+}
+
+// Sweep removes what the policies let go, and idempotency results that are not
+// replayed any more, in small transactions. It tells how much, also where it
+// fails on the way. fault.Conflict, code upkeep_running: another instance sweeps.
+func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
+	if err := s.hold(ctx); err != nil {
+		return done, err
+	}
+	if done.Results, err = s.Storage.Idempotency().Prune(ctx, s.Now().Add(-idempotency.Keep)); err != nil {
+		return done, err
+	}
+	for _, rule := range s.Policies.Rules(s.Now()) {
+		for n := batch; n == batch; {
+			if err := s.hold(ctx); err != nil {
+				return done, err
+			}
+			if n, err = s.Storage.Upkeep().Expire(ctx, rule, batch); err != nil {
+				return done, err
+			}
+			done.Add(rule.Kind, n)
+		}
+	}
+	return done, nil
+}
+
+// Pending counts what a sweep would remove now by the policies.
+func (s *Service) Pending(ctx context.Context) (out ports.Swept, err error) {
+	for _, rule := range s.Policies.Rules(s.Now()) {
+		n, err := s.Storage.Upkeep().Expiring(ctx, rule)
+		if err != nil {
+			return out, err
+		}
+		out.Add(rule.Kind, n)
+	}
+	return out, nil
+}
+
+func (s *Service) hold(ctx context.Context) error {
+	held, err := s.Storage.Upkeep().Lease(ctx, lease, s.Instance, s.Now(), leaseFor)
+	if err == nil && !held {
+		err = fault.New(fault.Conflict, "Another server is at it.").WithCode("upkeep_running")
+	}
+	return err
+}
+
+// Erase removes all that is stored of a user: conversations and the results of
+// keyed requests. What the user consumed stays in the organisation's account, as
+// numbers under a pseudonym that leads nowhere. It goes on until nothing is left,
+// whatever the user does meanwhile, and tells how many rows it were.
+func (s *Service) Erase(ctx context.Context, in tenancy.Scope) (total int, err error) {
+	pseudonym := s.NewUser()
+	for {
+		n, err := s.Storage.Upkeep().Erase(ctx, in, pseudonym, batch)
+		if total += n; err != nil || n == 0 {
+			return total, err
+		}
+	}
+}

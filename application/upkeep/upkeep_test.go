@@ -1,0 +1,114 @@
+package upkeep
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"agentapi/adapters/storage/memory"
+	"agentapi/domain/fault"
+	"agentapi/domain/id"
+	"agentapi/domain/page"
+	"agentapi/domain/retention"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+func named[K id.Kind](_ id.ID[K], name string) id.ID[K] { return id.Named[K](name) }
+
+// told keeps what the observer is told.
+type told struct {
+	ports.NopObserver
+	swept []ports.Swept
+}
+
+func (o *told) Swept(_ context.Context, done ports.Swept, _ error) { o.swept = append(o.swept, done) }
+
+func build(t *testing.T, policies retention.Policies) (*Service, *told, tenancy.Scope) {
+	t.Helper()
+	var o memory.Options
+	o.SetDefaults()
+	store, err := memory.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := tenancy.NewPrincipal(tenancy.Identity{}, named(tenancy.OrgID{}, "a"), named(tenancy.UserID{}, "u"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := &told{}
+	return New(Params{
+		Storage: store, Policies: policies, Every: time.Hour, Instance: "here", Observer: seen, Now: time.Now,
+		NewUser: func() tenancy.UserID { return named(tenancy.UserID{}, "nobody") },
+	}), seen, who.Scope()
+}
+
+func (s *Service) store(t *testing.T, in tenancy.Scope, n int) {
+	t.Helper()
+	for i := range n {
+		v := session.New(session.NewID(time.Now(), [10]byte{5: byte(i), 6: byte(i >> 8)}), in, session.Key{}, time.Now())
+		if err := s.Storage.Sessions().Create(t.Context(), in, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s *Service) left(t *testing.T, in tenancy.Scope) int {
+	t.Helper()
+	list, err := s.Storage.Sessions().List(t.Context(), in, session.Filter{}, page.Query{Limit: page.MaxLimit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list.Items)
+}
+
+func TestWhatIsOldGoesByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, seen, in := build(t, retention.Policies{Policy: retention.Policy{Sessions: 90 * time.Minute}})
+		s.store(t, in, 3*batch/2)
+		ctx, stop := context.WithCancel(t.Context())
+		go s.Run(ctx)
+		time.Sleep(61 * time.Minute)
+		synctest.Wait()
+		if s.left(t, in) == 0 || len(seen.swept) != 1 || seen.swept[0].Sessions != 0 {
+			t.Errorf("too early: %+v", seen.swept)
+		}
+		if pending, err := s.Pending(t.Context()); err != nil || pending.Sessions != 0 {
+			t.Errorf("got %+v, %v", pending, err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := s.left(t, in); n != 0 || len(seen.swept) != 2 || seen.swept[1].Sessions != 3*batch/2 {
+			t.Errorf("%d are left; %+v", n, seen.swept)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+func TestOneInstanceSweeps(t *testing.T) {
+	s, _, _ := build(t, retention.Policies{})
+	other := New(s.Params)
+	other.Instance = "there"
+	if _, err := other.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sweep(t.Context()); !fault.Is(err, fault.Conflict) {
+		t.Errorf("got %v", err)
+	}
+	other.Now = func() time.Time { return time.Now().Add(2 * leaseFor) }
+	s.Now = other.Now
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Errorf("a dead instance's lease is not taken over: %v", err)
+	}
+}
+
+func TestAnErasedUserIsGone(t *testing.T) {
+	s, _, in := build(t, retention.Policies{})
+	s.store(t, in, 2*batch+1)
+	if n, err := s.Erase(t.Context(), in); err != nil || n != 2*batch+1 || s.left(t, in) != 0 {
+		t.Errorf("erased %d, %v; left are %d", n, err, s.left(t, in))
+	}
+}

@@ -1,0 +1,69 @@
+// Package retention says how long what is stored is kept.
+package retention
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"time"
+
+	"agentapi/domain/tenancy"
+)
+
+// Kind is a kind of data that has an age.
+type Kind string
+
+// The kinds.
+const (
+	Sessions Kind = "sessions" // with their messages; their age counts from their last change
+	Usage    Kind = "usage"    // the account of what requests consumed
+)
+
+// Policy is how long each kind is kept; zero: for ever.
+type Policy struct {
+	Sessions time.Duration
+	Usage    time.Duration
+}
+
+// Policies is what holds for all organisations, and for those that have a policy
+// of their own, which then counts whole.
+type Policies struct {
+	Policy
+	Orgs map[tenancy.OrgID]Policy
+}
+
+// Rule lets go what of a kind is older than a moment.
+type Rule struct {
+	Kind   Kind
+	Before time.Time
+	Org    tenancy.OrgID   // whose data is meant; zero: everybody's
+	Except []tenancy.OrgID // but theirs, where Org is zero
+}
+
+// Admits tells whether an organisation's data is meant.
+func (r Rule) Admits(org tenancy.OrgID) bool {
+	if !r.Org.IsZero() {
+		return r.Org == org
+	}
+	return !slices.Contains(r.Except, org)
+}
+
+// Rules are what the policies let go at the moment at.
+func (p Policies) Rules(at time.Time) (rules []Rule) {
+	own := slices.SortedFunc(maps.Keys(p.Orgs), func(a, b tenancy.OrgID) int { return bytes.Compare(a[:], b[:]) })
+	add := func(p Policy, org tenancy.OrgID, except []tenancy.OrgID) {
+		for _, k := range []struct {
+			kind Kind
+			keep time.Duration
+		}{{Sessions, p.Sessions}, {Usage, p.Usage}} {
+			if k.keep > 0 {
+				rules = append(rules, Rule{Kind: k.kind, Before: at.Add(-k.keep), Org: org, Except: except})
+			}
+		}
+	}
+	add(p.Policy, tenancy.OrgID{}, own)
+	for _, org := range own {
+		add(p.Orgs[org], org, nil)
+	}
+	return rules
+}

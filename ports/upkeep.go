@@ -1,0 +1,31 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"agentapi/domain/retention"
+	"agentapi/domain/tenancy"
+)
+
+//go:generate go tool mockgen -source=$GOFILE -destination=portmock/$GOFILE -package=portmock
+
+// Upkeep removes what need not or must not be kept. Each call is one short
+// transaction of its own that touches a bounded number of rows; it is called
+// again until there is nothing left.
+type Upkeep interface {
+	// Expire removes what the rule lets go, in all tenants that it means: at most
+	// most sessions with all their turns, or most usage records. It returns how many;
+	// fewer than most: nothing is left.
+	Expire(ctx context.Context, r retention.Rule, most int) (int, error)
+	// Expiring counts what Expire would remove in all.
+	Expiring(ctx context.Context, r retention.Rule) (int, error)
+	// Erase removes the scope's user: at most most sessions with their turns and
+	// most idempotency keys, and books at most most usage records, stripped of what
+	// they were about, under the pseudonym. It returns how many it touched; none:
+	// nothing of the user is left.
+	Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error)
+	// Lease gives the lease of that name to holder for a time, or renews it; false:
+	// another holds it. at is now, where the storage has no clock of its own.
+	Lease(ctx context.Context, name, holder string, at time.Time, keep time.Duration) (bool, error)
+}
