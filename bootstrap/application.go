@@ -13,6 +13,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
+	"agentapi/application/upkeep"
 	"agentapi/application/vitals"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
@@ -34,7 +35,9 @@ var Application = fx.Module("application",
 		newConversations,
 		newCompletion,
 		newVitals,
+		newUpkeep,
 	),
+	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) { background(life, svc.Run) }),
 )
 
 func newAccess(c *configs.Config, chain []ports.Authenticator) *access.Service {
@@ -103,13 +106,19 @@ func newConversations(storage ports.Storage, s Setting) *conversations.Service {
 
 func newVitals(cat *catalog.Service, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *vitals.Service {
 	svc := vitals.New(vitals.Params{Storage: storage, Catalog: cat, Observer: obs, Every: probeEvery, Limit: probeLimit, Now: now})
+	background(life, svc.Run)
+	return svc
+}
+
+// background runs something from the start on, and joins it at the stop.
+func background(life fx.Lifecycle, run func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	life.Append(fx.Hook{
 		OnStart: func(context.Context) error {
 			go func() {
 				defer close(done)
-				svc.Run(ctx)
+				run(ctx)
 			}()
 			return nil
 		},
@@ -122,5 +131,4 @@ func newVitals(cat *catalog.Service, storage ports.Storage, obs ports.Observer, 
 			return nil
 		},
 	})
-	return svc
 }

@@ -4,6 +4,7 @@ package access
 import (
 	"context"
 	"crypto/sha256"
+	"strings"
 	"time"
 
 	"agentapi/domain/fault"
@@ -79,6 +80,28 @@ func (s *Service) principal(who tenancy.Identity) (tenancy.Principal, error) {
 		who.Role = tenancy.PlatformAdmin
 	}
 	return tenancy.NewPrincipal(who, org, user)
+}
+
+// Org gives the id of an organisation that is named by its id, or by its issuer
+// and its name there, with a slash between. fault.Invalid.
+func Org(ref string) (tenancy.OrgID, error) {
+	return referred(ref, tenancy.ParseOrgID)
+}
+
+// User gives the id of a user who is named like an organisation is to Org.
+func User(ref string) (tenancy.UserID, error) {
+	return referred(ref, tenancy.ParseUserID)
+}
+
+func referred[K id.Kind](ref string, parse func(string) (id.ID[K], error)) (found id.ID[K], err error) {
+	i := strings.LastIndexByte(ref, '/')
+	if i > 0 && i < len(ref)-1 {
+		return named(found, ref[:i], ref[i+1:]), nil
+	}
+	if found, err = parse(ref); err != nil {
+		return found, fault.Invalidf("", "invalid_id", "%q is neither an id nor an issuer and a name, such as dev/acme.", ref)
+	}
+	return found, nil
 }
 
 func named[K id.Kind](_ id.ID[K], issuer, name string) id.ID[K] {

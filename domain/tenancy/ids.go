@@ -1,7 +1,11 @@
 // Package tenancy says who acts, for whom, and what they may touch.
 package tenancy
 
-import "agentapi/domain/id"
+import (
+	"time"
+
+	"agentapi/domain/id"
+)
 
 type (
 	orgKind  struct{}
@@ -15,6 +19,9 @@ type (
 
 func (orgKind) Prefix() string  { return "org" }
 func (userKind) Prefix() string { return "user" }
+
+// NewUserID makes a user's id for the moment at.
+func NewUserID(at time.Time, rand [10]byte) UserID { return id.New[userKind](at, rand) }
 
 // ParseOrgID reads an organisation's id in either spelling.
 func ParseOrgID(s string) (OrgID, error) { return id.Parse[orgKind](s) }

@@ -1,12 +1,17 @@
 package tenancy
 
-// Scope bounds what a repository may read and write. Only a Principal makes one,
-// so that no tenant's data can be asked for without a caller who may have it.
+// Scope bounds what a repository may read and write. A Principal makes one, so
+// that no tenant's data can be asked for without a caller who may have it.
 // The zero Scope matches nothing.
 type Scope struct {
 	org  OrgID
 	user UserID
 }
+
+// OnBehalf is the scope of a user for an operator who has the storage itself in
+// hand. Only commands that run beside the storage may call it, never what answers
+// requests.
+func OnBehalf(org OrgID, user UserID) Scope { return Scope{org: org, user: user} }
 
 // Org is the organisation whose rows are meant.
 func (s Scope) Org() OrgID { return s.org }

@@ -14,6 +14,7 @@ CREATE INDEX usage_created ON usage USING brin (created_at) WITH (pages_per_rang
 
 -- Letting go of what is old goes across tenants. The server's role cannot: it may
 -- call these functions only, in which their owner sees all rows.
+-- The setting opens them to the owner only, and ends with the transaction.
 CREATE POLICY upkeep_see ON chat_sessions FOR SELECT TO CURRENT_USER USING (current_setting('agentapi.upkeep', true) = 'on');
 CREATE POLICY upkeep_lock ON chat_sessions FOR UPDATE TO CURRENT_USER USING (current_setting('agentapi.upkeep', true) = 'on') WITH CHECK (false);
 CREATE POLICY upkeep ON chat_sessions FOR DELETE TO CURRENT_USER USING (current_setting('agentapi.upkeep', true) = 'on');
@@ -22,7 +23,8 @@ CREATE POLICY upkeep_lock ON usage FOR UPDATE TO CURRENT_USER USING (current_set
 CREATE POLICY upkeep ON usage FOR DELETE TO CURRENT_USER USING (current_setting('agentapi.upkeep', true) = 'on');
 -- +goose StatementBegin
 CREATE FUNCTION expire_sessions(before timestamptz, only_org uuid, except_orgs uuid[], most integer) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT SET agentapi.upkeep = 'on' AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT set_config('agentapi.upkeep', 'on', true);
     WITH gone AS (
         DELETE FROM chat_sessions WHERE ctid = ANY (ARRAY(
             SELECT ctid FROM chat_sessions WHERE updated_at < before AND (only_org IS NULL OR org_id = only_org) AND org_id <> ALL (except_orgs)
@@ -31,7 +33,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT SET agentapi.upkeep =
     ) SELECT count(*) FROM gone
 $$;
 CREATE FUNCTION expire_usage(before timestamptz, only_org uuid, except_orgs uuid[], most integer) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT SET agentapi.upkeep = 'on' AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT set_config('agentapi.upkeep', 'on', true);
     WITH gone AS (
         DELETE FROM usage WHERE ctid = ANY (ARRAY(
             SELECT ctid FROM usage WHERE created_at < before AND (only_org IS NULL OR org_id = only_org) AND org_id <> ALL (except_orgs)
@@ -40,7 +43,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT SET agentapi.upkeep =
     ) SELECT count(*) FROM gone
 $$;
 CREATE FUNCTION expiring(kind text, before timestamptz, only_org uuid, except_orgs uuid[]) RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT SET agentapi.upkeep = 'on' AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT set_config('agentapi.upkeep', 'on', true);
     SELECT CASE kind
         WHEN 'sessions' THEN (SELECT count(*) FROM chat_sessions WHERE updated_at < before AND (only_org IS NULL OR org_id = only_org) AND org_id <> ALL (except_orgs))
         WHEN 'usage' THEN (SELECT count(*) FROM usage WHERE created_at < before AND (only_org IS NULL OR org_id = only_org) AND org_id <> ALL (except_orgs))

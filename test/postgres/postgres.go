@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // for Look
 	"go.uber.org/goleak"
 )
 
@@ -299,6 +301,19 @@ func (s *Server) Admin(t testing.TB, database string, statements ...string) {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
+}
+
+// Look opens a database as a superuser, who sees all rows.
+func (s *Server) Look(t testing.TB, database string) *sql.DB {
+	t.Helper()
+	u := *s.admin
+	u.Path = "/" + database
+	db, err := sql.Open("pgx", u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // Database is a database of a test's own, with two login roles: one who owns it,

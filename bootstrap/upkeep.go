@@ -1,0 +1,57 @@
+package bootstrap
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+
+	"agentapi/application/access"
+	"agentapi/application/upkeep"
+	"agentapi/configs"
+	"agentapi/domain/retention"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, s Setting) (*upkeep.Service, error) {
+	p := upkeep.Params{
+		Storage: storage, Every: c.Retention.Every, Instance: s.Instance, Observer: obs, Now: now,
+		NewUser: func() tenancy.UserID {
+			var b [10]byte
+			rand.Read(b[:])
+			return tenancy.NewUserID(now(), b)
+		},
+	}
+	policy := func(k configs.Kept) retention.Policy { return retention.Policy{Sessions: k.Sessions, Usage: k.Usage} }
+	p.Policies = retention.Policies{Policy: policy(c.Retention.Kept), Orgs: make(map[tenancy.OrgID]retention.Policy)}
+	for name, kept := range c.Retention.Orgs {
+		org, err := access.Org(name)
+		if err != nil {
+			return nil, fmt.Errorf("retention.orgs: %w", err)
+		}
+		p.Policies.Orgs[org] = policy(kept)
+	}
+	return upkeep.New(p), nil
+}
+
+// Upkeep runs do with the use cases of upkeep on the configured storage, and
+// nothing else of the application.
+func Upkeep(ctx context.Context, c *configs.Config, s Setting, do func(*upkeep.Service) error) (err error) {
+	var svc *upkeep.Service
+	app := fx.New(
+		fx.Supply(c, s, zap.NewNop()), fx.NopLogger, fx.StartTimeout(c.Server.StartTimeout), fx.StopTimeout(c.Server.StopTimeout),
+		Storage, fx.Supply(fx.Annotate(ports.NopObserver{}, fx.As(new(ports.Observer)))), fx.Provide(newUpkeep), fx.Populate(&svc),
+	)
+	if err := app.Err(); err != nil {
+		return Cause(err)
+	}
+	if err := app.Start(ctx); err != nil {
+		return Cause(err)
+	}
+	defer func() { err = errors.Join(err, app.Stop(context.WithoutCancel(ctx))) }()
+	return do(svc)
+}
