@@ -83,6 +83,9 @@ type Sessions interface {
 type Usage interface {
 	// Record books records; one whose ID is there already is booked once only.
 	Record(ctx context.Context, in tenancy.Scope, records ...usage.Record) error
+	// Records returns the user's records that come after the one with this id, which
+	// need not exist, by id: at most most of them.
+	Records(ctx context.Context, in tenancy.Scope, after usage.ID, most int) ([]usage.Record, error)
 	// Totals sums what the scope's user consumed.
 	Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error)
 }

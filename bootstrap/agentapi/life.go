@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,12 +18,12 @@ import (
 
 func lifeCommand(files *[]string) *cobra.Command {
 	c := &cobra.Command{
-		Use: "data", Short: "Remove what is old, or all that is a user's", Args: cobra.NoArgs,
+		Use: "data", Short: "Remove what is old, export or erase what is a user's", Args: cobra.NoArgs,
 		Long: "Remove what is old by the configured retention, or all that is stored of a user.\n\n" +
 			"These commands work on the configured storage itself. SQLite's file has one user at a time: stop the server first.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(retainCommand(files), eraseCommand(files))
+	c.AddCommand(retainCommand(files), exportCommand(files), eraseCommand(files))
 	return c
 }
 
@@ -75,6 +76,42 @@ func retainCommand(files *[]string) *cobra.Command {
 
 func swept(out io.Writer, n ports.Swept) {
 	fmt.Fprintf(out, "removed %d sessions, %d usage records, %d idempotency results\n", n.Sessions, n.Usage, n.Results)
+}
+
+func exportCommand(files *[]string) *cobra.Command {
+	var org, user, path string
+	c := &cobra.Command{
+		Use: "export", Short: "Write all that is stored of a user to a file", Args: cobra.NoArgs,
+		Long: "Write all that is stored of a user in an organisation to a file that only you can read, one JSON object\n" +
+			"to a line: sessions, each followed by its messages, and usage. The last line counts them and has the\n" +
+			"SHA-256 of all before it.",
+		Example: "  agentapi data export --org dev/acme --user dev/ann --out ann.jsonl",
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			in, err := meant(org, user)
+			if err != nil {
+				return err
+			}
+			if path == "" {
+				return &exit{code: exitUsage, err: errors.New("an export needs a file"), fix: "name one that is not there yet: --out ann.jsonl"}
+			}
+			return upkeeping(c, *files, func(s *upkeep.Service) error {
+				file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+				if err != nil {
+					return &exit{code: exitError, err: err, fix: "name a file that is not there yet"}
+				}
+				done, err := s.Export(c.Context(), in, file)
+				if err = errors.Join(err, file.Close()); err != nil {
+					return errors.Join(err, os.Remove(path)) // a part would be taken for the whole
+				}
+				fmt.Fprintf(c.OutOrStdout(), "exported %d sessions, %d messages, %d usage records, sha256 %s\n", done.Sessions, done.Messages, done.Usage, done.SHA256)
+				return nil
+			})
+		},
+	}
+	c.Flags().StringVar(&org, "org", "", "the organisation: its id (org_…), or issuer and name (dev/acme)")
+	c.Flags().StringVar(&user, "user", "", "the user: their id (user_…), or issuer and subject (dev/ann)")
+	c.Flags().StringVar(&path, "out", "", "the file to write; it must not be there yet")
+	return c
 }
 
 func eraseCommand(files *[]string) *cobra.Command {

@@ -396,6 +396,21 @@ func (mr *MockUsageMockRecorder) Record(ctx, in interface{}, records ...interfac
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Record", reflect.TypeOf((*MockUsage)(nil).Record), varargs...)
 }
 
+// Records mocks base method.
+func (m *MockUsage) Records(ctx context.Context, in tenancy.Scope, after usage.ID, most int) ([]usage.Record, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Records", ctx, in, after, most)
+	ret0, _ := ret[0].([]usage.Record)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Records indicates an expected call of Records.
+func (mr *MockUsageMockRecorder) Records(ctx, in, after, most interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Records", reflect.TypeOf((*MockUsage)(nil).Records), ctx, in, after, most)
+}
+
 // Totals mocks base method.
 func (m *MockUsage) Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error) {
 	m.ctrl.T.Helper()

@@ -42,6 +42,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"the storage refuses itself inside its own transaction": nested,
 		"a context that has ended is said to have":              contexts,
 		"usage is booked once, and summed for each user":        usageTotals,
+		"usage records are given in order, a few at a time":     usageRecords,
 		"an idempotency key is claimed, completed and replayed": idempotencyLife,
 		"what a claim meets decides what becomes of it":         idempotencyMeets,
 		"a key belongs to its user":                             idempotencyForeign,
@@ -121,6 +122,10 @@ func asks(t *testing.T, in tenancy.Scope, v *session.Session) map[string]ask {
 		"Usage.Record": func(ctx context.Context, r ports.Repositories) error {
 			return r.Usage().Record(ctx, in, usage.Record{ID: usage.NewID(start, entropy()), At: start})
 		},
+		"Usage.Records": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Usage().Records(ctx, in, usage.ID{}, 1)
+			return err
+		},
 		"Usage.Totals": func(ctx context.Context, r ports.Repositories) error {
 			_, err := r.Usage().Totals(ctx, in)
 			return err
@@ -190,7 +195,7 @@ func nobody(t *testing.T, s ports.Storage) {
 			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: got %v", name, err)
 			}
-		case "Sessions.List", "Usage.Totals":
+		case "Sessions.List", "Usage.Records", "Usage.Totals":
 			must(t, err)
 		default: // it writes
 			if !fault.Is(err, fault.Forbidden) {

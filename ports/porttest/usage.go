@@ -3,6 +3,7 @@ package porttest
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"agentapi/domain/chat"
 	"agentapi/domain/session"
@@ -46,4 +47,34 @@ func bookedOnce(t *testing.T, s ports.Storage) {
 	sum, err := s.Usage().Totals(t.Context(), in)
 	must(t, err)
 	same(t, sum, usage.Totals{Requests: 1, PromptTokens: 3, CompletionTokens: 4})
+}
+
+func usageRecords(t *testing.T, s ports.Storage) {
+	ann, bob := someone(t, "a", "ann"), someone(t, "a", "bob")
+	var want []usage.Record
+	for i := range 5 {
+		r := usage.Record{
+			ID: usage.NewID(start.Add(time.Duration(i)*time.Second), entropy()), Request: "req", Session: session.NewID(start, entropy()), Agent: "a", Model: "m",
+			Tokens: chat.Usage{Prompt: i, Completion: 2, Cached: 1, Estimated: true}, Outcome: usage.Failed, At: start,
+		}
+		stored := r
+		stored.At = session.Moment(r.At)
+		want = append(want, stored)
+		must(t, s.Usage().Record(t.Context(), ann, r))
+		r.ID = usage.NewID(start, entropy())
+		must(t, s.Usage().Record(t.Context(), bob, r))
+	}
+	var got []usage.Record
+	for after := (usage.ID{}); ; after = got[len(got)-1].ID {
+		some, err := s.Usage().Records(t.Context(), ann, after, 2)
+		must(t, err)
+		if len(some) == 0 {
+			break
+		}
+		if len(some) > 2 || len(got) > 5 {
+			t.Fatalf("got %d and %d", len(got), len(some))
+		}
+		got = append(got, some...)
+	}
+	same(t, got, want)
 }

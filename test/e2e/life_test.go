@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,6 +72,13 @@ func erase(t *testing.T, dir string, env []string, open func() *sql.DB, columns,
 		if found(t, open(), columns, search, trace) == 0 {
 			t.Fatal("the search finds nothing before, either")
 		}
+	}
+	export := filepath.Join(t.TempDir(), "ann.jsonl")
+	if out, code := agentapi(t, env, "data", "export", "--org", "dev/acme", "--user", "dev/ann", "--out", export); code != 0 || !strings.Contains(out, "exported 3 sessions, 6 messages, 3 usage records") {
+		t.Errorf("%d, %s", code, out)
+	}
+	if text, err := os.ReadFile(export); err != nil || strings.Count(string(text), ann.canary) < 6 || strings.Contains(string(text), bob.canary) {
+		t.Errorf("the export holds %s, %v", text, err)
 	}
 	for _, c := range []struct {
 		args []string

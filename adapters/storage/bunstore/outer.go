@@ -104,6 +104,12 @@ func (u outerUsage) Record(ctx context.Context, in tenancy.Scope, records ...usa
 	return u.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error { return tx.Usage().Record(ctx, in, records...) })
 }
 
+func (u outerUsage) Records(ctx context.Context, in tenancy.Scope, after usage.ID, most int) ([]usage.Record, error) {
+	return read(ctx, u.o, func(ctx context.Context, r *Repositories) ([]usage.Record, error) {
+		return r.Usage().Records(ctx, in, after, most)
+	})
+}
+
 func (u outerUsage) Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error) {
 	return read(ctx, u.o, func(ctx context.Context, r *Repositories) (usage.Totals, error) { return r.Usage().Totals(ctx, in) })
 }

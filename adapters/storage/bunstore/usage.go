@@ -7,6 +7,8 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"agentapi/domain/agent"
+	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
@@ -55,6 +57,45 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 	}
 	_, err := c.db.NewInsert().Model(&rows).On("CONFLICT DO NOTHING").Exec(ctx)
 	return c.failed(ctx, err)
+}
+
+// Records returns the user's records after the one with this id.
+func (c usages) Records(ctx context.Context, in tenancy.Scope, after usage.ID, most int) ([]usage.Record, error) {
+	if in.IsZero() {
+		return nil, nil
+	}
+	if err := c.within(ctx, in); err != nil {
+		return nil, err
+	}
+	var rows []usageRow
+	err := c.db.NewSelect().Model(&rows).Where("org_id = ? AND user_id = ? AND id > ?", in.Org().UUID(), in.User().UUID(), after.UUID()).
+		Order("id").Limit(int64(most)).Scan(ctx)
+	if err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	out := make([]usage.Record, len(rows))
+	for i := range rows {
+		if out[i], err = rows[i].record(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (r *usageRow) record() (out usage.Record, err error) {
+	var tokens usageJSON
+	if err := json.Unmarshal([]byte(r.Details), &tokens); err != nil {
+		return out, corrupt("usage record", err)
+	}
+	if out.ID, err = usage.ParseID(r.ID); err != nil {
+		return out, corrupt("usage record", err)
+	}
+	if out.Session, err = session.ParseID(r.SessionID); err != nil {
+		return out, corrupt("usage record", err)
+	}
+	out.Request, out.Agent, out.Model, out.Tokens = r.Request, agent.Name(r.Agent), r.Model, chat.Usage(tokens)
+	out.Outcome, out.At = usage.Outcome(r.Outcome), r.CreatedAt.UTC()
+	return out, nil
 }
 
 // Totals sums what the scope's user consumed.

@@ -39,7 +39,7 @@ func (u upkeep) old(rule retention.Rule, most int) (out []*record) {
 // spent are the usage records that the rule lets go.
 func (u upkeep) spent(rule retention.Rule, most int) (out []usage.ID) {
 	for id, b := range u.s.usage.seen {
-		if len(out) < most && b.at.Before(rule.Before) && rule.Admits(b.who.org) {
+		if len(out) < most && b.record.At.Before(rule.Before) && rule.Admits(b.who.org) {
 			out = append(out, id)
 		}
 	}

@@ -1,10 +1,11 @@
 package memory
 
 import (
+	"bytes"
 	"context"
-	"time"
+	"slices"
 
-	"agentapi/domain/chat"
+	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
 )
@@ -18,11 +19,10 @@ type account struct {
 	order  []usage.ID
 }
 
-// booked is what a record has added to whose sum, and when.
+// booked is a record and whose it is.
 type booked struct {
 	who    owner
-	at     time.Time
-	tokens chat.Usage
+	record usage.Record
 }
 
 func newAccount(max int) account {
@@ -34,8 +34,8 @@ func (a *account) forget(id usage.ID) {
 	b := a.seen[id]
 	sum := a.totals[b.who]
 	sum.Requests--
-	sum.PromptTokens -= int64(b.tokens.Prompt)
-	sum.CompletionTokens -= int64(b.tokens.Completion)
+	sum.PromptTokens -= int64(b.record.Tokens.Prompt)
+	sum.CompletionTokens -= int64(b.record.Tokens.Completion)
 	a.totals[b.who] = sum
 	delete(a.seen, id)
 }
@@ -45,6 +45,7 @@ func (a *account) rename(who, other owner) (n int) {
 	for id, b := range a.seen {
 		if b.who == who {
 			b.who = other
+			b.record.Request, b.record.Session = "", session.ID{}
 			a.seen[id] = b
 			n++
 		}
@@ -78,6 +79,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 	}
 	a, who := &c.s.usage, owner{in.Org(), in.User()}
 	for _, r := range records {
+		r.At = session.Moment(r.At)
 		if _, dup := a.seen[r.ID]; dup {
 			continue
 		}
@@ -87,7 +89,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 			PromptTokens:     old.PromptTokens + int64(r.Tokens.Prompt),
 			CompletionTokens: old.CompletionTokens + int64(r.Tokens.Completion),
 		}
-		a.seen[r.ID] = booked{who, r.At, r.Tokens}
+		a.seen[r.ID] = booked{who, r}
 		a.order = append(a.order, r.ID)
 		if len(a.order) > a.max {
 			delete(a.seen, a.order[0])
@@ -99,6 +101,23 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 		})
 	}
 	return nil
+}
+
+// Records returns the user's records after the one with this id, of those that
+// are remembered.
+func (c usages) Records(ctx context.Context, in tenancy.Scope, after usage.ID, most int) (out []usage.Record, err error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	for id, b := range c.s.usage.seen {
+		if in.Admits(b.who.org, b.who.user) && bytes.Compare(id[:], after[:]) > 0 {
+			out = append(out, b.record)
+		}
+	}
+	slices.SortFunc(out, func(a, b usage.Record) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return out[:min(most, len(out))], nil
 }
 
 // Totals sums what the scope's user consumed.

@@ -15,6 +15,7 @@ import (
 	"agentapi/domain/page"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
+	"agentapi/domain/usage"
 	"agentapi/ports"
 	"agentapi/ports/porttest"
 	server "agentapi/test/postgres"
@@ -100,6 +101,9 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	copiedTwice(t, s)
+	if _, err := s.Usage().Records(t.Context(), ann, usage.ID{}, 500); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Upkeep().Erase(t.Context(), ann, tenancy.UserID{}, 100); err != nil {
 		t.Fatal(err)
 	}
