@@ -57,6 +57,9 @@ func usageRecords(t *testing.T, s ports.Storage) {
 			ID: usage.NewID(start.Add(time.Duration(i)*time.Second), entropy()), Request: "req", Session: session.NewID(start, entropy()), Agent: "a", Model: "m",
 			Tokens: chat.Usage{Prompt: i, Completion: 2, Cached: 1, Estimated: true}, Outcome: usage.Failed, At: start,
 		}
+		if i == 0 {
+			r.Session = session.ID{} // there was none
+		}
 		stored := r
 		stored.At = session.Moment(r.At)
 		want = append(want, stored)

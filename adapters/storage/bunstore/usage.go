@@ -90,8 +90,10 @@ func (r *usageRow) record() (out usage.Record, err error) {
 	if out.ID, err = usage.ParseID(r.ID); err != nil {
 		return out, corrupt("usage record", err)
 	}
-	if out.Session, err = session.ParseID(r.SessionID); err != nil {
-		return out, corrupt("usage record", err)
+	if none := (session.ID{}).UUID(); r.SessionID != none { // of an erased user it is not known any more
+		if out.Session, err = session.ParseID(r.SessionID); err != nil {
+			return out, corrupt("usage record", err)
+		}
 	}
 	out.Request, out.Agent, out.Model, out.Tokens = r.Request, agent.Name(r.Agent), r.Model, chat.Usage(tokens)
 	out.Outcome, out.At = usage.Outcome(r.Outcome), r.CreatedAt.UTC()
