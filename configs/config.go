@@ -187,6 +187,9 @@ func (c *Config) validate(d *decoder) {
 	if c.Server.DrainDelay+c.Server.Drain >= c.Server.StopTimeout {
 		bad("server.stop_timeout", "must be more than drain_delay and drain together, which is %v", c.Server.DrainDelay+c.Server.Drain)
 	}
+	if c.Retention.Every < time.Minute {
+		bad("retention.every", "must be at least 1m")
+	}
 	for i, a := range c.Identity.PlatformAdmins {
 		if a.Issuer == "" || a.Subject == "" {
 			bad(fmt.Sprintf("identity.platform_admins[%d]", i), "needs an issuer and a subject")

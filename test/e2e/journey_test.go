@@ -223,6 +223,8 @@ func TestABadConfigurationStopsTheStartWithAReadableLine(t *testing.T) {
 		"a driver's option": {"agents: {up: {driver: openai, openai: {base_url: nope}}}", "base_url"},
 		"a driver's key":    {"agents: {up: {driver: openai, openai: {base_ur: x}}}", "agents.up.openai.base_ur: unknown key; did you mean base_url?"},
 		"an unset variable": {"agents: {up: {driver: openai, openai: {api_key: \"${env:NOT_SET_AT_ALL}\"}}}", "the variable NOT_SET_AT_ALL is not set"},
+		"a sweep at once":   {"retention: {every: 0s}", "retention.every: must be at least 1m"},
+		"no organisation":   {"retention: {orgs: {acme: {sessions: 1d}}}", `retention.orgs: "acme" is neither an id nor an issuer and a name, such as dev/acme`},
 		"another version":   {"", "this build reads version 1, not 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
