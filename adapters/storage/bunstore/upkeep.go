@@ -165,8 +165,8 @@ func (r *Repositories) lease(ctx context.Context, name, holder string, at time.T
 		now, until = bun.SafeQuery("clock_timestamp()"), bun.SafeQuery("clock_timestamp() + ? * interval '1 ms'", keep.Milliseconds())
 	}
 	var mine []string
-	err := r.db.NewRaw("INSERT INTO leases (name, holder, until) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "+
-		"SET holder = EXCLUDED.holder, until = EXCLUDED.until WHERE leases.holder = EXCLUDED.holder OR leases.until < ? RETURNING holder",
+	err := r.db.NewRaw("INSERT INTO leases (name, holder, until) VALUES (?, ?, ?) ON CONFLICT (name) "+
+		"DO UPDATE SET holder = EXCLUDED.holder, until = EXCLUDED.until WHERE leases.holder = EXCLUDED.holder OR leases.until < ? RETURNING holder",
 		name, holder, until, now).Scan(ctx, &mine)
 	if err != nil && !noRows(err) {
 		return 0, r.failed(ctx, err)
