@@ -3,12 +3,14 @@ package postgres
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"agentapi/domain/page"
+	"agentapi/domain/retention"
 	"agentapi/domain/session"
 	server "agentapi/test/postgres"
 )
@@ -80,5 +82,46 @@ func BenchmarkPage(b *testing.B) {
 				b.ReportMetric(float64(took[len(took)*p/100].Microseconds()), fmt.Sprintf("p%d-µs", p))
 			}
 		})
+	}
+}
+
+// BenchmarkRetention lets half of a million messages go, and says how long the
+// longest transaction took and how much the server's heap grew meanwhile.
+func BenchmarkRetention(b *testing.B) {
+	pg := server.Shared(b)
+	for range b.N {
+		b.StopTimer()
+		d := pg.Fresh(b)
+		s := start(b, migrated(b, d))
+		pg.Admin(b, d.Name, fmt.Sprintf(stored, ann.Org().UUID(), ann.User().UUID()))
+		pg.Admin(b, d.Name, "UPDATE agentapi.chat_sessions SET updated_at = now() - interval '1 year' WHERE ctid IN (SELECT ctid FROM agentapi.chat_sessions LIMIT 5000)", "VACUUM ANALYZE")
+		rule := retention.Rule{Kind: retention.Sessions, Before: time.Now().Add(-24 * time.Hour)}
+		var (
+			gone    int
+			longest time.Duration
+			before  runtime.MemStats
+			most    uint64
+		)
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		b.StartTimer()
+		for n := 500; n == 500; {
+			from := time.Now()
+			var err error
+			if n, err = s.Upkeep().Expire(b.Context(), rule, 500); err != nil {
+				b.Fatal(err)
+			}
+			gone += n
+			longest = max(longest, time.Since(from))
+			var now runtime.MemStats
+			runtime.ReadMemStats(&now)
+			most = max(most, now.HeapAlloc)
+		}
+		b.StopTimer()
+		if gone != 5000 {
+			b.Fatalf("%d sessions went", gone)
+		}
+		b.ReportMetric(float64(longest.Milliseconds()), "ms-longest-transaction")
+		b.ReportMetric(float64(int64(most)-int64(before.HeapAlloc))/(1<<20), "MB-heap-growth")
 	}
 }
