@@ -23,6 +23,12 @@ const (
 // look is how long it is tried to find out about a commit.
 const look = 2 * time.Second
 
+// replan is after how many batches plans are made anew. The one by which a
+// message's session is looked up is kept in the connection; made while the tables
+// were empty, it reads all of an organisation's sessions each time, until the
+// database counts its rows.
+const replan = 16
+
 // batch is a transaction of the instance's writer.
 type batch struct {
 	*wire
@@ -41,10 +47,7 @@ func (s *Store) begin(ctx context.Context) (bunstore.Batch, error) {
 	}
 	w.add("BEGIN")
 	w.add(s.settings)
-	if s.number&(s.number-1) == 0 {
-		// The plan by which a message's session is looked up is kept in the connection.
-		// Made while the tables were empty, it reads all of an organisation's sessions;
-		// so it is made anew while they grow, until the database has counted them.
+	if s.number%replan == 0 {
 		w.add("DISCARD PLANS")
 	}
 	// That the server lives, and what tells after a lost answer whether this was
