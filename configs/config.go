@@ -117,7 +117,7 @@ type Kept struct {
 // Compat configures how strict the server is with clients.
 type Compat struct {
 	UnsupportedParams string `yaml:"unsupported_params" doc:"report: sampling parameters that an agent cannot honour are named in a header; reject: they are refused"`
-	DedupeSDKRetries  bool   `yaml:"dedupe_sdk_retries" doc:"true: what OpenAI's SDKs send again within 10 minutes, without an Idempotency-Key, gets the answer of the attempt before it"`
+	DedupeSDKRetries  bool   `yaml:"dedupe_sdk_retries" doc:"true: what OpenAI's SDKs send again within 10 minutes, without an Idempotency-Key, gets the answer of the attempt before it, unless another like it was sent meanwhile"`
 }
 
 // Drivers are the paths under which drivers read their own options, such as
