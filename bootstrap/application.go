@@ -104,8 +104,13 @@ func newConversations(storage ports.Storage, s Setting) *conversations.Service {
 	})
 }
 
-func newVitals(cat *catalog.Service, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *vitals.Service {
-	svc := vitals.New(vitals.Params{Storage: storage, Catalog: cat, Observer: obs, Every: probeEvery, Limit: probeLimit, Now: now})
+func newVitals(c *configs.Config, cat *catalog.Service, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *vitals.Service {
+	p := vitals.Params{Storage: storage, Catalog: cat, Observer: obs, Every: probeEvery, Limit: probeLimit, Now: now}
+	for _, e := range cat.Entries() {
+		at := "agents." + string(e.Name)
+		p.Configured = append(p.Configured, agent.Described{Name: e.Name, Type: c.Agents[string(e.Name)].Driver, Config: c.Shown(at), Models: e.Models})
+	}
+	svc := vitals.New(p)
 	background(life, svc.Run)
 	return svc
 }

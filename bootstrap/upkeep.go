@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"go.uber.org/fx"
-	"go.uber.org/zap"
 
 	"agentapi/application/access"
 	"agentapi/application/upkeep"
@@ -40,11 +39,22 @@ func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, s S
 
 // Upkeep runs do with the use cases of upkeep on the configured storage, and
 // nothing else of the application.
-func Upkeep(ctx context.Context, c *configs.Config, s Setting, do func(*upkeep.Service) error) (err error) {
-	var svc *upkeep.Service
+func Upkeep(ctx context.Context, c *configs.Config, s Setting, do func(*upkeep.Service) error) error {
+	return Stored(ctx, c, s, func(storage ports.Storage) error {
+		svc, err := newUpkeep(c, storage, ports.NopObserver{}, s)
+		if err != nil {
+			return err
+		}
+		return do(svc)
+	})
+}
+
+// Stored runs do with the configured storage, and nothing else of the application.
+func Stored(ctx context.Context, c *configs.Config, s Setting, do func(ports.Storage) error) (err error) {
+	var storage ports.Storage
 	app := fx.New(
-		fx.Supply(c, s, zap.NewNop()), fx.NopLogger, fx.StartTimeout(c.Server.StartTimeout), fx.StopTimeout(c.Server.StopTimeout),
-		Storage, fx.Supply(fx.Annotate(ports.NopObserver{}, fx.As(new(ports.Observer)))), fx.Provide(newUpkeep), fx.Populate(&svc),
+		fx.Supply(c, s), fx.NopLogger, fx.StartTimeout(c.Server.StartTimeout), fx.StopTimeout(c.Server.StopTimeout),
+		Storage, fx.Populate(&storage),
 	)
 	if err := app.Err(); err != nil {
 		return Cause(err)
@@ -53,5 +63,5 @@ func Upkeep(ctx context.Context, c *configs.Config, s Setting, do func(*upkeep.S
 		return Cause(err)
 	}
 	defer func() { err = errors.Join(err, app.Stop(context.WithoutCancel(ctx))) }()
-	return do(svc)
+	return do(storage)
 }

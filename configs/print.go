@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -108,4 +109,40 @@ func plainKey(s string) string {
 		return s
 	}
 	return strconv.Quote(s)
+}
+
+// Shown is what stands at path as a JSON object, without what is secret.
+func (c *Config) Shown(path string) string {
+	n := c.tree.at(path)
+	if n == nil || n.fields == nil {
+		return "{}"
+	}
+	text, err := json.Marshal(shown(n))
+	if err != nil {
+		return "{}" // it is made of maps, lists and strings
+	}
+	return string(text)
+}
+
+func shown(n *node) any {
+	switch {
+	case n.fields != nil:
+		out := map[string]any{}
+		for key, child := range n.fields {
+			if !slices.Contains(secretKeys, key) {
+				out[key] = shown(child)
+			}
+		}
+		return out
+	case n.list != nil:
+		out := make([]any, len(n.list))
+		for i, item := range n.list {
+			out[i] = shown(item)
+		}
+		return out
+	case n.scalar == nil:
+		return nil
+	default:
+		return withoutPassword(*n.scalar)
+	}
 }

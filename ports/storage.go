@@ -33,6 +33,8 @@ type Storage interface {
 
 	// Upkeep removes what need not be kept.
 	Upkeep() Upkeep
+	// Agents keeps what the platform's agents are.
+	Agents() Agents
 }
 
 // Repositories is the same set of collections inside and outside a transaction.

@@ -21,6 +21,8 @@ type Params struct {
 	Every    time.Duration // between two probes of an agent
 	Limit    time.Duration // for one probe
 	Now      func() time.Time
+	// Configured are the agents that are mirrored into the storage.
+	Configured []agent.Described
 }
 
 // Service probes agents in the background and answers health questions. It is
@@ -32,11 +34,16 @@ type Service struct {
 
 	mu     sync.Mutex
 	health map[agent.Name]agent.Health
+
+	// What follows is Run's own.
+	mirrored bool
+	told     map[agent.Name]time.Time // the observation that the storage knows
+	failing  bool                     // the observer knows that the storage takes nothing
 }
 
 // New makes a Service; Run probes.
 func New(p Params) *Service {
-	return &Service{p: p, started: p.Now(), health: make(map[agent.Name]agent.Health)}
+	return &Service{p: p, started: p.Now(), health: make(map[agent.Name]agent.Health), told: make(map[agent.Name]time.Time)}
 }
 
 // Report is the state of everything at one moment.
@@ -60,14 +67,58 @@ type AgentReport struct {
 func (s *Service) Run(ctx context.Context) {
 	tick := time.NewTicker(s.p.Every)
 	defer tick.Stop()
+	s.keep(ctx)
 	for {
 		s.probeAll(ctx)
+		s.keep(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// tellEvery is how often the storage is told that an agent is as it was.
+const tellEvery = time.Minute
+
+// keep mirrors the agents into the storage, once, and tells it how they are. What
+// it does not take now it is told later; serving does not depend on it.
+func (s *Service) keep(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, s.p.Limit)
+	defer cancel()
+	err := s.tell(limited)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil && !s.failing {
+		s.p.Observer.Lost(ctx, "how the agents are", err)
+	}
+	s.failing = err != nil
+}
+
+func (s *Service) tell(ctx context.Context) error {
+	if !s.mirrored {
+		if err := s.p.Storage.Agents().Mirror(ctx, s.p.Configured); err != nil {
+			return err
+		}
+		s.mirrored = true
+	}
+	s.mu.Lock()
+	news := make(map[agent.Name]agent.Health)
+	for name, h := range s.health {
+		if at := s.told[name]; at.IsZero() || h.Since.After(at) || h.Seen.Sub(at) >= tellEvery {
+			news[name] = h
+		}
+	}
+	s.mu.Unlock()
+	for name, h := range news {
+		if err := s.p.Storage.Agents().RecordHealth(ctx, name, h); err != nil {
+			return err
+		}
+		s.told[name] = h.Seen
+	}
+	return nil
 }
 
 func (s *Service) probeAll(ctx context.Context) {

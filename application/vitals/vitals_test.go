@@ -9,6 +9,7 @@ import (
 	"time"
 
 	cachemem "agentapi/adapters/cache/memory"
+	"agentapi/adapters/storage/memory"
 	"agentapi/application/catalog"
 	"agentapi/application/vitals"
 	"agentapi/domain/agent"
@@ -35,7 +36,7 @@ func (p *patient) Probe(context.Context) error {
 	return p.err
 }
 
-// shelf is a storage of which only Ready is asked.
+// shelf is a storage that says what a test sets.
 type shelf struct {
 	ports.Storage
 	err error
@@ -43,11 +44,51 @@ type shelf struct {
 
 func (s *shelf) Ready(context.Context) error { return s.err }
 
+func (s *shelf) Agents() ports.Agents { return &agents{s.Storage.Agents(), s} }
+
+// agents counts what it is told, and takes nothing while the shelf has an error.
+type agents struct {
+	ports.Agents
+	s *shelf
+}
+
+func (a *agents) Mirror(ctx context.Context, all []agent.Described) error {
+	if a.s.err != nil {
+		return a.s.err
+	}
+	return a.Agents.Mirror(ctx, all)
+}
+
+func (a *agents) RecordHealth(ctx context.Context, name agent.Name, h agent.Health) error {
+	if a.s.err != nil {
+		return a.s.err
+	}
+	return a.Agents.RecordHealth(ctx, name, h)
+}
+
+func storage(t *testing.T) *shelf {
+	t.Helper()
+	var o memory.Options
+	o.SetDefaults()
+	s, err := memory.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &shelf{Storage: s}
+}
+
 // changes observes health.
 type changes struct {
 	ports.NopObserver
 	mu   sync.Mutex
 	seen []agent.State
+	lost int
+}
+
+func (c *changes) Lost(context.Context, string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost++
 }
 
 func (c *changes) HealthChanged(_ context.Context, _ agent.Name, h agent.Health) {
@@ -70,13 +111,14 @@ func open(t *testing.T, a ports.Agent, s ports.Storage, o ports.Observer) *vital
 	if err != nil {
 		t.Fatal(err)
 	}
-	return vitals.New(vitals.Params{Storage: s, Catalog: c, Observer: o, Every: 30 * time.Second, Limit: time.Second, Now: time.Now})
+	return vitals.New(vitals.Params{Storage: s, Catalog: c, Observer: o, Every: 30 * time.Second, Limit: time.Second, Now: time.Now,
+		Configured: []agent.Described{{Name: "a", Type: "demo", Config: "{}"}}})
 }
 
 func TestAnAgentThatCannotBeReachedIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, seen := &patient{err: errors.New("refused")}, &changes{}
-		s := open(t, a, &shelf{}, seen)
+		s := open(t, a, storage(t), seen)
 		state := func() agent.State { return s.Report(t.Context()).Agents[0].Health.State }
 		if got := state(); got != agent.Unknown {
 			t.Errorf("before the first probe it is %s", got)
@@ -102,7 +144,7 @@ func TestAnAgentThatCannotBeReachedIsTriedAgain(t *testing.T) {
 }
 
 func TestReadinessDependsOnTheStorageAndNotOnAgents(t *testing.T) {
-	store := &shelf{}
+	store := storage(t)
 	s := open(t, &patient{err: errors.New("refused")}, store, ports.NopObserver{})
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("with a dead agent: %v", err)
@@ -119,4 +161,48 @@ func TestReadinessDependsOnTheStorageAndNotOnAgents(t *testing.T) {
 	if r := s.Report(t.Context()); !r.Draining || r.Ready == nil || r.Storage != nil {
 		t.Errorf("report: %+v", r)
 	}
+}
+
+func TestTheStorageIsToldHowTheAgentsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, seen, store := &patient{}, &changes{}, storage(t)
+		store.err = fault.New(fault.Unavailable, "away")
+		s := open(t, a, store, seen)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.Run(ctx) }()
+		time.Sleep(91 * time.Second)
+		if seen.lost != 1 {
+			t.Errorf("while the storage is away it is said %d times", seen.lost)
+		}
+		store.err = nil
+		health := func() agent.Health {
+			t.Helper()
+			all, err := store.Storage.Agents().Stored(t.Context())
+			if err != nil || len(all) != 1 || !all[0].Enabled {
+				t.Fatalf("stored are %+v, %v", all, err)
+			}
+			return all[0].Health
+		}
+		time.Sleep(30 * time.Second)
+		first := health()
+		if first.State != agent.Healthy {
+			t.Errorf("once the storage is back: %+v", first)
+		}
+		time.Sleep(30 * time.Second)
+		if health().Seen != first.Seen {
+			t.Error("what has not changed is told again within a minute")
+		}
+		time.Sleep(31 * time.Second)
+		if !health().Seen.After(first.Seen) {
+			t.Error("after a minute it is not told that all is as it was")
+		}
+		a.set(errors.New("refused"))
+		time.Sleep(30 * time.Second)
+		if got := health(); got.State != agent.Degraded || got.Reason != "refused" {
+			t.Errorf("a change is not told at once: %+v", got)
+		}
+		cancel()
+		<-done
+	})
 }

@@ -41,6 +41,20 @@ func (m *MockStorage) EXPECT() *MockStorageMockRecorder {
 	return m.recorder
 }
 
+// Agents mocks base method.
+func (m *MockStorage) Agents() ports.Agents {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Agents")
+	ret0, _ := ret[0].(ports.Agents)
+	return ret0
+}
+
+// Agents indicates an expected call of Agents.
+func (mr *MockStorageMockRecorder) Agents() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Agents", reflect.TypeOf((*MockStorage)(nil).Agents))
+}
+
 // Atomically mocks base method.
 func (m *MockStorage) Atomically(ctx context.Context, fn func(context.Context, ports.Repositories) error) error {
 	m.ctrl.T.Helper()

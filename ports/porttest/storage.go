@@ -51,6 +51,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"results are forgotten after their time":                idempotencyPrune,
 		"what is old goes, whose it is by rule":                 expires,
 		"of a user who is erased nothing is left":               erases,
+		"agents are mirrored, and never removed":                agentsMirror,
 		"a lease has one holder":                                leases,
 		"a storage that works is ready":                         ready,
 	} {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"sync"
 
+	"agentapi/domain/agent"
 	"agentapi/domain/fault"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
@@ -54,6 +55,7 @@ type Store struct {
 	usage    account
 	keys     keyring
 	leases   map[string]lease
+	agents   map[agent.Name]agent.Stored
 }
 
 var _ ports.Storage = (*Store)(nil)
@@ -62,6 +64,7 @@ var _ ports.Storage = (*Store)(nil)
 func Open(o Options) (*Store, error) {
 	return &Store{
 		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes), leases: make(map[string]lease),
+		agents:   make(map[agent.Name]agent.Stored),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
 }

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"agentapi/bootstrap"
+	"agentapi/domain/agent"
+	"agentapi/ports"
+)
+
+func agentsCommand(files *[]string) *cobra.Command {
+	c := &cobra.Command{
+		Use: "agents", Short: "See the agents that servers have, and how they are", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(agentsListCommand(files))
+	return c
+}
+
+func agentsListCommand(files *[]string) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list", Short: "List the agents as the storage knows them", Args: cobra.NoArgs,
+		Long: "List the agents as servers have stored them: those of the configuration, and those that were once in it.\n\n" +
+			"It reads the configured storage itself. SQLite's file has one user at a time; of a server that runs, GET /health tells the same.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			loaded, err := load(*files, nil)
+			if err != nil {
+				return err
+			}
+			dir, err := dataDir()
+			if err != nil {
+				return err
+			}
+			var all []agent.Stored
+			err = bootstrap.Stored(c.Context(), loaded.Config, bootstrap.NewSetting(dir, ""), func(s ports.Storage) (err error) {
+				all, err = s.Agents().Stored(c.Context())
+				return err
+			})
+			if err != nil {
+				return startFailed(err)
+			}
+			return printAgents(c.OutOrStdout(), all, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}
+
+func printAgents(out io.Writer, all []agent.Stored, asJSON bool) error {
+	type row struct {
+		Name    string          `json:"name"`
+		Type    string          `json:"type"`
+		Enabled bool            `json:"enabled"`
+		Models  []string        `json:"models"`
+		Config  json.RawMessage `json:"config"`
+		Status  string          `json:"status"`
+		Checked *time.Time      `json:"last_check"`
+		Error   string          `json:"error_message,omitempty"`
+	}
+	rows := make([]row, len(all))
+	for i, s := range all {
+		rows[i] = row{Name: string(s.Name), Type: s.Type, Enabled: s.Enabled, Models: []string{}, Config: json.RawMessage(s.Config), Status: string(agent.Unknown)}
+		for _, m := range s.Models {
+			rows[i].Models = append(rows[i].Models, m.ID)
+		}
+		if s.Health.State != "" {
+			rows[i].Status, rows[i].Checked, rows[i].Error = string(s.Health.State), &all[i].Health.Seen, s.Health.Reason
+		}
+	}
+	if asJSON {
+		if err := json.NewEncoder(out).Encode(rows); err != nil {
+			return &exit{code: exitError, err: err}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tTYPE\tCONFIGURED\tSTATUS\tLAST CHECK\tREASON")
+	for _, r := range rows {
+		configured, checked := "yes", "-"
+		if !r.Enabled {
+			configured = "no"
+		}
+		if r.Checked != nil {
+			checked = r.Checked.Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Type, configured, r.Status, checked, printable(r.Error, false))
+	}
+	return table.Flush()
+}
