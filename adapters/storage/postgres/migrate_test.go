@@ -76,11 +76,16 @@ func TestAStepDoesNotWaitForALockForLong(t *testing.T) {
 	t.Parallel()
 	d := server.Shared(t).Fresh(t)
 	o := migrated(t, d)
-	busy, err := login(t, d.App).Conn(t.Context())
+	busy, err := login(t, d.Owner).Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := busy.ExecContext(t.Context(), "BEGIN; SELECT count(*) FROM agentapi.chat_sessions"); err != nil {
+	// Every table that a step may be about is in use.
+	const use = `BEGIN; DO $$ DECLARE name text; BEGIN
+		FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'agentapi' AND tablename NOT LIKE 'goose%' LOOP
+			EXECUTE format('LOCK TABLE agentapi.%I IN SHARE ROW EXCLUSIVE MODE', name);
+		END LOOP; END $$`
+	if _, err := busy.ExecContext(t.Context(), use); err != nil {
 		t.Fatal(err)
 	}
 	m, err := migrate(t, o)
