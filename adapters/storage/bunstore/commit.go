@@ -2,7 +2,6 @@ package bunstore
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +22,9 @@ const (
 // Writer is how a database writes; a Committer uses it from one goroutine.
 type Writer struct {
 	// Begin opens a transaction that many jobs share. Its context ends with Limit.
-	Begin func(ctx context.Context) (Batch, error)
+	// The one before may still be under way: it has ended when turn is closed, and
+	// nothing may reach the database before.
+	Begin func(ctx context.Context, turn <-chan struct{}) (Batch, error)
 	// Limit bounds a batch, and how long a caller waits where the database does
 	// not answer; 0: both take as long as they take.
 	Limit time.Duration
@@ -51,9 +52,10 @@ type Batch interface {
 	Rollback()
 }
 
-// Committer is the one writer of an instance. Transactions that wait while a
+// Committer is the one writer of an instance. Transactions that come while a
 // commit is under way share the next one, so that many concurrent requests cost
 // few syncs; each runs in a savepoint of its own and succeeds or fails alone.
+// Where the database lets it, they are made ready meanwhile.
 type Committer struct {
 	w Writer
 
@@ -197,61 +199,74 @@ func (j *job) leave() (begun bool, own error) {
 }
 
 func (c *Committer) run() {
-	batch := make([]*job, 0, maxBatch)
+	ended := make(chan struct{})
+	close(ended)
 	for j := range c.jobs {
-		batch = append(batch, j)
-		for more := true; more && len(batch) < maxBatch; {
-			select {
-			case j, ok := <-c.jobs:
-				if more = ok; ok {
-					batch = append(batch, j)
-				}
-			default:
-				more = false
-			}
-		}
-		for len(batch) > 0 {
-			done := c.commit(batch)
-			batch = slices.Delete(batch, 0, done)
-		}
+		ended = c.commit(j, ended)
 	}
 }
 
-// commit runs a batch in one transaction, tells each job how it went, and gives
-// how many it took along: not all where they take long.
-func (c *Committer) commit(batch []*job) int {
-	ctx := context.WithValue(context.WithoutCancel(batch[0].ctx), inside{}, true)
+// commit gathers a batch that begins with a job, until the one before has ended,
+// and returns when it goes to the database; ended is closed when each of its jobs
+// has been told how it went.
+func (c *Committer) commit(first *job, turn <-chan struct{}) (ended chan struct{}) {
+	ctx := context.WithValue(context.WithoutCancel(first.ctx), inside{}, true)
+	cancel := func() {}
 	if c.w.Limit > 0 {
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.w.Limit)
-		defer cancel()
 	}
-	start := time.Now()
-	tx, err := c.w.Begin(ctx)
-	if err == nil {
-		for n, j := range batch {
-			if c.w.Limit > 0 && n > 0 && time.Since(start) > c.w.Limit/2 {
-				batch = batch[:n]
-				break
-			}
-			if err = c.attempt(ctx, tx, n, j, false); err != nil {
-				break // the transaction itself is broken
-			}
+	start, batch := time.Now(), []*job{first}
+	tx, err := c.w.Begin(ctx, turn)
+	for err == nil {
+		if err = c.attempt(ctx, tx, len(batch)-1, batch[len(batch)-1], false); err != nil {
+			break // the transaction itself is broken
 		}
+		if len(batch) == maxBatch || c.w.Limit > 0 && time.Since(start) > c.w.Limit/2 {
+			break
+		}
+		j := c.next(ctx, turn)
+		if j == nil {
+			break
+		}
+		batch = append(batch, j)
+	}
+	<-turn // it has a limit, too, and two of them are enough
+	ended = make(chan struct{})
+	c.writer.Go(func() {
+		defer close(ended)
+		defer cancel()
 		if err == nil {
 			err = c.finish(ctx, tx, batch)
 		}
-		if err != nil {
+		if err != nil && tx != nil {
 			tx.Rollback()
 		}
-	}
-	for _, j := range batch {
-		if j.err = j.own; j.err == nil {
-			j.err = Failed(ctx, err)
+		for _, j := range batch {
+			if j.err = j.own; j.err == nil {
+				j.err = Failed(ctx, err)
+			}
+			close(j.done)
 		}
-		close(j.done)
+	})
+	return ended
+}
+
+// next gives a job that comes while the batch before is under way or that waits
+// when it has ended; nil where there is none.
+func (c *Committer) next(ctx context.Context, turn <-chan struct{}) *job {
+	select {
+	case j := <-c.jobs:
+		return j
+	case <-ctx.Done():
+		return nil
+	case <-turn:
 	}
-	return len(batch)
+	select {
+	case j := <-c.jobs:
+		return j
+	default:
+		return nil
+	}
 }
 
 // finish commits, after those jobs have been run again that turned out to have

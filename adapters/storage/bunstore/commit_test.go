@@ -82,8 +82,7 @@ func stored(t *testing.T, c *committer, n int) bool {
 	return err == nil
 }
 
-// occupy keeps the writer busy until the returned function is called, which
-// returns when that transaction is committed.
+// occupy keeps the writer busy until the returned function is called.
 func occupy(t *testing.T, c *committer) (release func()) {
 	t.Helper()
 	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -97,9 +96,11 @@ func occupy(t *testing.T, c *committer) (release func()) {
 	<-begun
 	return func() {
 		close(end)
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		t.Cleanup(func() {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

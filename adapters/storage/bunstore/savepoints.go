@@ -9,7 +9,8 @@ import (
 // Savepoints makes batches of db's transactions, each job in a savepoint of its
 // own. Nothing else may write to db.
 func Savepoints(db *bun.DB, kind Classify) Writer {
-	return Writer{Begin: func(ctx context.Context) (Batch, error) {
+	return Writer{Begin: func(ctx context.Context, turn <-chan struct{}) (Batch, error) {
+		<-turn
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
 			return nil, err

@@ -23,11 +23,11 @@ const (
 // look is how long it is tried to find out about a commit.
 const look = 2 * time.Second
 
-// replan is after how many batches plans are made anew. The one by which a
+// replan is after how many jobs plans are made anew. The one by which a
 // message's session is looked up is kept in the connection; made while the tables
 // were empty, it reads all of an organisation's sessions each time, until the
 // database counts its rows.
-const replan = 16
+const replan = 256
 
 // batch is a transaction of the instance's writer.
 type batch struct {
@@ -39,16 +39,14 @@ type batch struct {
 var _ bunstore.Batch = (*batch)(nil)
 
 // begin opens a transaction; nothing is sent yet.
-func (s *Store) begin(ctx context.Context) (bunstore.Batch, error) {
+func (s *Store) begin(_ context.Context, turn <-chan struct{}) (bunstore.Batch, error) {
 	s.number++
-	w, err := s.writes.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
+	w := s.writes.wire(turn)
 	w.add("BEGIN")
 	w.add(s.settings)
-	if s.number%replan == 0 {
+	if s.planned >= replan {
 		w.add("DISCARD PLANS")
+		s.planned = 0
 	}
 	// That the server lives, and what tells after a lost answer whether this was
 	// committed. An older transaction that was given up may come in later.
@@ -60,7 +58,9 @@ func (s *Store) begin(ctx context.Context) (bunstore.Batch, error) {
 
 // Job begins a job.
 func (b *batch) Job(_ context.Context, n int, careful bool) (*bunstore.Repositories, error) {
-	b.job, b.careful = n, careful
+	if b.job, b.careful = n, careful; !careful {
+		b.s.planned++
+	}
 	b.org = tenancy.OrgID{}
 	b.add(savepoint)
 	return bunstore.Entering(b.wire, kind, b.enter).Locking(), nil
@@ -101,6 +101,9 @@ func (b *batch) Undo(context.Context) error {
 
 // Commit sends what waits, and with it the commit, if no job has failed.
 func (b *batch) Commit(ctx context.Context) ([]int, error) {
+	if err := b.ready(ctx); err != nil {
+		return nil, err
+	}
 	b.careful = false
 	if len(b.failed) == 0 {
 		b.add(commit)
@@ -174,18 +177,16 @@ func (s *Store) committed(number int64) (is bool, err error) {
 	defer cancel()
 	s.writes.Reset()
 	for {
-		w, err := s.writes.acquire(ctx)
+		w := s.writes.wire(nil)
+		w.add("BEGIN READ WRITE") // for the lock only
+		w.add(s.settings)
+		w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' FOR UPDATE", s.o.Instance))
+		found := w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' AND batch >= %d", s.o.Instance, number))
+		w.add(commit)
+		err = w.flush(ctx)
+		w.release()
 		if err == nil {
-			w.add("BEGIN READ WRITE") // for the lock only
-			w.add(s.settings)
-			w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' FOR UPDATE", s.o.Instance))
-			found := w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' AND batch >= %d", s.o.Instance, number))
-			w.add(commit)
-			err = w.flush(ctx)
-			w.release()
-			if err == nil {
-				return found.rows == 1, nil
-			}
+			return found.rows == 1, nil
 		}
 		select {
 		case <-ctx.Done():

@@ -26,10 +26,7 @@ func (s *Store) Bulk(ctx context.Context, fn func(context.Context, *bunstore.Rep
 	inner, cancel := context.WithTimeout(ctx, bulkLimit)
 	defer cancel()
 	err := func() error {
-		w, err := writes.acquire(inner)
-		if err != nil {
-			return err
-		}
+		w := writes.wire(nil)
 		defer w.release()
 		w.careful = true // what a statement did is asked for
 		w.add("BEGIN")

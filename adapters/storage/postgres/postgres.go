@@ -22,6 +22,7 @@ type Store struct {
 	o        Options
 	settings string // that a transaction begins with
 	number   int64  // of the writer's last transaction
+	planned  int    // jobs that its plans have served
 
 	mu     sync.RWMutex // guards what follows
 	reads  *pool
@@ -129,10 +130,7 @@ func (s *Store) Stop(ctx context.Context) error {
 func (s *Store) retire(ctx context.Context, writes *pool) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
-	w, err := writes.acquire(ctx)
-	if err != nil {
-		return
-	}
+	w := writes.wire(nil)
 	defer w.release()
 	w.add("BEGIN")
 	w.add(s.settings)
@@ -175,22 +173,19 @@ func (s *Store) ask(ctx context.Context, fn func(context.Context, *wire) error) 
 	}
 	inner, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
-	err := func() error {
-		w, err := reads.acquire(inner)
-		if err != nil {
-			return err
-		}
-		defer w.release()
-		w.add("BEGIN READ ONLY")
-		w.add(s.settings)
+	w := reads.wire(nil)
+	defer w.release()
+	w.add("BEGIN READ ONLY")
+	w.add(s.settings)
+	err := w.ready(inner)
+	if err == nil {
 		err = fn(inner, w)
-		if w.sent {
-			w.queue = w.queue[:0]
-			w.add(commit)
-			_ = w.flush(inner) // what was read was read
-		}
-		return err
-	}()
+	}
+	if w.sent {
+		w.queue = w.queue[:0]
+		w.add(commit)
+		_ = w.flush(inner) // what was read was read
+	}
 	if err == nil || fault.As(err) != nil && (!fault.Is(err, fault.Timeout) || ctx.Err() != nil) {
 		return err
 	}

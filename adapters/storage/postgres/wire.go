@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
 
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
@@ -20,8 +22,9 @@ import (
 // a round trip or two, not one for each statement. Nothing about it outlives the
 // transaction, so that a pooler may stand between.
 type wire struct {
-	bun.Conn
-	pool *pool
+	bun.Conn // taken when it is needed
+	pool     *pool
+	turn     <-chan struct{} // closed when it may send; nil: at once
 
 	queue   []*statement
 	size    int // bytes in the queue
@@ -66,13 +69,28 @@ func (s *statement) RowsAffected() (int64, error) {
 	return 1, nil
 }
 
-// acquire takes a connection of the pool.
-func (p *pool) acquire(ctx context.Context) (*wire, error) {
-	conn, err := p.db.Conn(ctx)
-	if err != nil {
-		return nil, err
+// wire makes a wire that sends nothing before its turn.
+func (p *pool) wire(turn <-chan struct{}) *wire {
+	return &wire{pool: p, turn: turn, job: none, failed: map[int]error{}}
+}
+
+// ready waits for the wire's turn, and takes a connection of the pool.
+func (w *wire) ready(ctx context.Context) error {
+	if w.turn != nil {
+		select {
+		case <-w.turn:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return &wire{Conn: conn, pool: p, job: none, failed: map[int]error{}}, nil
+	if w.Conn.Conn != nil {
+		return nil
+	}
+	conn, err := w.pool.db.Conn(ctx)
+	if err == nil {
+		w.Conn = conn
+	}
+	return err
 }
 
 // enter names the tenant to the transaction.
@@ -122,9 +140,16 @@ func (w *wire) QueryContext(ctx context.Context, query string, _ ...any) (*sql.R
 // QueryRowContext is QueryContext for one row. Where what waited has failed, so
 // does the query: the transaction takes no more.
 func (w *wire) QueryRowContext(ctx context.Context, query string, _ ...any) *sql.Row {
-	_ = w.flush(ctx)
+	if _ = w.flush(ctx); w.Conn.Conn == nil { // there is no other way to make a row that fails
+		ended, cancel := context.WithDeadline(ctx, time.Time{})
+		defer cancel()
+		return w.pool.db.DB.QueryRowContext(ended, query)
+	}
 	return w.Conn.Conn.QueryRowContext(ctx, query)
 }
+
+// Dialect is how statements are written.
+func (w *wire) Dialect() schema.Dialect { return w.pool.db.Dialect() }
 
 // NewSelect makes a query on this connection.
 func (w *wire) NewSelect() *bun.SelectQuery { return bun.NewSelectQuery(w.pool.db).Conn(w) }
@@ -148,6 +173,9 @@ func (w *wire) NewRaw(query string, args ...any) *bun.RawQuery {
 // does, its error is returned. A connection that was found dead by the first
 // message is replaced, if nothing can have come of it.
 func (w *wire) flush(ctx context.Context) error {
+	if err := w.ready(ctx); err != nil {
+		return err
+	}
 	for len(w.queue) > 0 {
 		batch, first := w.queue, !w.sent
 		tags, err := w.send(ctx, batch)
@@ -195,11 +223,7 @@ func (w *wire) flush(ctx context.Context) error {
 func (w *wire) reopen(ctx context.Context) error {
 	w.release()
 	w.pool.Reset()
-	conn, err := w.pool.db.Conn(ctx)
-	if err == nil {
-		w.Conn = conn
-	}
-	return err
+	return w.ready(ctx)
 }
 
 // send sends the statements in one message and gives how many rows each of those
@@ -226,6 +250,9 @@ func (w *wire) send(ctx context.Context, batch []*statement) (tags []int64, err 
 }
 
 func (w *wire) raw(use func(*pgconn.PgConn) error) error {
+	if w.Conn.Conn == nil {
+		return driver.ErrBadConn
+	}
 	return w.Conn.Conn.Raw(func(c any) error {
 		conn := c.(*stdlib.Conn).Conn().PgConn()
 		err := use(conn)
@@ -256,4 +283,9 @@ func (w *wire) aborted() (is bool) {
 }
 
 // release gives the connection back, or away where a transaction is still open.
-func (w *wire) release() { _ = w.Conn.Close() } // what is wrong with it was said before
+func (w *wire) release() {
+	if w.Conn.Conn != nil {
+		_ = w.Conn.Close() // what is wrong with it was said before
+		w.Conn = bun.Conn{}
+	}
+}
