@@ -20,6 +20,11 @@ type Upkeep interface {
 	Expire(ctx context.Context, r retention.Rule, most int) (int, error)
 	// Expiring counts what Expire would remove in all.
 	Expiring(ctx context.Context, r retention.Rule) (int, error)
+	// Rotate has the storage make ready for the usage of the time that follows at,
+	// and drop at a stroke what usage is from before the other moment (zero: none),
+	// as far as it keeps usage by its time. It returns how many records went; Expire
+	// removes the rest.
+	Rotate(ctx context.Context, at, before time.Time) (int, error)
 	// Erase removes the scope's user: at most most sessions with their turns and
 	// most idempotency keys, and books at most most usage records, stripped of what
 	// they were about, under the pseudonym. It returns how many it touched; none:

@@ -67,6 +67,10 @@ func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
 	if done.Results, err = s.Storage.Idempotency().Prune(ctx, s.Now().Add(-idempotency.Keep)); err != nil {
 		return done, err
 	}
+	n, err := s.Storage.Upkeep().Rotate(ctx, s.Now(), s.Policies.UsageGone(s.Now()))
+	if done.Add(retention.Usage, n); err != nil {
+		return done, err
+	}
 	for _, rule := range s.Policies.Rules(s.Now()) {
 		for n := batch; n == batch; {
 			if err := s.hold(ctx); err != nil {

@@ -48,6 +48,22 @@ func (r Rule) Admits(org tenancy.OrgID) bool {
 	return !slices.Contains(r.Except, org)
 }
 
+// UsageGone is the moment before which nobody's usage is kept; zero: somebody's is
+// for ever.
+func (p Policies) UsageGone(at time.Time) time.Time {
+	longest := p.Usage
+	for _, own := range p.Orgs {
+		if own.Usage == 0 || longest == 0 {
+			return time.Time{}
+		}
+		longest = max(longest, own.Usage)
+	}
+	if longest == 0 {
+		return time.Time{}
+	}
+	return at.Add(-longest)
+}
+
 // Rules are what the policies let go at the moment at.
 func (p Policies) Rules(at time.Time) (rules []Rule) {
 	own := slices.SortedFunc(maps.Keys(p.Orgs), func(a, b tenancy.OrgID) int { return bytes.Compare(a[:], b[:]) })

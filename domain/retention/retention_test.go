@@ -37,3 +37,26 @@ func TestAnOrganisationsOwnPolicyCountsWhole(t *testing.T) {
 		t.Errorf("without a policy nothing goes, but %+v", rules)
 	}
 }
+
+func TestUsageIsGoneWhereNobodyKeepsIt(t *testing.T) {
+	const day = 24 * time.Hour
+	a, b := named(tenancy.OrgID{}, "a"), named(tenancy.OrgID{}, "b")
+	at := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
+	keeps := func(all time.Duration, own map[tenancy.OrgID]Policy) Policies {
+		return Policies{Policy: Policy{Usage: all}, Orgs: own}
+	}
+	for name, c := range map[string]struct {
+		p    Policies
+		want time.Time
+	}{
+		"for ever":              {keeps(0, nil), time.Time{}},
+		"all alike":             {keeps(10*day, nil), at.Add(-10 * day)},
+		"one keeps it longer":   {keeps(10*day, map[tenancy.OrgID]Policy{a: {Usage: 20 * day}, b: {Usage: day}}), at.Add(-20 * day)},
+		"one keeps it for ever": {keeps(10*day, map[tenancy.OrgID]Policy{a: {Usage: 20 * day}, b: {}}), time.Time{}},
+		"most keep it for ever": {keeps(0, map[tenancy.OrgID]Policy{a: {Usage: 20 * day}}), time.Time{}},
+	} {
+		if got := c.p.UsageGone(at); !got.Equal(c.want) {
+			t.Errorf("%s: got %v, not %v", name, got, c.want)
+		}
+	}
+}

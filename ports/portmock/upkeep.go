@@ -96,3 +96,18 @@ func (mr *MockUpkeepMockRecorder) Lease(ctx, name, holder, at, keep interface{})
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lease", reflect.TypeOf((*MockUpkeep)(nil).Lease), ctx, name, holder, at, keep)
 }
+
+// Rotate mocks base method.
+func (m *MockUpkeep) Rotate(ctx context.Context, at, before time.Time) (int, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Rotate", ctx, at, before)
+	ret0, _ := ret[0].(int)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Rotate indicates an expected call of Rotate.
+func (mr *MockUpkeepMockRecorder) Rotate(ctx, at, before interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Rotate", reflect.TypeOf((*MockUpkeep)(nil).Rotate), ctx, at, before)
+}

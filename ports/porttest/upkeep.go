@@ -1,6 +1,7 @@
 package porttest
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -82,6 +83,37 @@ func expires(t *testing.T, s ports.Storage) {
 	holds(eve, 2, 1)
 	_, err = s.Upkeep().Expire(t.Context(), retention.Rule{Kind: "all", Before: start}, 1)
 	is(t, err, fault.Internal, "")
+}
+
+// rotates wants nothing to go that is not old, and what is old to be gone once the
+// rest has expired, whether the storage drops it at a stroke or not.
+func rotates(t *testing.T, s ports.Storage) {
+	ann := someone(t, "a", "ann")
+	now := time.Now() // months are made from now on
+	later, sum := now.AddDate(0, 5, 0), 0
+	for _, at := range []time.Time{now, now.AddDate(0, 0, 40), now.AddDate(0, 0, 75), later} {
+		n, err := s.Upkeep().Rotate(t.Context(), at, time.Time{})
+		must(t, err)
+		sum += n
+		must(t, s.Usage().Record(t.Context(), ann, usage.Record{ID: usage.NewID(at, entropy()), At: at}))
+	}
+	if got := counts(t, s, ann)[1]; sum != 0 || got != 4 {
+		t.Errorf("%d are booked, and %d were dropped where nothing is old", got, sum)
+	}
+	dropped, err := s.Upkeep().Rotate(t.Context(), later, now.AddDate(0, 0, 41))
+	must(t, err)
+	if got := counts(t, s, ann)[1]; dropped > 2 || got != 4-dropped {
+		t.Errorf("%d were dropped, and %d are left", dropped, got)
+	}
+	expired, err := s.Upkeep().Expire(t.Context(), retention.Rule{Kind: retention.Usage, Before: now.AddDate(0, 0, 41)}, 100)
+	must(t, err)
+	if got := counts(t, s, ann)[1]; dropped+expired != 2 || got != 2 {
+		t.Errorf("%d were dropped and %d expired; %d are left", dropped, expired, got)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.Upkeep().Rotate(ended, now, time.Time{})
+	is(t, err, fault.Canceled, "")
 }
 
 func erases(t *testing.T, s ports.Storage) {

@@ -39,6 +39,9 @@ func (u upkeep) Expiring(ctx context.Context, rule retention.Rule) (int, error) 
 	return read(ctx, u.o, func(ctx context.Context, r *Repositories) (int, error) { return r.expiring(ctx, rule) })
 }
 
+// Rotate does nothing: rows go one by one.
+func (u upkeep) Rotate(ctx context.Context, _, _ time.Time) (int, error) { return 0, Outside(ctx) }
+
 func (u upkeep) Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error) {
 	return u.count(ctx, func(ctx context.Context, r *Repositories) (int, error) { return r.erase(ctx, in, pseudonym, most) })
 }

@@ -51,7 +51,7 @@ func (s *Store) check(ctx context.Context) error {
 				EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 					WHERE n.nspname = '%[1]s' AND c.relname IN (%[2]s) AND pg_has_role(c.relowner, 'MEMBER')),
 				(SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-					WHERE n.nspname = '%[1]s' AND c.relname IN (%[2]s) AND NOT (c.relrowsecurity AND c.relforcerowsecurity))
+					WHERE n.nspname = '%[1]s' AND (c.relname IN (%[2]s) OR c.relispartition AND c.relkind = 'r') AND NOT (c.relrowsecurity AND c.relforcerowsecurity))
 			FROM pg_roles r WHERE r.rolname = current_user`, s.o.Schema, tenantTables)).
 			Scan(&f.role, &f.super, &f.bypass, &f.version, &f.fsync, &f.synchronous, &f.standby, &f.mayUse, &f.owns, &f.unprotected)
 		if err != nil {

@@ -167,7 +167,7 @@ func grants(schema, role string) []string {
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON chat_sessions, chat_messages, usage, idempotency, instances, leases, agents, models, agent_health TO " + role,
 		"GRANT SELECT ON goose_db_version, schema_serves TO " + role,
-		"GRANT EXECUTE ON FUNCTION forget_idempotency, expire_sessions, expire_usage, expiring TO " + role,
+		"GRANT EXECUTE ON FUNCTION forget_idempotency, expire_sessions, expire_usage, expiring, rotate_usage TO " + role,
 	}
 }
 
