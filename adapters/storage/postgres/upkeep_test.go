@@ -21,7 +21,9 @@ func TestUsageIsKeptInMonths(t *testing.T) {
 	d := server.Shared(t).Fresh(t)
 	s := start(t, migrated(t, d))
 	now := time.Now().UTC()
-	month := func(n int) time.Time { return time.Date(now.Year(), now.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC) }
+	month := func(n int) time.Time {
+		return time.Date(now.Year(), now.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC)
+	}
 	name := func(n int) string { return "agentapi.usage_" + month(n).Format("2006_01") }
 	book := func(n int) {
 		t.Helper()
