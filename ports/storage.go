@@ -43,6 +43,7 @@ type Repositories interface {
 	Sessions() Sessions
 	Usage() Usage
 	Idempotency() Idempotency
+	Directory() Directory
 }
 
 // Sessions keeps conversations and their turns. A session outside the scope is

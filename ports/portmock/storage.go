@@ -69,6 +69,20 @@ func (mr *MockStorageMockRecorder) Atomically(ctx, fn interface{}) *gomock.Call 
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Atomically", reflect.TypeOf((*MockStorage)(nil).Atomically), ctx, fn)
 }
 
+// Directory mocks base method.
+func (m *MockStorage) Directory() ports.Directory {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Directory")
+	ret0, _ := ret[0].(ports.Directory)
+	return ret0
+}
+
+// Directory indicates an expected call of Directory.
+func (mr *MockStorageMockRecorder) Directory() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Directory", reflect.TypeOf((*MockStorage)(nil).Directory))
+}
+
 // Idempotency mocks base method.
 func (m *MockStorage) Idempotency() ports.Idempotency {
 	m.ctrl.T.Helper()
@@ -160,6 +174,20 @@ func NewMockRepositories(ctrl *gomock.Controller) *MockRepositories {
 // EXPECT returns an object that allows the caller to indicate expected use.
 func (m *MockRepositories) EXPECT() *MockRepositoriesMockRecorder {
 	return m.recorder
+}
+
+// Directory mocks base method.
+func (m *MockRepositories) Directory() ports.Directory {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Directory")
+	ret0, _ := ret[0].(ports.Directory)
+	return ret0
+}
+
+// Directory indicates an expected call of Directory.
+func (mr *MockRepositoriesMockRecorder) Directory() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Directory", reflect.TypeOf((*MockRepositories)(nil).Directory))
 }
 
 // Idempotency mocks base method.

@@ -53,6 +53,11 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"usage that nobody keeps goes by its time":              rotates,
 		"of a user who is erased nothing is left":               erases,
 		"agents are mirrored, and never removed":                agentsMirror,
+		"who is enrolled is known, and stays as they are":       standings,
+		"organisations, users and members change":               directoryUpdates,
+		"organisations, users and members are listed":           directoryLists,
+		"API keys are kept, found and go with their owner":      apiKeys,
+		"another realm's members and keys do not exist":         realms,
 		"a lease has one holder":                                leases,
 		"a storage that works is ready":                         ready,
 	} {
@@ -71,6 +76,7 @@ func StorageConcurrency(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"of many claims of one key one wins":               oneWinner,
 		"transactions do not see each other's halves":      isolated,
 		"a record that many book at once counts only once": bookedOnce,
+		"of all platform admins one stays":                 lastAdmin,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -56,6 +56,7 @@ type Store struct {
 	keys     keyring
 	leases   map[string]lease
 	agents   map[agent.Name]agent.Stored
+	register register
 }
 
 var _ ports.Storage = (*Store)(nil)
@@ -65,6 +66,7 @@ func Open(o Options) (*Store, error) {
 	return &Store{
 		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes), leases: make(map[string]lease),
 		agents:   make(map[agent.Name]agent.Stored),
+		register: newRegister(),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
 }
@@ -118,6 +120,7 @@ type tx struct{ s *Store }
 func (t tx) Sessions() ports.Sessions       { return sessions{t.s, held{}} }
 func (t tx) Usage() ports.Usage             { return usages{t.s, held{}} }
 func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} }
+func (t tx) Directory() ports.Directory     { return directory{t.s, held{}} }
 
 // locker is how a repository call gets hold of the store.
 type locker interface {
