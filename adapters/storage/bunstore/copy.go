@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"agentapi/domain/fault"
+	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
 )
 
@@ -43,8 +44,8 @@ func (c *copying) pass(table string, rows, added int64) {
 	c.tell(c.progress)
 }
 
-// Copy copies all sessions with their turns, usage, and idempotency results from
-// one database to another, and tells after each batch how far it is. Each batch
+// Copy copies organisations, users, members and their API keys, all sessions with
+// their turns, usage, and idempotency results from one database to another, and tells after each batch how far it is. Each batch
 // is one transaction, in the order of the primary key, so that what the target
 // holds says where a copy that was broken off goes on; a row that is there is
 // left as it is. The source must not change meanwhile. It can only be one in
@@ -68,6 +69,9 @@ func Copy(ctx context.Context, from, to Transaction, tell func(Progress)) ([]Cop
 			c.progress.Total += s.rows
 		}
 	}
+	if err := c.directory(ctx); err != nil {
+		return nil, err
+	}
 	for i, table := range copied {
 		for _, s := range all[i] {
 			one, err := table.copy(ctx, c, s.org)
@@ -78,6 +82,46 @@ func Copy(ctx context.Context, from, to Transaction, tell func(Progress)) ([]Cop
 		}
 	}
 	return out, nil
+}
+
+// directory copies the organisations and the users, to whom all else belongs.
+func (c *copying) directory(ctx context.Context) error {
+	err := walk(ctx, c, func(ctx context.Context, r *Repositories, q page.Query) (page.Of[*tenancy.Org], error) {
+		return r.Directory().Orgs(ctx, q)
+	}, func(o *tenancy.Org) (string, tenancy.Standing) { return o.ID.String(), tenancy.Standing{Org: o} })
+	if err != nil {
+		return err
+	}
+	return walk(ctx, c, func(ctx context.Context, r *Repositories, q page.Query) (page.Of[*tenancy.User], error) {
+		return r.Directory().Users(ctx, false, q)
+	}, func(u *tenancy.User) (string, tenancy.Standing) { return u.ID.String(), tenancy.Standing{User: u} })
+}
+
+// walk enrols in the target what the source has.
+func walk[T any](ctx context.Context, c *copying, list func(context.Context, *Repositories, page.Query) (page.Of[T], error), as func(T) (string, tenancy.Standing)) error {
+	for q := (page.Query{Limit: page.MaxLimit}); ; {
+		var found page.Of[T]
+		err := c.from(ctx, func(ctx context.Context, r *Repositories) (err error) {
+			found, err = list(ctx, r, q)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		err = c.to(ctx, func(ctx context.Context, r *Repositories) error {
+			for _, v := range found.Items {
+				var s tenancy.Standing
+				q.After, s = as(v)
+				if err := r.Directory().Enrol(ctx, s); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || !found.More {
+			return err
+		}
+	}
 }
 
 // share is what a table holds of an organisation's.

@@ -2,6 +2,8 @@ package bunstore
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"strings"
 
 	"agentapi/domain/fault"
@@ -39,6 +41,16 @@ var copied = []interface {
 		at:   func(r *usageRow) []any { return []any{r.ID} },
 		size: func(r *usageRow) int { return len(r.Details) },
 	},
+	table[memberRow]{
+		name: "memberships", key: []string{"user_id"}, which: "true", weight: "version",
+		at:   func(r *memberRow) []any { return []any{r.UserID} },
+		size: func(r *memberRow) int { return len(r.Name) + len(r.Email) },
+	},
+	table[keyRow]{
+		name: "api_keys", key: []string{"id"}, which: "true", weight: "version",
+		at:   func(r *keyRow) []any { return []any{r.ID} },
+		size: func(r *keyRow) int { return len(r.Name) + len(r.Models) + len(r.Networks) },
+	},
 	// What runs has an owner that is not there after the copy.
 	table[idempotencyRow]{
 		name: "idempotency", key: []string{"user_id", "key"}, which: "done", weight: "0",
@@ -62,8 +74,12 @@ type table[R any] struct {
 	size   func(*R) int   // about how many bytes a row has
 }
 
-// measure is how much there is.
-type measure struct{ rows, weight int64 }
+// measure is how much there is, and which: the hashes of all keys in one, so that
+// two databases with as much are not taken for the same.
+type measure struct {
+	rows, weight int64
+	keys         [sha256.Size]byte
+}
 
 // shares gives the organisations that have rows, and how many.
 func (t table[R]) shares(ctx context.Context, r *Repositories) ([]share, error) {
@@ -177,9 +193,37 @@ func (t table[R]) measured(ctx context.Context, in Transaction, org tenancy.OrgI
 		if upTo != nil {
 			query = query.Where(t.tuple()+" <= "+t.holes(), upTo...)
 		}
-		return r.failed(ctx, query.Scan(ctx, &m.rows, &m.weight))
+		if err := query.Scan(ctx, &m.rows, &m.weight); err != nil {
+			return r.failed(ctx, err)
+		}
+		m.keys, err = t.keys(ctx, r, org, upTo)
+		return err
 	})
 	return m, err
+}
+
+// keys adds the keys up together, whatever order a database has them in.
+func (t table[R]) keys(ctx context.Context, r *Repositories, org tenancy.OrgID, upTo []any) (sum [sha256.Size]byte, err error) {
+	query := r.db.NewSelect().Model((*R)(nil)).Column(t.key...).Where("org_id = ?", org.UUID()).Where(t.which)
+	if upTo != nil {
+		query = query.Where(t.tuple()+" <= "+t.holes(), upTo...)
+	}
+	found, err := query.Rows(ctx)
+	if err != nil {
+		return sum, r.failed(ctx, err)
+	}
+	defer found.Close()
+	for found.Next() {
+		row := new(R)
+		if err := query.DB().ScanRow(ctx, found, row); err != nil {
+			return sum, r.failed(ctx, err)
+		}
+		one := sha256.Sum256(fmt.Appendf(nil, "%q", t.at(row)))
+		for i := range sum {
+			sum[i] ^= one[i]
+		}
+	}
+	return sum, r.failed(ctx, found.Err())
 }
 
 // read gives the next rows after a key.

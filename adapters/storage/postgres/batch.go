@@ -38,10 +38,16 @@ type batch struct {
 
 var _ bunstore.Batch = (*batch)(nil)
 
-// begin opens a transaction; nothing is sent yet.
-func (s *Store) begin(_ context.Context, turn <-chan struct{}) (bunstore.Batch, error) {
+// beginning opens transactions of a pool; nothing is sent yet. The writer outlives
+// the store's own hold of the pool.
+func (s *Store) beginning(writes *pool) func(context.Context, <-chan struct{}) (bunstore.Batch, error) {
+	return func(_ context.Context, turn <-chan struct{}) (bunstore.Batch, error) {
+		return s.begin(writes.wire(turn)), nil
+	}
+}
+
+func (s *Store) begin(w *wire) *batch {
 	s.number++
-	w := s.writes.wire(turn)
 	w.add("BEGIN")
 	w.add(s.settings)
 	if s.planned >= replan {
@@ -53,7 +59,7 @@ func (s *Store) begin(_ context.Context, turn <-chan struct{}) (bunstore.Batch, 
 	w.add(fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
 		"ON CONFLICT (id) DO UPDATE SET batch = greatest(instances.batch, EXCLUDED.batch), until = EXCLUDED.until, seen_at = clock_timestamp()",
 		s.o.Instance, s.number, s.o.Lease.Milliseconds()))
-	return &batch{w, s, s.number}, nil
+	return &batch{w, s, s.number}
 }
 
 // Job begins a job.
@@ -113,18 +119,20 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 	if !done {
 		err = b.flush(ctx)
 	}
-	if err != nil && !b.unread && (sqlstate(err) == "" || b.dead()) && waiting[len(waiting)-1].text == commit {
-		committed, lost := b.s.committed(b.number)
-		switch {
-		case lost != nil:
+	for again := first; err != nil && !b.unread && (sqlstate(err) == "" || b.dead()) && waiting[len(waiting)-1].text == commit; again = false {
+		committed, lost := b.committed()
+		if lost != nil {
 			return nil, bunstore.Undecided(fault.Unavailable, err)
-		case committed:
-			err = nil
-		case first && ctx.Err() == nil && b.reopen(ctx) == nil:
-			// It has not happened, and nobody has seen anything of it.
-			b.queue = waiting
-			err = b.flush(ctx)
 		}
+		if committed {
+			err = nil
+		}
+		if committed || !again || ctx.Err() != nil || b.reopen(ctx) != nil {
+			break
+		}
+		// It has not happened, and nobody has seen anything of it.
+		b.queue = slices.Clone(waiting)
+		err = b.flush(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -170,18 +178,19 @@ func (b *batch) together(ctx context.Context) (done bool, err error) {
 // Rollback gives the transaction up with its connection.
 func (b *batch) Rollback() { b.release() }
 
-// committed tells whether the instance's batch is stored. It waits for the end of
-// a transaction that the server still knows.
-func (s *Store) committed(number int64) (is bool, err error) {
+// committed tells whether the batch is stored. It waits for the end of a
+// transaction that the server still knows.
+func (b *batch) committed() (is bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), look)
 	defer cancel()
-	s.writes.Reset()
+	s := b.s
+	b.pool.Reset()
 	for {
-		w := s.writes.wire(nil)
+		w := b.pool.wire(nil)
 		w.add("BEGIN READ WRITE") // for the lock only
 		w.add(s.settings)
 		w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' FOR UPDATE", s.o.Instance))
-		found := w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' AND batch >= %d", s.o.Instance, number))
+		found := w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' AND batch >= %d", s.o.Instance, b.number))
 		w.add(commit)
 		err = w.flush(ctx)
 		w.release()

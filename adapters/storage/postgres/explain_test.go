@@ -47,6 +47,14 @@ const fill = `
 	SELECT md5('org' || n % 200)::uuid, (left(agentapi.usage_bound(now() + n % 4 * interval '32 days')::text, 14) || right(md5('usage' || n)::uuid::text, 22))::uuid, md5('user' || n % 200 || (n / 200) % 10)::uuid, 'r', md5('session' || n)::uuid, 'a', 'm', 1, 2, '{}', 'completed' FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.idempotency (org_id, user_id, key, body, owner, claimed_at, lapses_at, done, result, completed_at)
 	SELECT md5('org' || n % 200)::uuid, md5('user' || n % 200 || (n / 200) % 10)::uuid, md5('key' || n), '', 'o', now(), now(), true, '{}', now() - n * interval '1 s' FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.orgs (id, issuer, name, title, status, version)
+	SELECT md5('org' || n)::uuid, 'i', 'o' || n, 't', 'active', 1 FROM generate_series(0, 9999) n;
+	INSERT INTO agentapi.users (id, issuer, subject, platform, status, version)
+	SELECT md5('user' || n)::uuid, 'i', 's' || n, CASE WHEN n < 10 THEN 'platform_admin' ELSE '' END, 'active', 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.memberships (org_id, user_id, role, status, version)
+	SELECT md5('org' || n % 200)::uuid, md5('user' || n)::uuid, 'org_member', 'active', 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.api_keys (org_id, id, user_id, name, hint, hash, pepper, role, version)
+	SELECT md5('org' || n % 200)::uuid, md5('key' || n)::uuid, md5('user' || n)::uuid, 'k', 'h', 'h', 'p', 'org_member', 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.instances (id, until) SELECT 'i' || n, now() FROM generate_series(1, 10000) n;`
 
 func TestNoQueryReadsAWholeTable(t *testing.T) {
@@ -105,6 +113,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	copiedTwice(t, s)
+	registered(t, s)
 	if _, err := s.Usage().Records(t.Context(), ann, usage.ID{}, 500); err != nil {
 		t.Fatal(err)
 	}
@@ -177,4 +186,31 @@ func explain(t *testing.T, d *server.Database, query string) string {
 	}
 	_, _ = conn.ExecContext(t.Context(), "ROLLBACK")
 	return plan.String()
+}
+
+// registered asks for everything of the directory.
+func registered(t *testing.T, s *Store) {
+	t.Helper()
+	d, ctx, in := s.Directory(), t.Context(), tenancy.RealmOf(ann.Org())
+	key := &tenancy.APIKey{ID: tenancy.NewKeyID(time.Now(), [10]byte{99}), Org: ann.Org(), User: ann.User(), Name: "k", Role: tenancy.OrgMember}
+	q := page.Query{Limit: 20, After: ann.Org().String()}
+	who := page.Query{Limit: 20, After: ann.User().String(), Desc: true}
+	_, orgs := d.Orgs(ctx, q)
+	_, users := d.Users(ctx, false, who)
+	_, platform := d.Users(ctx, true, page.Query{Limit: 20})
+	_, members := d.Members(ctx, in, who)
+	_, theirs := d.Keys(ctx, in, ann.User(), page.Query{Limit: 20})
+	_, all := d.Keys(ctx, in, tenancy.UserID{}, page.Query{Limit: 20, After: key.ID.String()})
+	for _, err := range []error{
+		orgs, users, platform, members, theirs, all, d.CreateKey(ctx, in, key),
+		d.UpdateOrg(ctx, ann.Org(), func(*tenancy.Org) error { return nil }),
+		d.UpdateUser(ctx, ann.User(), func(*tenancy.User, int) error { return nil }),
+		d.UpdateMember(ctx, in, ann.User(), func(*tenancy.Member) error { return nil }),
+		d.UpdateKey(ctx, in, key.ID, func(*tenancy.APIKey) error { return nil }),
+		d.RemoveMember(ctx, in, ann.User()),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -396,3 +396,26 @@ func TestWhatADeadServerClaimedIsFree(t *testing.T) {
 		t.Errorf("a server that has said farewell keeps its claim: %v", err)
 	}
 }
+
+// The first commit hangs, and the start gives up before the writer does.
+func TestAStartWhoseFirstCommitHangsIsRefused(t *testing.T) {
+	t.Parallel()
+	d := server.Shared(t).Fresh(t)
+	o := migrated(t, d)
+	busy, err := login(t, d.Owner).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	if _, err := busy.ExecContext(t.Context(), "BEGIN; LOCK TABLE agentapi.instances IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if err := s.Start(t.Context()); !fault.Is(err, fault.Unavailable) || time.Since(begun) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+}

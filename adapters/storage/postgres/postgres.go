@@ -80,7 +80,7 @@ func (s *Store) Start(ctx context.Context) (err error) {
 		return err
 	}
 	s.mu.Lock()
-	s.commit = bunstore.NewCommitter(bunstore.Writer{Begin: s.begin, Limit: s.o.Timeout, Collided: collided})
+	s.commit = bunstore.NewCommitter(bunstore.Writer{Begin: s.beginning(writes), Limit: s.o.Timeout, Collided: collided})
 	s.mu.Unlock()
 	if err := s.live(ctx); err != nil {
 		return err
@@ -143,7 +143,7 @@ func (s *Store) retire(ctx context.Context, writes *pool) {
 func (s *Store) close() {
 	s.mu.Lock()
 	reads, writes, commit := s.reads, s.writes, s.commit
-	s.reads, s.writes, s.commit = nil, nil, nil
+	s.reads, s.writes, s.commit = nil, nil, nil // nobody new comes
 	s.mu.Unlock()
 	if commit != nil {
 		commit.Stop()
