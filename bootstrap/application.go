@@ -10,6 +10,7 @@ import (
 	"go.uber.org/fx"
 
 	"agentapi/application/access"
+	"agentapi/application/admin"
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
@@ -18,6 +19,7 @@ import (
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/domain/agent"
+	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
 
@@ -31,6 +33,7 @@ const (
 var Application = fx.Module("application",
 	fx.Provide(
 		newAccess,
+		newAdmin,
 		newCatalog,
 		newConversations,
 		newCompletion,
@@ -40,8 +43,15 @@ var Application = fx.Module("application",
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) { background(life, svc.Run) }),
 )
 
-func newAccess(c *configs.Config, chain []ports.Authenticator) *access.Service {
-	p := access.Params{Chain: chain, Now: now}
+func newAdmin(storage ports.Storage, a *access.Service, pepper tenancy.Pepper, s Setting) *admin.Service {
+	return admin.New(admin.Params{Storage: storage, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance})
+}
+
+func newAccess(c *configs.Config, chain []ports.Authenticator, storage ports.Storage) *access.Service {
+	p := access.Params{
+		Chain: chain, Directory: storage.Directory(), Now: now,
+		Strangers: access.Strangers{RefuseOrgs: c.Identity.Strangers.Orgs == "refuse", RefuseUsers: c.Identity.Strangers.Users == "refuse"},
+	}
 	for _, a := range c.Identity.PlatformAdmins {
 		p.Admins = append(p.Admins, access.Admin(a))
 	}

@@ -1,13 +1,24 @@
 package bootstrap
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
+	"agentapi/adapters/identity/apikey"
 	"agentapi/adapters/identity/dev"
 	"agentapi/adapters/identity/oidc"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
+	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
@@ -33,5 +44,51 @@ var Identity = fx.Module("identity",
 			}})
 		})
 	}),
+	driver.Provide("identity", func(storage ports.Storage, pepper tenancy.Pepper) driver.Driver[ports.Authenticator] {
+		return driver.For("apikey", func(struct{}) (ports.Authenticator, error) {
+			return apikey.Open(apikey.Params{Directory: storage.Directory(), Pepper: pepper, Now: now}), nil
+		})
+	}),
+	fx.Provide(newPepper),
 	driver.Chain[ports.Authenticator]("identity", "identity", func(c *configs.Config) []string { return c.Identity.Chain }),
 )
+
+// pepperFile keeps the pepper that was made, where none is configured.
+const pepperFile = "key-pepper"
+
+// newPepper is what is configured, or what is in the data folder, where it is made
+// once when a server starts. A server that keeps nothing makes one that ends with it.
+func newPepper(c *configs.Config, s Setting, life fx.Lifecycle) (tenancy.Pepper, error) {
+	if p := c.Identity.KeyPepper; p != "" {
+		return tenancy.Pepper(p), nil
+	}
+	var b [32]byte
+	rand.Read(b[:])
+	fresh := hex.EncodeToString(b[:])
+	if c.Storage.Driver == "memory" {
+		return tenancy.Pepper(fresh), nil
+	}
+	path := filepath.Join(s.DataDir, pepperFile)
+	kept, err := os.ReadFile(path)
+	if text := strings.TrimSpace(string(kept)); err == nil && text != "" {
+		return tenancy.Pepper(text), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, noPepper(err, path)
+	}
+	life.Append(fx.Hook{OnStart: func(context.Context) error {
+		if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
+			return noPepper(err, path)
+		}
+		if err := os.WriteFile(path, []byte(fresh+"\n"), 0o600); err != nil {
+			return noPepper(err, path)
+		}
+		return nil
+	}})
+	return tenancy.Pepper(fresh), nil
+}
+
+func noPepper(err error, path string) error {
+	return fault.Wrap(fault.Unavailable, err, "The pepper of API keys cannot be kept in %s.", path).
+		WithHint("Set AGENTAPI_DATA_DIR to a folder that can be written, or give the pepper in AGENTAPI_KEY_PEPPER.")
+}

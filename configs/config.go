@@ -52,10 +52,22 @@ type Choice struct {
 	Driver string `yaml:"driver" doc:"which driver to use"`
 }
 
+// minPepper is the shortest pepper that is taken: shorter ones can be guessed.
+const minPepper = 16
+
 // Identity configures how callers prove who they are.
 type Identity struct {
-	Chain          []string        `yaml:"chain" doc:"the drivers that are asked about a credential, in order; if absent oidc where an issuer is named, else dev"`
+	Chain          []string        `yaml:"chain" doc:"the drivers that are asked about a credential, in order; if absent oidc where an issuer is named, else dev, and after it apikey"`
+	KeyPepper      string          `yaml:"key_pepper" secret:"true" doc:"what API keys are hashed with; servers of one database need the same; at least 16 characters; if absent it is made once and kept in the data folder"`
+	Strangers      Strangers       `yaml:"strangers"`
 	PlatformAdmins []PlatformAdmin `yaml:"platform_admins" doc:"who administers the whole deployment, whatever their organisation says of them"`
+}
+
+// Strangers configures what becomes of who comes with a good credential and is not
+// known here.
+type Strangers struct {
+	Orgs  string `yaml:"orgs" doc:"enrol or refuse organisations that nobody has made here"`
+	Users string `yaml:"users" doc:"enrol or refuse users who are no members of their organisation here"`
 }
 
 // PlatformAdmin names an administrator of the deployment, never by e-mail.
@@ -189,6 +201,14 @@ func (c *Config) validate(d *decoder) {
 	}
 	if c.Retention.Every < time.Minute {
 		bad("retention.every", "must be at least 1m")
+	}
+	if p := c.Identity.KeyPepper; p != "" && len(p) < minPepper {
+		bad("identity.key_pepper", "must have at least %d characters", minPepper)
+	}
+	for at, what := range map[string]string{"orgs": c.Identity.Strangers.Orgs, "users": c.Identity.Strangers.Users} {
+		if what != "enrol" && what != "refuse" {
+			bad("identity.strangers."+at, "must be enrol or refuse")
+		}
 	}
 	for i, a := range c.Identity.PlatformAdmins {
 		if a.Issuer == "" || a.Subject == "" {

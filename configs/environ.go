@@ -76,6 +76,7 @@ var reserved = map[string]string{
 var alias = map[string]string{
 	"LOG_LEVEL":              "log.level",
 	"AGENTAPI_ALLOWED_HOSTS": "server.allowed_hosts",
+	"AGENTAPI_KEY_PEPPER":    "identity.key_pepper",
 
 	"DATABASE_URL":              "storage.postgres.url",
 	"DIRECT_URL":                "storage.postgres.direct_url",

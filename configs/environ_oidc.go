@@ -38,9 +38,9 @@ func (e *environ) oidc(over *node, d *decoder) {
 		origin = listed.origin
 	}
 	if over.at("identity.chain") == nil {
-		over.set([]string{"identity", "chain"}, names(origin, "oidc"))
+		over.set([]string{"identity", "chain"}, names(origin, "oidc", "apikey"))
 		if e.value("AGENTAPI_DEV_TOKEN") != "" {
-			e.notices = append(e.notices, "AGENTAPI_DEV_TOKEN is set, but callers log in by a provider only; identity.chain: [oidc, dev] takes both.")
+			e.notices = append(e.notices, "AGENTAPI_DEV_TOKEN is set, but callers log in by a provider only; identity.chain: [oidc, apikey, dev] takes both.")
 		}
 	}
 }

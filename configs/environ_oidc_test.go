@@ -13,9 +13,9 @@ func TestVariablesNameAProviderOfLogins(t *testing.T) {
 		file    string
 		want    []string // in what is printed
 	}{
-		"nothing": {nil, "", []string{"chain: [dev]"}},
+		"nothing": {nil, "", []string{"chain: [dev, apikey]"}},
 		"a WorkOS client": {[]string{"WORKOS_CLIENT_ID=client_1"}, "", []string{
-			"chain: [oidc]", `issuer: ["https://api.workos.com", "https://api.workos.com/user_management/client_1"]`,
+			"chain: [oidc, apikey]", `issuer: ["https://api.workos.com", "https://api.workos.com/user_management/client_1"]`,
 			`jwks_url: "https://api.workos.com/sso/jwks/client_1"`,
 		}},
 		"AuthKit's keys": {[]string{"AUTHKIT_JWKS_URL=https://api.workos.com/sso/jwks/client_2", "OIDC_AUDIENCE=api"}, "", []string{
@@ -30,7 +30,7 @@ func TestVariablesNameAProviderOfLogins(t *testing.T) {
 		"discovery of two":      {[]string{"OIDC_ISSUER=[https://a.example, https://b.example]"}, "", []string{`issuer: ["https://a.example"]`, `issuer: ["https://b.example"]`}},
 		"a chain of one's own":  {[]string{"WORKOS_CLIENT_ID=client_1"}, "identity: {chain: [oidc, dev]}", []string{"chain: [oidc, dev]"}},
 		"a chain by a variable": {[]string{"WORKOS_CLIENT_ID=client_1", "AGENTAPI_IDENTITY__CHAIN=[dev]"}, "", []string{"chain: [dev]"}},
-		"issuers in the file":   {[]string{"OIDC_ISSUER=https://x.example"}, "identity: {oidc: {issuers: [{issuer: 'https://a.example'}]}}", []string{"chain: [oidc]", `issuer: "https://a.example"`}},
+		"issuers in the file":   {[]string{"OIDC_ISSUER=https://x.example"}, "identity: {oidc: {issuers: [{issuer: 'https://a.example'}]}}", []string{"chain: [oidc, apikey]", `issuer: "https://a.example"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			loaded, err := loadOIDC(t, c.file, c.environ)

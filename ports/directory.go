@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"time"
 
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -50,4 +51,7 @@ type Directory interface {
 	Keys(ctx context.Context, in tenancy.Realm, owner tenancy.UserID, q page.Query) (page.Of[*tenancy.APIKey], error)
 	Key(ctx context.Context, in tenancy.Realm, id tenancy.KeyID) (*tenancy.APIKey, error)
 	UpdateKey(ctx context.Context, in tenancy.Realm, id tenancy.KeyID, change func(*tenancy.APIKey) error) error
+	// TouchKey notes that a key was used at a moment, which is no new version of it. It
+	// does nothing where the key is not there.
+	TouchKey(ctx context.Context, in tenancy.Realm, id tenancy.KeyID, at time.Time) error
 }

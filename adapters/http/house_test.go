@@ -22,6 +22,7 @@ import (
 	web "agentapi/adapters/http"
 	"agentapi/adapters/storage/memory"
 	"agentapi/application/access"
+	"agentapi/application/admin"
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
@@ -147,12 +148,14 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 	})
 	must(comp.Start(t.Context()))
 	h := &house{raw: r, logs: &lines{}}
+	door := access.New(access.Params{Chain: []ports.Authenticator{doors{}}, Directory: store.Directory(), Now: time.Now})
 	p := web.Params{
 		Options: web.Options{
 			Addr: "127.0.0.1:0", AllowedHosts: []string{"127.0.0.1", "localhost"}, MaxBody: 1 << 20,
 			Drain: 2 * time.Second, Heartbeat: 15 * time.Second, ReadTimeout: 30 * time.Second,
 		},
-		Access: access.New(access.Params{Chain: []ports.Authenticator{doors{}}}), Completer: comp, Catalog: cat,
+		Access: door, Completer: comp, Catalog: cat,
+		Admin:         admin.New(admin.Params{Storage: store, Access: door, Pepper: tenancy.Pepper("pepper"), Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test"}),
 		Conversations: conversations.New(conversations.Params{Storage: store, Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test"}),
 		Vitals:        vitals.New(vitals.Params{Storage: store, Catalog: cat, Observer: ports.NopObserver{}, Every: time.Minute, Limit: time.Second, Now: time.Now}),
 		Log:           zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zap.DebugLevel)),

@@ -3,47 +3,105 @@ package http
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
+	"agentapi/adapters/http/admin"
 	"agentapi/adapters/http/openai"
 	"agentapi/adapters/http/ops"
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/sessions"
 	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
 )
 
-// routes is the whole surface.
-func (s *Server) routes() {
-	s.app.Use(s.enter)
+// route is one way in. What it may need is checked before it is served: a
+// permission in whatever organisation; of which one its use case checks.
+type route struct {
+	method, path string
+	may          tenancy.Permission // empty: it is open to all
+	serve        fiber.Handler
+}
 
+// surface is the whole surface, in the order in which paths are tried.
+func (s *Server) surface() []route {
 	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit}
-	s.app.Get("/livez", health.Live)
-	s.app.Get("/healthz", health.Live)
-	s.app.Get("/readyz", health.Ready)
-	s.app.Get("/health", health.Health)
-	s.app.Get("/status", health.Status)
-
 	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
-	v1 := s.app.Group("/v1")
-	v1.Post("/chat/completions", chat.Serve)
-	v1.Get("/models", models.List)
-	v1.Get("/models/*", models.Get)
-
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
-	api := s.app.Group("/api/v1")
-	api.Get("/sessions", own.List)
-	api.Post("/sessions", own.Create)
-	api.Get("/sessions/:id", own.Get)
-	api.Patch("/sessions/:id", own.Patch)
-	api.Get("/sessions/:id/export", own.Export)
-	api.Get("/sessions/:id/messages", own.Messages)
-	api.Delete("/sessions/:id", own.Delete)
+	adm := &admin.Handler{Admin: s.p.Admin, Base: s.base, Limit: storageLimit}
+	return []route{
+		{"GET", "/livez", "", health.Live},
+		{"GET", "/healthz", "", health.Live},
+		{"GET", "/readyz", "", health.Ready},
+		{"GET", "/health", "", health.Health},
+		{"GET", "/status", "", health.Status},
 
+		{"POST", "/v1/chat/completions", tenancy.UseChat, chat.Serve},
+		{"GET", "/v1/models", tenancy.ReadModels, models.List},
+		{"GET", "/v1/models/*", tenancy.ReadModels, models.Get},
+
+		{"GET", "/api/v1/sessions", tenancy.OwnSessions, own.List},
+		{"POST", "/api/v1/sessions", tenancy.OwnSessions, own.Create},
+		{"GET", "/api/v1/sessions/:id", tenancy.OwnSessions, own.Get},
+		{"PATCH", "/api/v1/sessions/:id", tenancy.OwnSessions, own.Patch},
+		{"DELETE", "/api/v1/sessions/:id", tenancy.OwnSessions, own.Delete},
+		{"GET", "/api/v1/sessions/:id/export", tenancy.OwnSessions, own.Export},
+		{"GET", "/api/v1/sessions/:id/messages", tenancy.OwnSessions, own.Messages},
+
+		{"GET", "/api/v1/me", tenancy.ReadSelf, adm.Me},
+		{"GET", "/api/v1/me/api-keys", tenancy.OwnKeys, adm.OwnKeys},
+		{"POST", "/api/v1/me/api-keys", tenancy.OwnKeys, adm.CreateKey},
+		{"GET", "/api/v1/me/api-keys/:key", tenancy.OwnKeys, adm.Key},
+		{"PATCH", "/api/v1/me/api-keys/:key", tenancy.OwnKeys, adm.EditKey},
+		{"DELETE", "/api/v1/me/api-keys/:key", tenancy.OwnKeys, adm.RevokeKey},
+		{"POST", "/api/v1/me/api-keys/:key/rotate", tenancy.OwnKeys, adm.RotateKey},
+
+		{"GET", "/api/v1/orgs/:org", tenancy.ReadOrg, adm.Org},
+		{"PATCH", "/api/v1/orgs/:org", tenancy.WriteOrg, adm.EditOrg},
+		{"GET", "/api/v1/orgs/:org/members", tenancy.ReadMembers, adm.Members},
+		{"GET", "/api/v1/orgs/:org/members/:user", tenancy.ReadMembers, adm.Member},
+		{"PATCH", "/api/v1/orgs/:org/members/:user", tenancy.WriteMembers, adm.EditMember},
+		{"DELETE", "/api/v1/orgs/:org/members/:user", tenancy.WriteMembers, adm.RemoveMember},
+		{"GET", "/api/v1/orgs/:org/api-keys", tenancy.ReadKeys, adm.Keys},
+		{"POST", "/api/v1/orgs/:org/api-keys", tenancy.WriteKeys, adm.CreateKey},
+		{"GET", "/api/v1/orgs/:org/api-keys/:key", tenancy.ReadKeys, adm.Key},
+		{"PATCH", "/api/v1/orgs/:org/api-keys/:key", tenancy.WriteKeys, adm.EditKey},
+		{"DELETE", "/api/v1/orgs/:org/api-keys/:key", tenancy.WriteKeys, adm.RevokeKey},
+		{"POST", "/api/v1/orgs/:org/api-keys/:key/rotate", tenancy.WriteKeys, adm.RotateKey},
+
+		{"GET", "/api/v1/platform/orgs", tenancy.ReadPlatform, adm.Orgs},
+		{"POST", "/api/v1/platform/orgs", tenancy.WritePlatform, adm.CreateOrg},
+		{"GET", "/api/v1/platform/users", tenancy.ReadPlatform, adm.Users},
+		{"PATCH", "/api/v1/platform/users/:user", tenancy.WritePlatform, adm.EditUser},
+		{"GET", "/api/v1/platform/admins", tenancy.ReadPlatform, adm.Admins},
+		{"POST", "/api/v1/platform/admins", tenancy.WritePlatform, adm.Appoint},
+		{"DELETE", "/api/v1/platform/admins/:user", tenancy.WritePlatform, adm.Dismiss},
+		{"GET", "/api/v1/platform/roles", tenancy.ReadPlatform, adm.Roles},
+	}
+}
+
+// routes registers the surface. There is no other way for a route to come in.
+func (s *Server) routes() {
+	s.app.Use(s.enter)
+	s.table = s.surface()
+	for _, r := range s.table {
+		guarded := func(c *fiber.Ctx) error {
+			if r.may != "" {
+				if err := request.Of(c).Caller.May(r.may); err != nil {
+					return err
+				}
+			}
+			return r.serve(c)
+		}
+		if s.app.Add(r.method, r.path, guarded); r.method == http.MethodGet {
+			s.app.Add(http.MethodHead, r.path, guarded)
+		}
+	}
 	s.app.Use(s.nowhere)
 }
 
@@ -144,24 +202,13 @@ var elsewhere = map[string]string{
 
 // allowed names the methods of a path that exists.
 func (s *Server) allowed(path string) string {
-	switch {
-	case isHealth(path), path == "/v1/models", strings.HasPrefix(path, "/v1/models/"):
-		return "GET"
-	case path == "/api/v1/sessions":
-		return "GET, POST"
-	case path == "/v1/chat/completions":
-		return "POST"
+	var methods []string
+	for _, r := range s.table {
+		if fiber.RoutePatternMatch(path, r.path, fiber.Config{CaseSensitive: true, StrictRouting: true}) {
+			methods = append(methods, r.method)
+		}
 	}
-	rest, ok := strings.CutPrefix(path, "/api/v1/sessions/")
-	switch {
-	case !ok || rest == "":
-		return ""
-	case (strings.HasSuffix(rest, "/messages") || strings.HasSuffix(rest, "/export")) && strings.Count(rest, "/") == 1:
-		return "GET"
-	case !strings.Contains(rest, "/"):
-		return "GET, PATCH, DELETE"
-	}
-	return ""
+	return strings.Join(methods, ", ")
 }
 
 var errAmbiguous = errors.New("two credentials")
@@ -177,7 +224,8 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 		return err
 	}
 	call := request.Of(c)
-	call.Caller, err = s.p.Access.Authenticate(s.base, bearer)
+	from, _ := netip.AddrFromSlice(c.Context().RemoteIP())
+	call.Caller, err = s.p.Access.Authenticate(s.base, bearer, from.Unmap())
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -19,13 +20,14 @@ import (
 	"agentapi/adapters/http/problem"
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/sessions"
+	"agentapi/application/admin"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 )
 
 // Access authenticates callers.
 type Access interface {
-	Authenticate(ctx context.Context, bearer string) (tenancy.Principal, error)
+	Authenticate(ctx context.Context, bearer string, from netip.Addr) (tenancy.Principal, error)
 }
 
 // Options configures the server.
@@ -46,6 +48,7 @@ type Params struct {
 	Completer     openai.Completer
 	Catalog       openai.Catalog
 	Conversations sessions.Conversations
+	Admin         *admin.Service
 	Vitals        interface {
 		ops.Vitals
 		Drain()
@@ -67,6 +70,7 @@ const (
 type Server struct {
 	p        Params
 	app      *fiber.App
+	table    []route
 	base     context.Context // of all requests
 	end      context.CancelCauseFunc
 	draining atomic.Bool

@@ -1,9 +1,10 @@
-// Package access tells who calls.
+// Package access tells who calls, and whether they may come in.
 package access
 
 import (
 	"context"
 	"crypto/sha256"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -15,71 +16,181 @@ import (
 
 // Service authenticates callers. It is safe for concurrent use.
 type Service struct {
-	chain  []ports.Authenticator
+	Params
 	admins map[Admin]bool
 	cache  *cache
 }
 
 // Params is what a Service needs.
 type Params struct {
-	Chain  []ports.Authenticator // asked in order until one knows the credential
-	Admins []Admin               // who are platform admins, whatever their credential says
-	Now    func() time.Time      // if nil, nothing is remembered
+	Chain     []ports.Authenticator // asked in order until one knows the credential
+	Directory ports.Directory
+	Admins    []Admin // who are platform admins, whatever their credential says
+	Strangers Strangers
+	Now       func() time.Time
 }
 
 // Admin names a platform admin. A name is an issuer's own: the same subject
 // elsewhere is somebody else.
 type Admin struct{ Issuer, Subject string }
 
+// Strangers says what becomes of those who come with a good credential and are not
+// known.
+type Strangers struct {
+	RefuseOrgs  bool // of an organisation that nobody has made here
+	RefuseUsers bool // who are no members of theirs
+}
+
 // New makes a Service.
 func New(p Params) *Service {
-	s := &Service{chain: p.Chain, admins: make(map[Admin]bool), cache: newCache(p.Now)}
+	s := &Service{Params: p, admins: make(map[Admin]bool), cache: newCache(p.Now)}
 	for _, a := range p.Admins {
 		s.admins[a] = true
 	}
 	return s
 }
 
-// Authenticate makes a principal of a bearer credential. One that expires is
-// verified again after 30 s at the latest; refusals are never remembered.
-// fault.Unauthenticated: it is bad (code invalid_api_key). fault.Forbidden: it
-// names no organisation. fault.Unavailable: it could not be checked.
-func (s *Service) Authenticate(ctx context.Context, bearer string) (tenancy.Principal, error) {
-	key := sha256.Sum256([]byte(bearer))
-	if who, ok := s.cache.get(key); ok {
-		return s.principal(who)
+// Authenticate makes a principal of a bearer credential that was presented from an
+// address. Whoever is not known yet is enrolled, unless strangers are refused. What
+// is known of a caller is asked for again after 30 s at the latest; refusals are
+// never remembered. fault.Unauthenticated: the credential is bad (code
+// invalid_api_key). fault.Forbidden: it names no organisation, one that is
+// suspended, or a user who is, or it is used from elsewhere than it may be.
+// fault.Unavailable: it could not be checked.
+func (s *Service) Authenticate(ctx context.Context, bearer string, from netip.Addr) (tenancy.Principal, error) {
+	hash := sha256.Sum256([]byte(bearer))
+	p, ok := s.cache.get(hash)
+	if !ok {
+		at := s.cache.mark()
+		var err error
+		if p, err = s.admit(ctx, bearer); err != nil {
+			return tenancy.Principal{}, err
+		}
+		s.cache.put(hash, p, at)
 	}
-	for _, a := range s.chain {
+	if k := p.Key(); k != nil && !k.AllowsFrom(from) {
+		return tenancy.Principal{}, fault.New(fault.Forbidden, "This API key may not be used from your address.").WithCode("insufficient_permissions")
+	}
+	return p, nil
+}
+
+// Forget has everybody's standing looked up anew, since somebody's has changed.
+func (s *Service) Forget() { s.cache.forget() }
+
+// Configured tells whether the configuration names platform admins, so that there
+// is one whatever the directory says.
+func (s *Service) Configured() bool { return len(s.admins) > 0 }
+
+func (s *Service) admit(ctx context.Context, bearer string) (tenancy.Principal, error) {
+	for _, a := range s.Chain {
 		who, ok, err := a.Authenticate(ctx, bearer)
 		if err != nil {
 			return tenancy.Principal{}, err
 		}
 		if ok {
-			s.cache.put(key, who)
-			return s.principal(who)
+			return s.principal(ctx, who)
 		}
 	}
 	return tenancy.Principal{}, fault.New(fault.Unauthenticated, "Incorrect API key provided.").WithCode("invalid_api_key").
 		WithHint("Keys are this server's own, not a provider's: use the token that it printed at start, or ask its operator.")
 }
 
-// principal gives an identity its ids: those of its organisation and subject at
-// their issuer, always the same.
-func (s *Service) principal(who tenancy.Identity) (tenancy.Principal, error) {
+// principal looks up how an identity stands, and gives it its role. An organisation
+// and a subject have ids that follow from their names at their issuer, always the same.
+func (s *Service) principal(ctx context.Context, who tenancy.Identity) (tenancy.Principal, error) {
 	var (
 		org  tenancy.OrgID
 		user tenancy.UserID
 	)
-	if who.Org != "" {
-		org = named(org, who.Issuer, who.Org)
+	switch {
+	case who.Key != nil:
+		org, user = who.Key.Org, who.Key.User
+	case who.Org == "" || who.Subject == "":
+		return tenancy.NewPrincipal(who, org, user)
+	default:
+		org, user = named(org, who.Issuer, who.Org), named(user, who.Issuer, who.Subject)
 	}
-	if who.Subject != "" {
-		user = named(user, who.Issuer, who.Subject)
+	known, err := s.Directory.Standing(ctx, org, user)
+	if err == nil {
+		known, err = s.enrol(ctx, who, org, user, known)
 	}
-	if s.admins[Admin{who.Issuer, who.Subject}] {
-		who.Role = tenancy.PlatformAdmin
+	if err == nil {
+		err = known.Refusal()
 	}
+	if err != nil {
+		return tenancy.Principal{}, err
+	}
+	who.Role = s.role(who, known)
 	return tenancy.NewPrincipal(who, org, user)
+}
+
+// role is what the caller may be: what was given here counts more than what a token
+// says, and a key is bounded by its owner.
+func (s *Service) role(who tenancy.Identity, known tenancy.Standing) tenancy.Role {
+	own := known.Member.Role
+	if who.Key == nil && who.Role.IsPlatform() {
+		own = who.Role
+	}
+	if known.User.Platform != "" {
+		own = known.User.Platform
+	}
+	if s.admins[Admin{known.User.Issuer, known.User.Subject}] {
+		own = tenancy.PlatformAdmin
+	}
+	if who.Key != nil {
+		return who.Key.Role.Lesser(own)
+	}
+	return own
+}
+
+// enrol makes known what is not, or has changed at the issuer.
+func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.OrgID, user tenancy.UserID, known tenancy.Standing) (tenancy.Standing, error) {
+	if who.Key != nil {
+		if known.Org == nil || known.User == nil || known.Member == nil {
+			return known, fault.New(fault.Unauthenticated, "The owner of this API key is not there any more.").WithCode("invalid_api_key")
+		}
+		return known, nil
+	}
+	at := s.Now()
+	role := who.Role
+	if role.IsPlatform() { // it says nothing of the organisation
+		role = tenancy.OrgMember
+	}
+	var missing tenancy.Standing
+	if known.Org == nil {
+		if s.Strangers.RefuseOrgs {
+			return known, fault.New(fault.Forbidden, "Your organisation is not known here.").WithCode("org_unknown").WithHint("Ask whoever runs this server to add it.")
+		}
+		missing.Org = &tenancy.Org{ID: org, Issuer: who.Issuer, Name: who.Org, Title: who.Org, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
+		known.Org = missing.Org
+	}
+	if known.User == nil {
+		missing.User = &tenancy.User{ID: user, Issuer: who.Issuer, Subject: who.Subject, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
+		known.User = missing.User
+	}
+	switch m := known.Member; {
+	case m == nil && s.Strangers.RefuseUsers:
+		return known, fault.New(fault.Forbidden, "You are not known here.").WithCode("user_unknown").WithHint("Ask an administrator of your organisation to add you.")
+	case m == nil:
+		missing.Member = &tenancy.Member{Org: org, User: user, Name: who.Subject, Role: role, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
+		known.Member = missing.Member
+	case !m.Given && m.Role != role:
+		err := s.Directory.UpdateMember(ctx, tenancy.RealmOf(org), user, func(m *tenancy.Member) error {
+			if !m.Given {
+				m.Role, m.Updated = role, at
+			}
+			c := *m
+			known.Member = &c
+			return nil
+		})
+		if err != nil {
+			return known, err
+		}
+	}
+	if missing != (tenancy.Standing{}) {
+		return known, s.Directory.Enrol(ctx, missing)
+	}
+	return known, nil
 }
 
 // Org gives the id of an organisation that is named by its id, or by its issuer
@@ -92,6 +203,14 @@ func Org(ref string) (tenancy.OrgID, error) {
 func User(ref string) (tenancy.UserID, error) {
 	return referred(ref, tenancy.ParseUserID)
 }
+
+// UserOf is the id of a subject at an issuer.
+func UserOf(issuer, subject string) tenancy.UserID {
+	return named(tenancy.UserID{}, issuer, subject)
+}
+
+// OrgOf is the id of an organisation at an issuer.
+func OrgOf(issuer, name string) tenancy.OrgID { return named(tenancy.OrgID{}, issuer, name) }
 
 func referred[K id.Kind](ref string, parse func(string) (id.ID[K], error)) (found id.ID[K], err error) {
 	i := strings.LastIndexByte(ref, '/')

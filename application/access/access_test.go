@@ -2,8 +2,11 @@ package access_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
+	"time"
 
+	"agentapi/adapters/storage/memory"
 	"agentapi/application/access"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
@@ -24,12 +27,28 @@ func (d door) Authenticate(_ context.Context, bearer string) (tenancy.Identity, 
 	return d.who, bearer == d.knows, nil
 }
 
+// opened makes a service on an empty directory, where nothing else is said.
+func opened(t *testing.T, p access.Params) *access.Service {
+	t.Helper()
+	if p.Directory == nil {
+		store, err := memory.Open(memory.Options{MaxSessions: 1, MaxBytes: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Directory = store.Directory()
+	}
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	return access.New(p)
+}
+
 func TestTheFirstAuthenticatorThatKnowsTheCredentialDecides(t *testing.T) {
 	ann := tenancy.Identity{Issuer: "dev", Subject: "ann", Org: "a"}
 	bob := tenancy.Identity{Issuer: "dev", Subject: "bob", Org: "a"}
-	s := access.New(access.Params{Chain: []ports.Authenticator{door{knows: "x", who: ann}, door{knows: "y", who: bob}}})
+	s := opened(t, access.Params{Chain: []ports.Authenticator{door{knows: "x", who: ann}, door{knows: "y", who: bob}}})
 	who := func(bearer string) tenancy.Principal {
-		p, err := s.Authenticate(t.Context(), bearer)
+		p, err := s.Authenticate(t.Context(), bearer, netip.Addr{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,22 +61,22 @@ func TestTheFirstAuthenticatorThatKnowsTheCredentialDecides(t *testing.T) {
 	if a.Org() != b.Org() || a.User() == b.User() || a.User() != who("x").User() {
 		t.Error("one organisation must have one id, each subject its own, always the same")
 	}
-	if _, err := s.Authenticate(t.Context(), "z"); fault.As(err) == nil || fault.As(err).Code != "invalid_api_key" {
+	if _, err := s.Authenticate(t.Context(), "z", netip.Addr{}); fault.As(err) == nil || fault.As(err).Code != "invalid_api_key" {
 		t.Errorf("a credential that nobody knows: %v", err)
 	}
 }
 
 func TestACheckThatCannotBeMadeIsNoRefusal(t *testing.T) {
 	down := door{err: fault.New(fault.Unavailable, "away").WithCode("auth_unavailable")}
-	s := access.New(access.Params{Chain: []ports.Authenticator{down, door{knows: "x"}}})
-	if _, err := s.Authenticate(t.Context(), "x"); !fault.Is(err, fault.Unavailable) {
+	s := opened(t, access.Params{Chain: []ports.Authenticator{down, door{knows: "x"}}})
+	if _, err := s.Authenticate(t.Context(), "x", netip.Addr{}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestACredentialWithoutAnOrganisationIsForbidden(t *testing.T) {
-	s := access.New(access.Params{Chain: []ports.Authenticator{door{knows: "x", who: tenancy.Identity{Issuer: "i", Subject: "s"}}}})
-	if _, err := s.Authenticate(t.Context(), "x"); fault.As(err) == nil || fault.As(err).Code != "org_required" {
+	s := opened(t, access.Params{Chain: []ports.Authenticator{door{knows: "x", who: tenancy.Identity{Issuer: "i", Subject: "s"}}}})
+	if _, err := s.Authenticate(t.Context(), "x", netip.Addr{}); fault.As(err) == nil || fault.As(err).Code != "org_required" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -65,12 +84,12 @@ func TestACredentialWithoutAnOrganisationIsForbidden(t *testing.T) {
 func TestTheSameNameAtAnotherIssuerIsSomebodyElse(t *testing.T) {
 	one := tenancy.Identity{Issuer: "one", Subject: "s", Org: "o"}
 	two := tenancy.Identity{Issuer: "two", Subject: "s", Org: "o"}
-	s := access.New(access.Params{Chain: []ports.Authenticator{door{knows: "1", who: one}, door{knows: "2", who: two}}})
-	a, err := s.Authenticate(t.Context(), "1")
+	s := opened(t, access.Params{Chain: []ports.Authenticator{door{knows: "1", who: one}, door{knows: "2", who: two}}})
+	a, err := s.Authenticate(t.Context(), "1", netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.Authenticate(t.Context(), "2")
+	b, err := s.Authenticate(t.Context(), "2", netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}

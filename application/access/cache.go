@@ -10,21 +10,22 @@ import (
 
 // What is remembered of credentials that were verified.
 const (
-	rememberFor = 30 * time.Second // so long a credential that was taken back may still be good
+	rememberFor = 30 * time.Second // so long a credential that was taken back elsewhere may still be good
 	rememberMax = 10_000
 )
 
 // cache remembers who presented a credential, by its hash, so that a signature
-// is checked once in a while and not with every request.
+// is checked and a standing looked up once in a while and not with every request.
 type cache struct {
 	now func() time.Time
 
 	mu   sync.Mutex
 	held map[[sha256.Size]byte]remembered
+	age  int // how often all was forgotten
 }
 
 type remembered struct {
-	who   tenancy.Identity
+	who   tenancy.Principal
 	until time.Time
 }
 
@@ -32,11 +33,8 @@ func newCache(now func() time.Time) *cache {
 	return &cache{now: now, held: make(map[[sha256.Size]byte]remembered)}
 }
 
-// get gives the identity of a credential that was verified just now.
-func (c *cache) get(key [sha256.Size]byte) (tenancy.Identity, bool) {
-	if c.now == nil {
-		return tenancy.Identity{}, false
-	}
+// get gives the principal of a credential that was verified just now.
+func (c *cache) get(key [sha256.Size]byte) (tenancy.Principal, bool) {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,22 +46,33 @@ func (c *cache) get(key [sha256.Size]byte) (tenancy.Identity, bool) {
 	return r.who, ok
 }
 
-// put remembers a verified identity, if it has an end: one without costs nothing
-// to look up, and may be taken back at any time.
-func (c *cache) put(key [sha256.Size]byte, who tenancy.Identity) {
-	if c.now == nil {
-		return
-	}
+// mark is when a verification begins, for put.
+func (c *cache) mark() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.age
+}
+
+// forget forgets all, and has what is being verified not remembered.
+func (c *cache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.age++
+	clear(c.held)
+}
+
+// put remembers a verified caller, unless all was forgotten since its mark.
+func (c *cache) put(key [sha256.Size]byte, who tenancy.Principal, mark int) {
 	now := c.now()
-	if !now.Before(who.Expires) { // the zero time is past, too
-		return
-	}
 	until := now.Add(rememberFor)
-	if who.Expires.Before(until) {
-		until = who.Expires
+	if e := who.Identity().Expires; !e.IsZero() && e.Before(until) {
+		until = e
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.age != mark || !now.Before(until) {
+		return
+	}
 	if len(c.held) >= rememberMax {
 		for other, r := range c.held { // any that is over, else any
 			if delete(c.held, other); !now.Before(r.until) {

@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -38,15 +39,15 @@ func TestAVerifiedCredentialIsRememberedForAWhile(t *testing.T) {
 		"later":                     {start.Add(time.Hour), "x", 30 * time.Second, 2},
 		"when it has expired":       {start.Add(10 * time.Second), "x", 10 * time.Second, 2},
 		"before":                    {start.Add(10 * time.Second), "x", 9 * time.Second, 1},
-		"one that does not expire":  {time.Time{}, "x", 0, 2},
+		"one that does not expire":  {time.Time{}, "x", 0, 1},
 		"one that is past its end":  {start.Add(-time.Second), "x", 0, 2},
 		"a bad one, which is never": {start.Add(time.Hour), "bad", 0, 2},
 	} {
 		now, g := start, &gate{expires: c.expires}
-		s := access.New(access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
-		_, first := s.Authenticate(t.Context(), c.bearer)
+		s := opened(t, access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
+		_, first := s.Authenticate(t.Context(), c.bearer, netip.Addr{})
 		now = now.Add(c.after)
-		if _, second := s.Authenticate(t.Context(), c.bearer); (first == nil) != (second == nil) || g.asked != c.asked {
+		if _, second := s.Authenticate(t.Context(), c.bearer, netip.Addr{}); (first == nil) != (second == nil) || g.asked != c.asked {
 			t.Errorf("%s: asked %d times; %v, %v", name, g.asked, first, second)
 		}
 	}
@@ -55,16 +56,16 @@ func TestAVerifiedCredentialIsRememberedForAWhile(t *testing.T) {
 func TestWhoIsRememberedIsBounded(t *testing.T) {
 	now := time.Now()
 	g := &gate{expires: now.Add(time.Hour)}
-	s := access.New(access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
+	s := opened(t, access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
 	const many = 25_000
 	for n := range many {
-		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n)); err != nil || p.Identity().Subject != fmt.Sprint(n) {
+		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n), netip.Addr{}); err != nil || p.Identity().Subject != fmt.Sprint(n) {
 			t.Fatalf("%d: %+v, %v", n, p.Identity(), err)
 		}
 	}
 	g.asked = 0
 	for n := range many {
-		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n)); err != nil || p.Identity().Subject != fmt.Sprint(n) {
+		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n), netip.Addr{}); err != nil || p.Identity().Subject != fmt.Sprint(n) {
 			t.Fatalf("%d: %+v, %v", n, p.Identity(), err)
 		}
 	}
@@ -74,9 +75,9 @@ func TestWhoIsRememberedIsBounded(t *testing.T) {
 }
 
 func TestAPlatformAdminIsNamedByIssuerAndSubject(t *testing.T) {
-	s := access.New(access.Params{Chain: []ports.Authenticator{&gate{}}, Admins: []access.Admin{{Issuer: "i", Subject: "root"}, {Issuer: "other", Subject: "ann"}}})
+	s := opened(t, access.Params{Chain: []ports.Authenticator{&gate{}}, Admins: []access.Admin{{Issuer: "i", Subject: "root"}, {Issuer: "other", Subject: "ann"}}})
 	for subject, want := range map[string]tenancy.Role{"root": tenancy.PlatformAdmin, "ann": tenancy.OrgMember} {
-		if p, err := s.Authenticate(t.Context(), subject); err != nil || p.Role() != want {
+		if p, err := s.Authenticate(t.Context(), subject, netip.Addr{}); err != nil || p.Role() != want {
 			t.Errorf("%s: got %v, %v", subject, p.Role(), err)
 		}
 	}

@@ -167,11 +167,11 @@ func (s *Service) Refresh(ctx context.Context, n agent.Name) error {
 
 // Models lists what the caller may ask for, in a stable order: aliases, bare
 // ids once, and agent/model.
-func (s *Service) Models(_ context.Context, _ tenancy.Principal) ([]Listed, error) {
+func (s *Service) Models(_ context.Context, who tenancy.Principal) ([]Listed, error) {
 	var out []Listed
 	seen := make(map[string]bool)
 	add := func(id string, m agent.Model) {
-		if !seen[id] {
+		if !seen[id] && who.MayAsk(id) == nil {
 			seen[id] = true
 			out = append(out, s.listed(id, m))
 		}
@@ -231,8 +231,26 @@ func (s *Service) Model(ctx context.Context, who tenancy.Principal, name string)
 
 // Resolve gives the candidates for a model's name, best first. An alias goes
 // along its list; agent/model is that agent alone; a bare id goes along the
-// default route. fault.NotFound as in Model.
+// default route. fault.NotFound as in Model; fault.Forbidden where the caller's API
+// key is for other models only.
 func (s *Service) Resolve(ctx context.Context, who tenancy.Principal, name string) (agent.Route, error) {
+	route, err := s.resolve(ctx, who, name)
+	if err != nil || who.Key() == nil || who.MayAsk(name) == nil {
+		return route, err
+	}
+	var mine []agent.Candidate
+	for _, c := range route.Candidates {
+		if who.MayAsk(string(c.Agent)+"/"+c.Model) == nil {
+			mine = append(mine, c)
+		}
+	}
+	if route.Candidates = mine; len(mine) == 0 {
+		return agent.Route{}, who.MayAsk(name)
+	}
+	return route, nil
+}
+
+func (s *Service) resolve(ctx context.Context, who tenancy.Principal, name string) (agent.Route, error) {
 	if cs := s.routing.Aliases[name]; len(cs) > 0 {
 		return agent.Route{Candidates: cs, Via: "alias"}, nil
 	}

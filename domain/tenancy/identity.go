@@ -12,4 +12,5 @@ type Identity struct {
 	Role    Role
 	Method  string    // how it was proved: dev, oidc, apikey
 	Expires time.Time // zero: not known to expire
+	Key     *APIKey   // the key that was presented, which says all else; nil: none was
 }

@@ -74,6 +74,14 @@ func (r Role) Within(other Role) bool {
 	return rights[r] != nil
 }
 
+// Lesser is the role that may do less; other where neither does.
+func (r Role) Lesser(other Role) Role {
+	if r.Within(other) {
+		return r
+	}
+	return other
+}
+
 // Can tells whether the caller has a permission in the caller's own organisation,
 // or one that is about no organisation.
 func (p Principal) Can(what Permission) bool { return p.role.Can(what) }

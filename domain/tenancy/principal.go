@@ -29,6 +29,18 @@ func (p Principal) User() UserID { return p.user }
 // Role is the caller's role.
 func (p Principal) Role() Role { return p.role }
 
+// Key is the API key that the caller acts by; nil: the caller has come in person.
+func (p Principal) Key() *APIKey { return p.identity.Key }
+
+// MayAsk refuses a caller whose API key is not for a model, by any of its names.
+// fault.Forbidden.
+func (p Principal) MayAsk(names ...string) error {
+	if k := p.Key(); k != nil && !k.AllowsModel(names...) {
+		return fault.New(fault.Forbidden, "This API key is not for the model %s.", names[0]).WithCode("insufficient_permissions").WithParam("model")
+	}
+	return nil
+}
+
 // Identity is what was verified about the caller.
 func (p Principal) Identity() Identity { return p.identity }
 

@@ -9,6 +9,7 @@ import (
 	tenancy "agentapi/domain/tenancy"
 	context "context"
 	reflect "reflect"
+	time "time"
 
 	gomock "github.com/golang/mock/gomock"
 )
@@ -196,6 +197,20 @@ func (m *MockDirectory) Standing(ctx context.Context, org tenancy.OrgID, user te
 func (mr *MockDirectoryMockRecorder) Standing(ctx, org, user interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Standing", reflect.TypeOf((*MockDirectory)(nil).Standing), ctx, org, user)
+}
+
+// TouchKey mocks base method.
+func (m *MockDirectory) TouchKey(ctx context.Context, in tenancy.Realm, id tenancy.KeyID, at time.Time) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "TouchKey", ctx, in, id, at)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// TouchKey indicates an expected call of TouchKey.
+func (mr *MockDirectoryMockRecorder) TouchKey(ctx, in, id, at interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "TouchKey", reflect.TypeOf((*MockDirectory)(nil).TouchKey), ctx, in, id, at)
 }
 
 // UpdateKey mocks base method.

@@ -193,6 +193,12 @@ func apiKeys(t *testing.T, s ports.Storage) {
 	got, err := d.FindKey(ctx, plain.ID)
 	must(t, err)
 	same(t, got, &want)
+	must(t, d.TouchKey(ctx, realm, plain.ID, moment.Add(time.Minute)))
+	want.LastUsed = moment.Add(time.Minute)
+	got, err = d.Key(ctx, realm, plain.ID)
+	must(t, err)
+	same(t, got, &want)
+	must(t, d.TouchKey(ctx, realm, tenancy.NewKeyID(moment, entropy()), moment))
 	of := func(owner tenancy.UserID) int {
 		t.Helper()
 		p, err := d.Keys(ctx, realm, owner, page.Query{Limit: 10})
@@ -231,6 +237,7 @@ func realms(t *testing.T, s ports.Storage) {
 				t.Errorf("%s realm, %s: got %v", who, name, err)
 			}
 		}
+		_ = d.TouchKey(ctx, in, k.ID, moment)
 		_, err := d.Key(ctx, in, k.ID)
 		is(t, err, fault.NotFound, "key_not_found")
 		_, err = d.Member(ctx, in, ann.User())

@@ -1,12 +1,7 @@
 package sessions
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-	"unicode/utf8"
-
-	"agentapi/adapters/http/request"
+	"agentapi/adapters/http/rest"
 	"agentapi/domain/fault"
 	"agentapi/domain/jsontext"
 	"agentapi/domain/session"
@@ -22,27 +17,13 @@ type wish struct {
 	key  session.Key
 }
 
-// wishOf reads a body with some of the members title, key, metadata and archived.
-func wishOf(body []byte, takes ...string) (w wish, err error) {
-	r := jsontext.NewReader(body)
-	if k := r.Kind(); k != 0 && k != '{' {
-		if _, err := r.Value(); err != nil {
-			return w, request.Syntax(err)
-		}
-		return w, fault.Invalidf("", "invalid_request", "The request body must be a JSON object.")
+// takes reads these of the members title, key, metadata and archived.
+func (w *wish) takes(names ...string) rest.Members {
+	out := rest.Members{}
+	for _, name := range names {
+		out[name] = func(r *jsontext.Reader) error { return w.member(r, name) }
 	}
-	err = r.Object(func(name []byte) error {
-		n := string(name)
-		if !slices.Contains(takes, n) {
-			n = clip(n)
-			return fault.Invalidf(n, "unknown_parameter", "Unknown parameter: '%s'.", n).WithHint("The body takes " + strings.Join(takes, ", ") + ".")
-		}
-		return w.member(r, n)
-	})
-	if err == nil {
-		err = r.End()
-	}
-	return w, request.Syntax(err)
+	return out
 }
 
 func (w *wish) member(r *jsontext.Reader, name string) error {
@@ -50,7 +31,7 @@ func (w *wish) member(r *jsontext.Reader, name string) error {
 	switch name {
 	case "title", "key":
 		if kind != '"' {
-			return wrongType(r, name, "a string")
+			return rest.WrongType(r, name, "a string")
 		}
 		text, err := r.String()
 		if err != nil {
@@ -67,7 +48,7 @@ func (w *wish) member(r *jsontext.Reader, name string) error {
 		return nil
 	case "archived":
 		if kind != 't' && kind != 'f' {
-			return wrongType(r, name, "a boolean")
+			return rest.WrongType(r, name, "a boolean")
 		}
 		is, err := r.Bool()
 		w.edit.Archived = &is
@@ -85,7 +66,7 @@ func (w *wish) metadata(r *jsontext.Reader) error {
 		return r.Null()
 	case '{':
 	default:
-		return wrongType(r, "metadata", "an object of strings")
+		return rest.WrongType(r, "metadata", "an object of strings")
 	}
 	w.edit.Metadata = map[string]*string{}
 	return r.Object(func(name []byte) error {
@@ -99,24 +80,7 @@ func (w *wish) metadata(r *jsontext.Reader) error {
 			w.edit.Metadata[n] = &text
 			return err
 		default:
-			return wrongType(r, "metadata."+clip(n), "a string")
+			return rest.WrongType(r, "metadata."+rest.Clip(n), "a string")
 		}
 	})
-}
-
-// wrongType says so, unless no value is there at all.
-func wrongType(r *jsontext.Reader, param, want string) error {
-	if _, err := r.Value(); err != nil {
-		return err
-	}
-	return fault.Invalidf(param, "invalid_type", "Invalid type for '%s': it must be %s.", param, want)
-}
-
-// clip shortens a name that a stranger chose.
-func clip(name string) string {
-	const most = 64
-	if utf8.RuneCountInString(name) <= most {
-		return name
-	}
-	return fmt.Sprintf("%s…", string([]rune(name)[:most]))
 }

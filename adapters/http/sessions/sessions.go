@@ -5,15 +5,13 @@ package sessions
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"agentapi/adapters/http/request"
+	"agentapi/adapters/http/rest"
 	"agentapi/application/conversations"
 	"agentapi/domain/agent"
 	"agentapi/domain/fault"
@@ -130,134 +128,37 @@ func messageOf(t session.Turn) (message, error) {
 	return out, nil
 }
 
-// list is the envelope of all lists.
-type list struct {
-	Object   string   `json:"object"`
-	Data     []any    `json:"data"`
-	FirstID  *string  `json:"first_id"`
-	LastID   *string  `json:"last_id"`
-	HasMore  bool     `json:"has_more"`
-	Metadata metadata `json:"list_metadata"`
-}
-
-type metadata struct {
-	Before *string `json:"before"`
-	After  *string `json:"after"`
-}
-
-// sendList answers with a page whose elements have these ids.
-func sendList(c *fiber.Ctx, data []any, ids []string, more bool) error {
-	l := list{Object: "list", Data: data, HasMore: more}
-	if l.Data == nil {
-		l.Data = []any{}
-	}
-	if n := len(ids); n > 0 {
-		l.FirstID, l.LastID = &ids[0], &ids[n-1]
-		if more {
-			l.Metadata.After = l.LastID
-			next := url.Values{}
-			for k, v := range c.Queries() {
-				if k != "before" && k != "after" {
-					next.Set(k, v)
-				}
-			}
-			next.Set("after", ids[n-1])
-			c.Set("Link", fmt.Sprintf("<%s?%s>; rel=\"next\"", c.Path(), next.Encode()))
-		}
-	}
-	return send(c, l)
-}
-
-func send(c *fiber.Ctx, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fault.Internalf("encoding an answer: %w", err)
-	}
-	c.Response().Header.SetContentType("application/json")
-	c.Response().SetBodyRaw(text)
-	return nil
-}
-
 func (h *Handler) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(h.Base, h.Limit)
 }
 
 // query reads the parameters of a list, and those that choose what it holds where
-// there is a filter. Unknown ones and those that come twice
-// are refused: they were meant to do something.
-func query(c *fiber.Ctx, f *session.Filter) (q page.Query, err error) {
-	seen := map[string]bool{}
-	for k, v := range c.Context().QueryArgs().All() {
-		name, value := string(k), string(v)
-		if seen[name] {
-			return q, fault.Invalidf(name, "invalid_value", "The query parameter %s is given twice.", name)
-		}
-		seen[name] = true
-		switch name {
-		case "limit":
-			if q.Limit, err = strconv.Atoi(value); err != nil {
-				return q, fault.Invalidf("limit", "invalid_type", "limit must be an integer.")
-			}
-			if q.Limit == 0 {
-				q.Limit = -1 // said, and out of range
-			}
-		case "after":
-			q.After = value
-		case "before":
-			q.Before = value
-		case "order":
-			if value != "asc" && value != "desc" {
-				return q, fault.Invalidf("order", "invalid_value", "order must be asc or desc.")
-			}
-			q.Desc = value == "desc"
-		default:
-			if err := filter(f, name, value); err != nil {
-				return q, err
-			}
-		}
+// there is a filter.
+func query(c *fiber.Ctx, f *session.Filter) (page.Query, error) {
+	if f == nil {
+		return rest.Query(c, "", nil)
 	}
-	return q, nil
-}
-
-// filter reads a parameter that chooses what a list holds.
-func filter(f *session.Filter, name, value string) (err error) {
-	hint := "This list takes limit, after, before and order."
-	if f != nil {
-		hint = "This list takes limit, after, before and order, and status, agent, model, since, until and q."
+	return rest.Query(c, "status, agent, model, since, until and q", func(name, value string) (known bool, err error) {
 		switch name {
 		case "status":
 			if f.Status = session.Status(value); value == "" {
 				f.Status = "?" // said, and none of them
 			}
-			return nil
 		case "agent":
 			f.Agent = agent.Name(value)
-			return nil
 		case "model":
 			f.Model = value
-			return nil
 		case "q":
 			f.Title = value
-			return nil
 		case "since":
-			f.Since, err = moment(name, value)
-			return err
+			f.Since, err = rest.Moment(name, value)
 		case "until":
-			f.Until, err = moment(name, value)
-			return err
+			f.Until, err = rest.Moment(name, value)
+		default:
+			return false, nil
 		}
-	}
-	return fault.New(fault.Invalid, "Unknown query parameter.").WithCode("unknown_parameter").WithHint(hint)
-}
-
-// moment reads a time.
-func moment(name, value string) (time.Time, error) {
-	at, err := time.Parse(time.RFC3339, value)
-	if err != nil || at.IsZero() {
-		return at, fault.Invalidf(name, "invalid_type", "%s must be a time such as 2026-01-31T12:00:00Z (RFC 3339).", name).
-			WithHint("In a URL a plus sign is written %2B.")
-	}
-	return at, nil
+		return true, err
+	})
 }
 
 // named reads the session's id of the path. What is no id names no session.
@@ -293,7 +194,7 @@ func (h *Handler) List(c *fiber.Ctx) error {
 	for _, s := range found.Items {
 		data, ids = append(data, objectOf(s)), append(ids, s.ID.String())
 	}
-	return sendList(c, data, ids, found.More)
+	return rest.SendList(c, data, ids, found.More)
 }
 
 // Get answers GET /api/v1/sessions/{id}.
@@ -308,12 +209,7 @@ func (h *Handler) Get(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if known(c, s) {
-		c.Set("ETag", etag(s.Version))
-		c.Status(http.StatusNotModified)
-		return nil
-	}
-	return sendSession(c, s)
+	return rest.SendVersion(c, s.Version, objectOf(s))
 }
 
 // Messages answers GET /api/v1/sessions/{id}/messages, in order of time.
@@ -343,7 +239,7 @@ func (h *Handler) Messages(c *fiber.Ctx) error {
 		}
 		data, ids = append(data, m), append(ids, m.ID)
 	}
-	return sendList(c, data, ids, found.More)
+	return rest.SendList(c, data, ids, found.More)
 }
 
 // Delete answers DELETE /api/v1/sessions/{id}.
@@ -354,11 +250,11 @@ func (h *Handler) Delete(c *fiber.Ctx) error {
 	}
 	ctx, cancel := h.context()
 	defer cancel()
-	if err := h.Conversations.Delete(ctx, request.Of(c).Caller, id, versions(c, "If-Match", false)); err != nil {
+	if err := h.Conversations.Delete(ctx, request.Of(c).Caller, id, rest.Versions(c, "If-Match", false)); err != nil {
 		return err
 	}
 	c.Status(http.StatusOK)
-	return send(c, struct {
+	return rest.Send(c, struct {
 		ID      string `json:"id"`
 		Object  string `json:"object"`
 		Deleted bool   `json:"deleted"`

@@ -2,12 +2,14 @@ package bunstore
 
 import (
 	"context"
+	"time"
 
 	"github.com/uptrace/bun"
 
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/page"
+	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
@@ -325,6 +327,16 @@ func (d directory) Key(ctx context.Context, in tenancy.Realm, id tenancy.KeyID) 
 		return nil, err
 	}
 	return row.key()
+}
+
+// TouchKey notes that a key was used.
+func (d directory) TouchKey(ctx context.Context, in tenancy.Realm, id tenancy.KeyID, at time.Time) error {
+	if err := d.managing(ctx, in); err != nil {
+		return err
+	}
+	_, err := d.db.NewUpdate().Model((*keyRow)(nil)).Set("last_used_at = ?", session.Moment(at)).
+		Where("org_id = ? AND id = ?", in.Org().UUID(), id.UUID()).Exec(ctx)
+	return d.failed(ctx, err)
 }
 
 // UpdateKey stores what change makes of a key.

@@ -2,6 +2,7 @@ package bunstore
 
 import (
 	"context"
+	"time"
 
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -95,4 +96,8 @@ func (d outerDirectory) Key(ctx context.Context, in tenancy.Realm, id tenancy.Ke
 
 func (d outerDirectory) UpdateKey(ctx context.Context, in tenancy.Realm, id tenancy.KeyID, change func(*tenancy.APIKey) error) error {
 	return d.write(ctx, func(ctx context.Context, r ports.Directory) error { return r.UpdateKey(ctx, in, id, change) })
+}
+
+func (d outerDirectory) TouchKey(ctx context.Context, in tenancy.Realm, id tenancy.KeyID, at time.Time) error {
+	return d.write(ctx, func(ctx context.Context, r ports.Directory) error { return r.TouchKey(ctx, in, id, at) })
 }

@@ -167,7 +167,7 @@ func (d directory) UpdateOrg(ctx context.Context, id tenancy.OrgID, change func(
 		return err
 	}
 	o.ID, o.Issuer, o.Name, o.Created, o.Version, o.Updated = old.ID, old.Issuer, old.Name, old.Created, old.Version+1, session.Moment(o.Updated)
-	put(d.s, d.s.register.orgs, id, &o)
+	put(d.s, d.s.register.orgs, id, copied(&o)) // the caller may have kept what it changed
 	return nil
 }
 
@@ -209,7 +209,7 @@ func (d directory) UpdateUser(ctx context.Context, id tenancy.UserID, change fun
 		return err
 	}
 	u.ID, u.Issuer, u.Subject, u.Created, u.Version, u.Updated = old.ID, old.Issuer, old.Subject, old.Created, old.Version+1, session.Moment(u.Updated)
-	put(d.s, d.s.register.users, id, &u)
+	put(d.s, d.s.register.users, id, copied(&u)) // the caller may have kept what it changed
 	return nil
 }
 
@@ -259,7 +259,7 @@ func (d directory) UpdateMember(ctx context.Context, in tenancy.Realm, user tena
 		return err
 	}
 	m.Org, m.User, m.Created, m.Version, m.Updated = old.Org, old.User, old.Created, old.Version+1, session.Moment(m.Updated)
-	put(d.s, d.s.register.members, at, &m)
+	put(d.s, d.s.register.members, at, copied(&m)) // the caller may have kept what it changed
 	return nil
 }
 
@@ -366,6 +366,21 @@ func (d directory) Key(ctx context.Context, in tenancy.Realm, id tenancy.KeyID) 
 		return nil, tenancy.NoKey()
 	}
 	return k, err
+}
+
+// TouchKey notes that a key was used.
+func (d directory) TouchKey(ctx context.Context, in tenancy.Realm, id tenancy.KeyID, at time.Time) error {
+	leave, err := d.managing(ctx, in)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if old := d.s.register.keys[id]; old != nil && old.Org == in.Org() {
+		k := copyOfKey(old)
+		k.LastUsed = session.Moment(at)
+		put(d.s, d.s.register.keys, id, k)
+	}
+	return nil
 }
 
 // UpdateKey stores what change makes of a key.

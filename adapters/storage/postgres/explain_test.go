@@ -207,6 +207,7 @@ func registered(t *testing.T, s *Store) {
 		d.UpdateUser(ctx, ann.User(), func(*tenancy.User, int) error { return nil }),
 		d.UpdateMember(ctx, in, ann.User(), func(*tenancy.Member) error { return nil }),
 		d.UpdateKey(ctx, in, key.ID, func(*tenancy.APIKey) error { return nil }),
+		d.TouchKey(ctx, in, key.ID, time.Now()),
 		d.RemoveMember(ctx, in, ann.User()),
 	} {
 		if err != nil {

@@ -1,0 +1,132 @@
+// Package admin lets callers see who they are and make API keys, administrators
+// manage their organisation, and operators the platform.
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"agentapi/adapters/http/request"
+	"agentapi/adapters/http/rest"
+	"agentapi/application/admin"
+	"agentapi/domain/page"
+	"agentapi/domain/tenancy"
+)
+
+// Handler serves /api/v1/me, /api/v1/orgs and /api/v1/platform.
+type Handler struct {
+	Admin *admin.Service
+	Base  context.Context
+	Limit time.Duration // for one request to the storage
+}
+
+func (h *Handler) context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(h.Base, h.Limit)
+}
+
+func caller(c *fiber.Ctx) tenancy.Principal { return request.Of(c).Caller }
+
+// org reads the organisation of the path; what is no id names none.
+func org(c *fiber.Ctx) (tenancy.OrgID, error) {
+	id, err := tenancy.ParseOrgID(c.Params("org"))
+	if err != nil {
+		return id, tenancy.NoOrg()
+	}
+	return id, nil
+}
+
+func user(c *fiber.Ctx, absent error) (tenancy.UserID, error) {
+	id, err := tenancy.ParseUserID(c.Params("user"))
+	if err != nil {
+		return id, absent
+	}
+	return id, nil
+}
+
+// sendList answers with a page of what is found.
+func sendList[T any](c *fiber.Ctx, found page.Of[T], as func(T) (id string, object any)) error {
+	data, ids := make([]any, len(found.Items)), make([]string, len(found.Items))
+	for i, v := range found.Items {
+		ids[i], data[i] = as(v)
+	}
+	return rest.SendList(c, data, ids, found.More)
+}
+
+// listed reads the query of a list, runs it and answers.
+func listed[T any](h *Handler, c *fiber.Ctx, list func(ctx context.Context, q page.Query) (page.Of[T], error), as func(T) (string, any)) error {
+	q, err := rest.Query(c, "", nil)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := h.context()
+	defer cancel()
+	found, err := list(ctx, q)
+	if err != nil {
+		return err
+	}
+	return sendList(c, found, as)
+}
+
+// deleted is what is left of something.
+type deleted struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Deleted bool   `json:"deleted"`
+}
+
+// me is who the caller is.
+type me struct {
+	Object      string               `json:"object"`
+	User        string               `json:"user_id"`
+	Name        string               `json:"name,omitempty"`
+	Email       string               `json:"email,omitempty"`
+	Org         string               `json:"org_id"`
+	OrgName     string               `json:"org_name"`
+	Role        tenancy.Role         `json:"role"`
+	Permissions []tenancy.Permission `json:"permissions"`
+	Method      string               `json:"auth_method"`
+	Issuer      string               `json:"issuer"`
+	Subject     string               `json:"subject"`
+	Key         *string              `json:"api_key_id"`
+	Expires     *time.Time           `json:"expires_at"`
+}
+
+// Me answers GET /api/v1/me.
+func (h *Handler) Me(c *fiber.Ctx) error {
+	ctx, cancel := h.context()
+	defer cancel()
+	who := caller(c)
+	got, err := h.Admin.Me(ctx, who)
+	if err != nil {
+		return err
+	}
+	out := me{
+		Object: "me", User: who.User().String(), Org: who.Org().String(), Role: who.Role(), Permissions: who.Role().Permissions(), Method: who.Identity().Method,
+		Issuer: who.Identity().Issuer, Subject: who.Identity().Subject, Expires: when(who.Identity().Expires),
+	}
+	if k := who.Key(); k != nil {
+		id := k.ID.String()
+		out.Key = &id
+	}
+	if o := got.Known.Org; o != nil {
+		out.OrgName = o.Title
+	}
+	if u := got.Known.User; u != nil {
+		out.Issuer, out.Subject = u.Issuer, u.Subject
+	}
+	if m := got.Known.Member; m != nil {
+		out.Name, out.Email = m.Name, m.Email
+	}
+	return rest.Send(c, out)
+}
+
+// when is null for a time that has not come.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"agentapi/adapters/http/rest"
+	"agentapi/domain/page"
+	"agentapi/domain/tenancy"
+)
+
+// member is one who belongs to an organisation.
+type member struct {
+	ID      string         `json:"id"`
+	Object  string         `json:"object"`
+	Org     string         `json:"org_id"`
+	Name    string         `json:"name"`
+	Email   string         `json:"email"`
+	Role    tenancy.Role   `json:"role"`
+	Given   bool           `json:"role_assigned"` // here, and not by the tokens
+	Status  tenancy.Status `json:"status"`
+	Version int            `json:"version"`
+	Created time.Time      `json:"created_at"`
+	Updated time.Time      `json:"updated_at"`
+}
+
+func memberOf(m *tenancy.Member) member {
+	return member{
+		ID: m.User.String(), Object: "member", Org: m.Org.String(), Name: m.Name, Email: m.Email, Role: m.Role, Given: m.Given, Status: m.Status,
+		Version: m.Version, Created: m.Created.UTC(), Updated: m.Updated.UTC(),
+	}
+}
+
+// Members answers GET /api/v1/orgs/{org}/members.
+func (h *Handler) Members(c *fiber.Ctx) error {
+	id, err := org(c)
+	if err != nil {
+		return err
+	}
+	return listed(h, c, func(ctx context.Context, q page.Query) (page.Of[*tenancy.Member], error) {
+		return h.Admin.Members(ctx, caller(c), id, q)
+	}, func(m *tenancy.Member) (string, any) { return m.User.String(), memberOf(m) })
+}
+
+// whom reads the organisation and the member of the path.
+func whom(c *fiber.Ctx) (in tenancy.OrgID, id tenancy.UserID, err error) {
+	if in, err = org(c); err == nil {
+		id, err = user(c, tenancy.NoMember())
+	}
+	return in, id, err
+}
+
+// Member answers GET /api/v1/orgs/{org}/members/{user}.
+func (h *Handler) Member(c *fiber.Ctx) error {
+	in, id, err := whom(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := h.context()
+	defer cancel()
+	m, err := h.Admin.Member(ctx, caller(c), in, id)
+	if err != nil {
+		return err
+	}
+	return rest.SendVersion(c, m.Version, memberOf(m))
+}
+
+// EditMember answers PATCH /api/v1/orgs/{org}/members/{user}, with a merge patch; a
+// role of null leaves it to the tokens again.
+func (h *Handler) EditMember(c *fiber.Ctx) error {
+	in, id, err := whom(c)
+	if err != nil {
+		return err
+	}
+	var e tenancy.Edit
+	if err := rest.Patch(c, rest.Members{"role": rest.Optional("role", &e.Role), "status": rest.Optional("status", &e.Status)}); err != nil {
+		return err
+	}
+	ctx, cancel := h.context()
+	defer cancel()
+	m, err := h.Admin.EditMember(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false), e)
+	if err != nil {
+		return err
+	}
+	return rest.SendVersion(c, m.Version, memberOf(m))
+}
+
+// RemoveMember answers DELETE /api/v1/orgs/{org}/members/{user}.
+func (h *Handler) RemoveMember(c *fiber.Ctx) error {
+	in, id, err := whom(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := h.context()
+	defer cancel()
+	if err := h.Admin.RemoveMember(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false)); err != nil {
+		return err
+	}
+	return rest.Send(c, deleted{id.String(), "member.deleted", true})
+}

@@ -1,0 +1,125 @@
+// Package admin is what callers do about themselves and their organisation, and
+// operators about all: members, roles, API keys, organisations, administrators.
+package admin
+
+import (
+	"context"
+	"time"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/idempotency"
+	"agentapi/domain/page"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Params is what a Service works with.
+type Params struct {
+	Storage  ports.Storage
+	Access   Access
+	Pepper   tenancy.Pepper
+	Now      func() time.Time
+	Random   func([]byte) // fills with random bytes
+	Instance string       // this server, as the owner of idempotency claims
+}
+
+// Access is told when somebody's standing has changed.
+type Access interface {
+	// Forget has everybody's standing looked up anew.
+	Forget()
+	// Configured tells whether the configuration names platform admins.
+	Configured() bool
+}
+
+// Service changes who may do what. Each change holds at once on this instance. It
+// is safe for concurrent use. Whoever may not do something gets fault.Forbidden;
+// what is another organisation's is fault.NotFound.
+type Service struct{ Params }
+
+// New makes a Service.
+func New(p Params) *Service { return &Service{p} }
+
+// Me is who a caller is.
+type Me struct {
+	Caller tenancy.Principal
+	Known  tenancy.Standing
+}
+
+// Me tells callers who they are here.
+func (s *Service) Me(ctx context.Context, who tenancy.Principal) (Me, error) {
+	if err := who.May(tenancy.ReadSelf); err != nil {
+		return Me{}, err
+	}
+	known, err := s.Storage.Directory().Standing(ctx, who.Org(), who.User())
+	return Me{who, known}, err
+}
+
+// change runs a change in one transaction, and has its effect felt.
+func (s *Service) change(ctx context.Context, fn func(context.Context, ports.Directory) error) error {
+	err := s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error { return fn(ctx, tx.Directory()) })
+	s.Access.Forget() // whatever became of it
+	return err
+}
+
+// claimFor is how long an idempotency key is held where its server has died.
+const claimFor = time.Minute
+
+// Once makes the repetition of a creation harmless; the zero Once does not.
+type Once struct {
+	Key  idempotency.Key
+	Body [32]byte // the fingerprint of the request body
+}
+
+// create runs a creation, which gives the name of what it made, once. made is the
+// name of what an earlier request with the same key has made; empty: none has.
+func (s *Service) create(ctx context.Context, who tenancy.Principal, o Once, fn func(context.Context, ports.Directory) (string, error)) (made string, err error) {
+	if o.Key == (idempotency.Key{}) {
+		return "", s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+			_, err := fn(ctx, d)
+			return err
+		})
+	}
+	at := s.Now()
+	claim := idempotency.Claim{Key: o.Key, Body: o.Body, Owner: s.Instance, At: at, Until: at.Add(claimFor)}
+	out, err := s.Storage.Idempotency().Claim(ctx, who.Scope(), claim)
+	if err != nil {
+		return "", err
+	}
+	if out.Replay != nil {
+		return out.Replay.ID, nil
+	}
+	err = s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		id, err := fn(ctx, tx.Directory())
+		if err != nil {
+			return err
+		}
+		return tx.Idempotency().Complete(ctx, who.Scope(), claim, idempotency.Result{ID: id, Created: at, Completed: at})
+	})
+	s.Access.Forget()
+	if err != nil { // where this fails too, the claim lapses
+		_ = s.Storage.Idempotency().Release(context.WithoutCancel(ctx), who.Scope(), claim)
+	}
+	return "", err
+}
+
+// expect refuses a version that a change was not meant for; nil: any was.
+func expect(versions []int, have int) error {
+	if versions == nil {
+		return nil
+	}
+	for _, v := range versions {
+		if v == have {
+			return nil
+		}
+	}
+	return fault.New(fault.Precondition, "It has changed meanwhile: it is in version %d now.", have).WithCode("version_mismatch")
+}
+
+// paged runs a list with a query that is in bounds.
+func paged[T any](q page.Query, list func(page.Query) (page.Of[T], error)) (page.Of[T], error) {
+	q, err := q.Normal()
+	if err != nil {
+		return page.Of[T]{}, err
+	}
+	return list(q)
+}

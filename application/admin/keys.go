@@ -1,0 +1,274 @@
+package admin
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/id"
+	"agentapi/domain/page"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// NewKey asks for an API key.
+type NewKey struct {
+	Name     string
+	Role     tenancy.Role // the most that it may be; empty: a member
+	Models   []string
+	Networks []netip.Prefix
+	Expires  time.Time // zero: never
+	Service  string    // in an organisation: the service account, which is made if it is not there
+}
+
+// KeyEdit is a wish to change a key; nil leaves a part as it is.
+type KeyEdit struct {
+	Name     *string
+	Models   *[]string
+	Networks *[]netip.Prefix
+	Expires  *time.Time
+}
+
+// MaxGrace is how long a key may stay good beside the one that replaces it.
+const MaxGrace = 7 * 24 * time.Hour
+
+// CreateKey makes a key of the caller's own, or of a service account of an
+// organisation where org is not zero. The credential is given this once, and not for
+// a repetition, whose credential is empty.
+func (s *Service) CreateKey(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, n NewKey, o Once) (*tenancy.APIKey, string, error) {
+	in, own, err := reach(who, org, tenancy.WriteKeys)
+	if err != nil {
+		return nil, "", err
+	}
+	at := s.Now()
+	k := &tenancy.APIKey{
+		Org: in.Org(), User: who.User(), Name: n.Name, Role: n.Role, Models: n.Models, Networks: n.Networks, Expires: n.Expires,
+		Version: 1, Created: at, Updated: at,
+	}
+	var account tenancy.Standing
+	if !own {
+		if account, err = service(in.Org(), n.Service, at); err != nil {
+			return nil, "", err
+		}
+		k.User, k.Role = account.User.ID, tenancy.Service
+	} else if k.Role == "" {
+		k.Role = tenancy.OrgMember.Lesser(who.Role())
+	}
+	if !k.Role.Within(who.Role()) {
+		return nil, "", fault.New(fault.Forbidden, "A key may not be more than you are: %s is more than %s.", k.Role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
+	}
+	if by := who.Key(); by != nil && (len(by.Models) > 0 || len(by.Networks) > 0) {
+		return nil, "", fault.New(fault.Forbidden, "A key that is bound to models or networks makes no other keys.").WithCode("insufficient_permissions")
+	}
+	if err := k.Check(at); err != nil {
+		return nil, "", err
+	}
+	credential := s.arm(k)
+	made, err := s.create(ctx, who, o, func(ctx context.Context, d ports.Directory) (string, error) {
+		if account != (tenancy.Standing{}) {
+			if err := d.Enrol(ctx, account); err != nil {
+				return "", err
+			}
+		}
+		return k.ID.String(), d.CreateKey(ctx, in, k)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if made == "" {
+		return k, credential, nil
+	}
+	first, err := tenancy.ParseKeyID(made)
+	if err != nil {
+		return nil, "", fault.Internalf("a stored idempotency result names no key: %w", err)
+	}
+	k, err = s.Storage.Directory().Key(ctx, in, first)
+	return k, "", err
+}
+
+// arm gives a key an id, and the credential that proves it.
+func (s *Service) arm(k *tenancy.APIKey) string {
+	var random [10]byte
+	s.Random(random[:])
+	k.ID = tenancy.NewKeyID(k.Created, random)
+	secret := tenancy.NewSecret(s.Random)
+	k.Hash, k.Pepper = s.Pepper.Hash(secret), s.Pepper.Mark()
+	credential := tenancy.Credential(k.ID, secret)
+	k.Hint = tenancy.HintOf(credential)
+	return credential
+}
+
+// service is the standing of a service account; its organisation is there.
+func service(org tenancy.OrgID, name string, at time.Time) (tenancy.Standing, error) {
+	if err := tenancy.ValidTitle("service", name); err != nil {
+		return tenancy.Standing{}, err
+	}
+	subject := "service/" + org.String() + "/" + name
+	user := named(tenancy.UserID{}, "agentapi\x00"+subject)
+	return tenancy.Standing{
+		User:   &tenancy.User{ID: user, Issuer: "agentapi", Subject: subject, Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+		Member: &tenancy.Member{Org: org, User: user, Name: name, Role: tenancy.Service, Given: true, Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+	}, nil
+}
+
+func named[K id.Kind](_ id.ID[K], name string) id.ID[K] { return id.Named[K](name) }
+
+// OwnKeys lists the caller's own keys.
+func (s *Service) OwnKeys(ctx context.Context, who tenancy.Principal, q page.Query) (page.Of[*tenancy.APIKey], error) {
+	if err := who.May(tenancy.OwnKeys); err != nil {
+		return page.Of[*tenancy.APIKey]{}, err
+	}
+	return paged(q, func(q page.Query) (page.Of[*tenancy.APIKey], error) {
+		return s.Storage.Directory().Keys(ctx, who.Own(), who.User(), q)
+	})
+}
+
+// Keys lists the keys of an organisation.
+func (s *Service) Keys(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, q page.Query) (page.Of[*tenancy.APIKey], error) {
+	in, err := who.Realm(org, tenancy.ReadKeys)
+	if err != nil {
+		return page.Of[*tenancy.APIKey]{}, err
+	}
+	return paged(q, func(q page.Query) (page.Of[*tenancy.APIKey], error) {
+		return s.Storage.Directory().Keys(ctx, in, tenancy.UserID{}, q)
+	})
+}
+
+// reach is the realm in which a caller may do something about a key, and whether it
+// must be the caller's own: where no organisation is named.
+func reach(who tenancy.Principal, org tenancy.OrgID, what tenancy.Permission) (in tenancy.Realm, own bool, err error) {
+	if org.IsZero() {
+		return who.Own(), true, who.May(tenancy.OwnKeys)
+	}
+	in, err = who.Realm(org, what)
+	return in, false, err
+}
+
+// Key gives a key of an organisation; one of the caller's own where org is zero.
+func (s *Service) Key(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID) (*tenancy.APIKey, error) {
+	in, own, err := reach(who, org, tenancy.ReadKeys)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.Storage.Directory().Key(ctx, in, id)
+	if err == nil && own && k.User != who.User() {
+		return nil, tenancy.NoKey()
+	}
+	return k, err
+}
+
+// EditKey changes a key that is in one of the versions; nil: in any. Where org is
+// zero, it is one of the caller's own, as with the methods that follow.
+func (s *Service) EditKey(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, versions []int, e KeyEdit) (*tenancy.APIKey, error) {
+	return s.alter(ctx, who, org, id, versions, func(k *tenancy.APIKey, at time.Time) error {
+		if err := k.Good(at); err != nil {
+			return fault.New(fault.Conflict, "The key is not good any more, and stays so.").WithCode("key_ended")
+		}
+		if e.Name != nil {
+			k.Name = *e.Name
+		}
+		if e.Models != nil {
+			k.Models = *e.Models
+		}
+		if e.Networks != nil {
+			k.Networks = *e.Networks
+		}
+		if e.Expires != nil {
+			k.Expires = *e.Expires
+		}
+		return k.Check(at)
+	})
+}
+
+// RevokeKey ends a key; one that has ended stays as it is.
+func (s *Service) RevokeKey(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, versions []int) (*tenancy.APIKey, error) {
+	return s.alter(ctx, who, org, id, versions, func(k *tenancy.APIKey, at time.Time) error {
+		if k.Revoked.IsZero() {
+			k.Revoked = at
+		}
+		return nil
+	})
+}
+
+// alter changes a key.
+func (s *Service) alter(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, versions []int, change func(*tenancy.APIKey, time.Time) error) (*tenancy.APIKey, error) {
+	in, own, err := reach(who, org, tenancy.WriteKeys)
+	if err != nil {
+		return nil, err
+	}
+	var after tenancy.APIKey
+	err = s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+		return d.UpdateKey(ctx, in, id, func(k *tenancy.APIKey) error {
+			if own && k.User != who.User() {
+				return tenancy.NoKey()
+			}
+			if err := expect(versions, k.Version); err != nil {
+				return err
+			}
+			at := s.Now()
+			if err := change(k, at); err != nil {
+				return err
+			}
+			k.Updated = at
+			after = *k
+			after.Version++
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &after, nil
+}
+
+// RotateKey makes a key like another, in its place: that one stays good for a time.
+// The credential is given this once.
+func (s *Service) RotateKey(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, grace time.Duration, o Once) (*tenancy.APIKey, string, error) {
+	if grace < 0 || grace > MaxGrace {
+		return nil, "", fault.Invalidf("grace_seconds", "out_of_range", "grace_seconds must be between 0 and %d.", int(MaxGrace.Seconds()))
+	}
+	in, own, err := reach(who, org, tenancy.WriteKeys)
+	if err != nil {
+		return nil, "", err
+	}
+	var (
+		next       tenancy.APIKey
+		credential string
+	)
+	made, err := s.create(ctx, who, o, func(ctx context.Context, d ports.Directory) (string, error) {
+		at := s.Now()
+		err := d.UpdateKey(ctx, in, id, func(k *tenancy.APIKey) error {
+			if own && k.User != who.User() {
+				return tenancy.NoKey()
+			}
+			if err := k.Good(at); err != nil {
+				return fault.New(fault.Conflict, "The key is not good any more: make a new one.").WithCode("key_ended")
+			}
+			next = *k
+			if end := at.Add(grace); k.Expires.IsZero() || k.Expires.After(end) {
+				k.Expires = end
+			}
+			k.Updated = at
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+		next.Created, next.Updated, next.LastUsed, next.Version = at, at, time.Time{}, 1
+		credential = s.arm(&next)
+		return next.ID.String(), d.CreateKey(ctx, in, &next)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if made == "" {
+		return &next, credential, nil
+	}
+	first, err := tenancy.ParseKeyID(made)
+	if err != nil {
+		return nil, "", fault.Internalf("a stored idempotency result names no key: %w", err)
+	}
+	k, err := s.Storage.Directory().Key(ctx, in, first)
+	return k, "", err
+}

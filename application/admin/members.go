@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"context"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/page"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Members lists who belongs to an organisation.
+func (s *Service) Members(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, q page.Query) (page.Of[*tenancy.Member], error) {
+	in, err := who.Realm(org, tenancy.ReadMembers)
+	if err != nil {
+		return page.Of[*tenancy.Member]{}, err
+	}
+	return paged(q, func(q page.Query) (page.Of[*tenancy.Member], error) { return s.Storage.Directory().Members(ctx, in, q) })
+}
+
+// Member gives one who belongs to an organisation.
+func (s *Service) Member(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID) (*tenancy.Member, error) {
+	in, err := who.Realm(org, tenancy.ReadMembers)
+	if err != nil {
+		return nil, err
+	}
+	return s.Storage.Directory().Member(ctx, in, user)
+}
+
+// EditMember changes a member's role or status. Nobody changes who is more than
+// they are, makes anybody more than they are, or changes themselves.
+func (s *Service) EditMember(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, versions []int, e tenancy.Edit) (*tenancy.Member, error) {
+	in, err := who.Realm(org, tenancy.WriteMembers)
+	if err != nil {
+		return nil, err
+	}
+	var after tenancy.Member
+	err = s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+		return d.UpdateMember(ctx, in, user, func(m *tenancy.Member) error {
+			if err := above(who, m); err != nil {
+				return err
+			}
+			if err := expect(versions, m.Version); err != nil {
+				return err
+			}
+			if e.Role != nil && *e.Role != "" && !e.Role.Within(who.Role()) {
+				return fault.New(fault.Forbidden, "You cannot make anybody %s, being %s.", *e.Role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
+			}
+			if err := m.Apply(e, s.Now()); err != nil {
+				return err
+			}
+			after = *m
+			after.Version++
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &after, nil
+}
+
+// above refuses a change of a member by who is less, or is the member.
+func above(who tenancy.Principal, m *tenancy.Member) error {
+	if m.User == who.User() {
+		return fault.New(fault.Forbidden, "You cannot change your own membership: ask another administrator.").WithCode("insufficient_permissions")
+	}
+	if !m.Role.Within(who.Role()) {
+		return fault.New(fault.Forbidden, "You cannot change somebody who is %s, being %s.", m.Role, who.Role()).WithCode("insufficient_permissions")
+	}
+	return nil
+}
+
+// RemoveMember takes somebody out of an organisation, with all keys.
+func (s *Service) RemoveMember(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, versions []int) error {
+	in, err := who.Realm(org, tenancy.WriteMembers)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+		m, err := d.Member(ctx, in, user)
+		if err == nil {
+			err = above(who, m)
+		}
+		if err == nil {
+			err = expect(versions, m.Version)
+		}
+		if err != nil {
+			return err
+		}
+		return d.RemoveMember(ctx, in, user)
+	})
+}
