@@ -1,0 +1,74 @@
+package tenancy
+
+import (
+	"slices"
+	"testing"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/id"
+)
+
+func TestEachRoleMayWhatIsWritten(t *testing.T) {
+	all := []Permission{
+		UseChat, ReadModels, OwnSessions, ReadSelf, OwnKeys, ReadOrg, WriteOrg, ReadMembers, WriteMembers, ReadKeys, WriteKeys,
+		ReadUsage, ReadAudit, WriteData, ReadPlatform, WritePlatform,
+	}
+	for role, n := range map[Role]int{Service: 4, OrgMember: 5, OrgAuditor: 10, OrgAdmin: 14, OrgOwner: 14, PlatformAuditor: 11, PlatformAdmin: 16} {
+		may := role.Permissions()
+		if len(may) != n {
+			t.Errorf("%s has %d permissions: %v", role, len(may), may)
+		}
+		for _, p := range all {
+			if role.Can(p) != slices.Contains(may, p) {
+				t.Errorf("%s: %s", role, p)
+			}
+		}
+	}
+	if len(Roles()) != 7 || Role("root").Can(ReadSelf) {
+		t.Error("there are other roles")
+	}
+}
+
+func TestNobodyGivesMoreThanTheyAre(t *testing.T) {
+	for _, c := range []struct {
+		role, by Role
+		want     bool
+	}{
+		{OrgMember, OrgAdmin, true}, {OrgAdmin, OrgAdmin, true}, {OrgOwner, OrgAdmin, false}, {OrgOwner, OrgOwner, true}, {OrgOwner, PlatformAdmin, true},
+		{OrgAdmin, OrgAuditor, false}, {OrgAdmin, OrgMember, false}, {PlatformAdmin, OrgOwner, false}, {PlatformAuditor, OrgOwner, false},
+		{PlatformAdmin, PlatformAdmin, true}, {OrgAdmin, PlatformAuditor, false}, {Service, OrgMember, true}, {"root", PlatformAdmin, false},
+	} {
+		if c.role.Within(c.by) != c.want {
+			t.Errorf("%s given by %s: %v", c.role, c.by, !c.want)
+		}
+	}
+	if OrgAdmin.Lesser(OrgMember) != OrgMember || OrgMember.Lesser(OrgAdmin) != OrgMember {
+		t.Error("the lesser role is the greater")
+	}
+}
+
+func TestARealmIsTheCallersOwnUnlessThePlatforms(t *testing.T) {
+	own, other := id.Named[orgKind]("a"), id.Named[orgKind]("b")
+	who := func(r Role) Principal {
+		p, err := NewPrincipal(Identity{Role: r}, own, id.Named[userKind]("u"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, c := range []struct {
+		role Role
+		org  OrgID
+		what Permission
+		want fault.Kind
+	}{
+		{OrgAdmin, own, WriteMembers, 0}, {OrgAdmin, other, WriteMembers, fault.NotFound}, {OrgMember, own, ReadMembers, fault.Forbidden},
+		{OrgMember, other, ReadMembers, fault.NotFound}, {PlatformAdmin, other, WriteMembers, 0}, {PlatformAuditor, other, ReadMembers, 0},
+		{PlatformAuditor, other, WriteMembers, fault.Forbidden}, {PlatformAdmin, OrgID{}, ReadMembers, fault.NotFound},
+	} {
+		in, err := who(c.role).Realm(c.org, c.what)
+		if c.want == 0 && (err != nil || in.Org() != c.org) || c.want != 0 && (!fault.Is(err, c.want) || !in.IsZero()) {
+			t.Errorf("%s, %s: got %v, %v", c.role, c.what, in, err)
+		}
+	}
+}
