@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/fx"
 
+	"agentapi/adapters/identity/apikey"
 	"agentapi/application/access"
 	"agentapi/application/admin"
 	"agentapi/application/catalog"
@@ -47,7 +48,8 @@ func newAdmin(storage ports.Storage, a *access.Service, pepper tenancy.Pepper, s
 	return admin.New(admin.Params{Storage: storage, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance})
 }
 
-func newAccess(c *configs.Config, chain []ports.Authenticator, storage ports.Storage) *access.Service {
+func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, pepper tenancy.Pepper) *access.Service {
+	keys.Use(apikey.Params{Directory: storage.Directory(), Pepper: pepper, Now: now})
 	p := access.Params{
 		Chain: chain, Directory: storage.Directory(), Now: now,
 		Strangers: access.Strangers{RefuseOrgs: c.Identity.Strangers.Orgs == "refuse", RefuseUsers: c.Identity.Strangers.Users == "refuse"},

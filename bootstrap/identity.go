@@ -44,12 +44,11 @@ var Identity = fx.Module("identity",
 			}})
 		})
 	}),
-	driver.Provide("identity", func(storage ports.Storage, pepper tenancy.Pepper) driver.Driver[ports.Authenticator] {
-		return driver.For("apikey", func(struct{}) (ports.Authenticator, error) {
-			return apikey.Open(apikey.Params{Directory: storage.Directory(), Pepper: pepper, Now: now}), nil
-		})
+	driver.Provide("identity", func(keys *apikey.Identity) driver.Driver[ports.Authenticator] {
+		return driver.For("apikey", func(apikey.Options) (ports.Authenticator, error) { return keys, nil })
 	}),
-	fx.Provide(newPepper),
+	// The storage is opened after the drivers are known.
+	fx.Provide(func() *apikey.Identity { return &apikey.Identity{} }, newPepper),
 	driver.Chain[ports.Authenticator]("identity", "identity", func(c *configs.Config) []string { return c.Identity.Chain }),
 )
 

@@ -19,22 +19,25 @@ import (
 	"agentapi/domain/tenancy"
 )
 
-// route is one way in. What it may need is checked before it is served: a
+// Route is one way in. What it may need is checked before it is served: a
 // permission in whatever organisation; of which one its use case checks.
-type route struct {
-	method, path string
-	may          tenancy.Permission // empty: it is open to all
+type Route struct {
+	Method, Path string
+	May          tenancy.Permission // empty: it is open to all
 	serve        fiber.Handler
 }
 
+// Surface is every way in, without what serves it.
+func Surface() []Route { return (&Server{}).surface() }
+
 // surface is the whole surface, in the order in which paths are tried.
-func (s *Server) surface() []route {
+func (s *Server) surface() []Route {
 	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit}
 	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
 	adm := &admin.Handler{Admin: s.p.Admin, Base: s.base, Limit: storageLimit}
-	return []route{
+	return []Route{
 		{"GET", "/livez", "", health.Live},
 		{"GET", "/healthz", "", health.Live},
 		{"GET", "/readyz", "", health.Ready},
@@ -64,6 +67,7 @@ func (s *Server) surface() []route {
 		{"GET", "/api/v1/orgs/:org", tenancy.ReadOrg, adm.Org},
 		{"PATCH", "/api/v1/orgs/:org", tenancy.WriteOrg, adm.EditOrg},
 		{"GET", "/api/v1/orgs/:org/members", tenancy.ReadMembers, adm.Members},
+		{"POST", "/api/v1/orgs/:org/members", tenancy.WriteMembers, adm.AddMember},
 		{"GET", "/api/v1/orgs/:org/members/:user", tenancy.ReadMembers, adm.Member},
 		{"PATCH", "/api/v1/orgs/:org/members/:user", tenancy.WriteMembers, adm.EditMember},
 		{"DELETE", "/api/v1/orgs/:org/members/:user", tenancy.WriteMembers, adm.RemoveMember},
@@ -91,15 +95,15 @@ func (s *Server) routes() {
 	s.table = s.surface()
 	for _, r := range s.table {
 		guarded := func(c *fiber.Ctx) error {
-			if r.may != "" {
-				if err := request.Of(c).Caller.May(r.may); err != nil {
+			if r.May != "" {
+				if err := request.Of(c).Caller.May(r.May); err != nil {
 					return err
 				}
 			}
 			return r.serve(c)
 		}
-		if s.app.Add(r.method, r.path, guarded); r.method == http.MethodGet {
-			s.app.Add(http.MethodHead, r.path, guarded)
+		if s.app.Add(r.Method, r.Path, guarded); r.Method == http.MethodGet {
+			s.app.Add(http.MethodHead, r.Path, guarded)
 		}
 	}
 	s.app.Use(s.nowhere)
@@ -204,8 +208,8 @@ var elsewhere = map[string]string{
 func (s *Server) allowed(path string) string {
 	var methods []string
 	for _, r := range s.table {
-		if fiber.RoutePatternMatch(path, r.path, fiber.Config{CaseSensitive: true, StrictRouting: true}) {
-			methods = append(methods, r.method)
+		if fiber.RoutePatternMatch(path, r.Path, fiber.Config{CaseSensitive: true, StrictRouting: true}) {
+			methods = append(methods, r.Method)
 		}
 	}
 	return strings.Join(methods, ", ")

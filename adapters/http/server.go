@@ -70,7 +70,7 @@ const (
 type Server struct {
 	p        Params
 	app      *fiber.App
-	table    []route
+	table    []Route
 	base     context.Context // of all requests
 	end      context.CancelCauseFunc
 	draining atomic.Bool

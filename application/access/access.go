@@ -156,9 +156,11 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 	if role.IsPlatform() { // it says nothing of the organisation
 		role = tenancy.OrgMember
 	}
+	// Who administers the platform makes room for others, and so gets in first.
+	admin := who.Role == tenancy.PlatformAdmin || s.admins[Admin{who.Issuer, who.Subject}] || known.User != nil && known.User.Platform == tenancy.PlatformAdmin
 	var missing tenancy.Standing
 	if known.Org == nil {
-		if s.Strangers.RefuseOrgs {
+		if s.Strangers.RefuseOrgs && !admin {
 			return known, fault.New(fault.Forbidden, "Your organisation is not known here.").WithCode("org_unknown").WithHint("Ask whoever runs this server to add it.")
 		}
 		missing.Org = &tenancy.Org{ID: org, Issuer: who.Issuer, Name: who.Org, Title: who.Org, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
@@ -169,7 +171,7 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		known.User = missing.User
 	}
 	switch m := known.Member; {
-	case m == nil && s.Strangers.RefuseUsers:
+	case m == nil && s.Strangers.RefuseUsers && !admin:
 		return known, fault.New(fault.Forbidden, "You are not known here.").WithCode("user_unknown").WithHint("Ask an administrator of your organisation to add you.")
 	case m == nil:
 		missing.Member = &tenancy.Member{Org: org, User: user, Name: who.Subject, Role: role, Status: tenancy.Active, Version: 1, Created: at, Updated: at}

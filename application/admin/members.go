@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 
+	"agentapi/application/access"
 	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -27,6 +29,61 @@ func (s *Service) Member(ctx context.Context, who tenancy.Principal, org tenancy
 	return s.Storage.Directory().Member(ctx, in, user)
 }
 
+// NewMember asks for somebody to belong to an organisation.
+type NewMember struct {
+	Issuer, Subject string // who it is
+	Name, Email     string
+	Role            tenancy.Role // empty: whatever the token says, and a member until then
+}
+
+// AddMember makes somebody a member of an organisation before they come.
+// fault.Conflict: they are one.
+func (s *Service) AddMember(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, n NewMember, o Once) (*tenancy.Member, error) {
+	in, err := who.Realm(org, tenancy.WriteMembers)
+	if err != nil {
+		return nil, err
+	}
+	for param, text := range map[string]string{"issuer": n.Issuer, "subject": n.Subject, "name": n.Name, "email": n.Email} {
+		if text == "" && (param == "name" || param == "email") {
+			continue
+		}
+		if err := tenancy.ValidTitle(param, text); err != nil {
+			return nil, err
+		}
+	}
+	at, id := s.Now(), access.UserOf(n.Issuer, n.Subject)
+	m := &tenancy.Member{Org: org, User: id, Name: cmp.Or(n.Name, n.Subject), Email: n.Email, Role: tenancy.OrgMember, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
+	if n.Role != "" {
+		if !n.Role.Within(who.Role()) {
+			return nil, beyond(n.Role, who)
+		}
+		if err := m.Apply(tenancy.Edit{Role: &n.Role}, at); err != nil {
+			return nil, err
+		}
+	}
+	made, err := s.create(ctx, who, o, func(ctx context.Context, d ports.Directory) (string, error) {
+		if _, err := d.Org(ctx, org); err != nil {
+			return "", err
+		}
+		if _, err := d.Member(ctx, in, id); !fault.Is(err, fault.NotFound) {
+			if err == nil {
+				err = fault.New(fault.Conflict, "They are a member already: %s.", id).WithCode("member_exists")
+			}
+			return "", err
+		}
+		u := &tenancy.User{ID: id, Issuer: n.Issuer, Subject: n.Subject, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
+		return id.String(), d.Enrol(ctx, tenancy.Standing{User: u, Member: m})
+	})
+	if err != nil || made == "" {
+		return m, err
+	}
+	return s.Storage.Directory().Member(ctx, in, id)
+}
+
+func beyond(role tenancy.Role, who tenancy.Principal) error {
+	return fault.New(fault.Forbidden, "You cannot make anybody %s, being %s.", role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
+}
+
 // EditMember changes a member's role or status. Nobody changes who is more than
 // they are, makes anybody more than they are, or changes themselves.
 func (s *Service) EditMember(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, versions []int, e tenancy.Edit) (*tenancy.Member, error) {
@@ -44,7 +101,7 @@ func (s *Service) EditMember(ctx context.Context, who tenancy.Principal, org ten
 				return err
 			}
 			if e.Role != nil && *e.Role != "" && !e.Role.Within(who.Role()) {
-				return fault.New(fault.Forbidden, "You cannot make anybody %s, being %s.", *e.Role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
+				return beyond(*e.Role, who)
 			}
 			if err := m.Apply(e, s.Now()); err != nil {
 				return err

@@ -2,11 +2,13 @@ package admin
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"agentapi/adapters/http/rest"
+	"agentapi/application/admin"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
 )
@@ -42,6 +44,35 @@ func (h *Handler) Members(c *fiber.Ctx) error {
 	return listed(h, c, func(ctx context.Context, q page.Query) (page.Of[*tenancy.Member], error) {
 		return h.Admin.Members(ctx, caller(c), id, q)
 	}, func(m *tenancy.Member) (string, any) { return m.User.String(), memberOf(m) })
+}
+
+// AddMember answers POST /api/v1/orgs/{org}/members.
+func (h *Handler) AddMember(c *fiber.Ctx) error {
+	in, err := org(c)
+	if err != nil {
+		return err
+	}
+	var n admin.NewMember
+	err = rest.Body(c, rest.Members{
+		"issuer": rest.Text("issuer", &n.Issuer), "subject": rest.Text("subject", &n.Subject),
+		"name": rest.Text("name", &n.Name), "email": rest.Text("email", &n.Email), "role": rest.Text("role", &n.Role),
+	})
+	if err != nil {
+		return err
+	}
+	once, err := onceOf(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := h.context()
+	defer cancel()
+	m, err := h.Admin.AddMember(ctx, caller(c), in, n, once)
+	if err != nil {
+		return err
+	}
+	c.Set("Location", "/api/v1/orgs/"+m.Org.String()+"/members/"+m.User.String())
+	c.Status(http.StatusCreated)
+	return rest.SendVersion(c, m.Version, memberOf(m))
 }
 
 // whom reads the organisation and the member of the path.

@@ -19,13 +19,18 @@ type Params struct {
 	Now       func() time.Time
 }
 
-// Identity is a ports.Authenticator of API keys.
+// Options configures the identity. There is nothing to configure: the pepper is the
+// server's, since keys are made elsewhere.
+type Options struct{}
+
+// Identity is a ports.Authenticator of API keys. It is told by Use what it works
+// with before it is asked anything.
 type Identity struct{ Params }
 
 var _ ports.Authenticator = (*Identity)(nil)
 
-// Open makes an Identity.
-func Open(p Params) *Identity { return &Identity{p} }
+// Use tells the identity what it works with.
+func (i *Identity) Use(p Params) { i.Params = p }
 
 // touched is how old a key's last use may look, so that not every request writes.
 const touched = time.Minute

@@ -33,7 +33,8 @@ func open(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{Directory: store.Directory(), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	b.Identity = Open(Params{Directory: b.Directory, Pepper: pepper, Now: func() time.Time { return b.now }})
+	b.Identity = &Identity{}
+	b.Use(Params{Directory: b.Directory, Pepper: pepper, Now: func() time.Time { return b.now }})
 	org, user := named(tenancy.OrgID{}, "o"), named(tenancy.UserID{}, "u")
 	err = b.Enrol(t.Context(), tenancy.Standing{
 		Org: &tenancy.Org{ID: org, Status: tenancy.Active}, User: &tenancy.User{ID: user, Status: tenancy.Active},
