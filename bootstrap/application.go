@@ -11,7 +11,6 @@ import (
 
 	"agentapi/adapters/identity/apikey"
 	"agentapi/application/access"
-	"agentapi/application/admin"
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
@@ -43,10 +42,6 @@ var Application = fx.Module("application",
 	),
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) { background(life, svc.Run) }),
 )
-
-func newAdmin(storage ports.Storage, a *access.Service, pepper tenancy.Pepper, s Setting) *admin.Service {
-	return admin.New(admin.Params{Storage: storage, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance})
-}
 
 func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, pepper tenancy.Pepper) *access.Service {
 	keys.Use(apikey.Params{Directory: storage.Directory(), Pepper: pepper, Now: now})

@@ -195,7 +195,7 @@ func (cl *client) do(ctx context.Context, method, path string, body []byte) (*ht
 	if err != nil {
 		return nil, &exit{code: exitDependency, err: fmt.Errorf("no server answers at %s", cl.url), fix: "start one with: agentapi serve"}
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
 	defer resp.Body.Close()

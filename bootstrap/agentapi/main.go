@@ -82,7 +82,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringArrayVar(&files, "config", nil, "read this configuration file (again: lay another over it)")
 	root.AddCommand(
 		serveCommand(&files), migrateCommand(&files), storageCommand(&files), lifeCommand(&files), agentsCommand(&files), doctorCommand(&files), configCommand(&files), tokenCommand(&files),
-		chatCommand(), sessionsCommand(), healthcheckCommand(), versionCommand(),
+		adminCommand(&files), chatCommand(), sessionsCommand(), keysCommand(), healthcheckCommand(), versionCommand(),
 	)
 	return root
 }

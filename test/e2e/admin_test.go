@@ -313,3 +313,67 @@ func TestStrangersAreRefusedWhereTheConfigurationSaysSo(t *testing.T) {
 		t.Errorf("got %s", a.Body)
 	}
 }
+
+func TestKeysAndAdminsFromATerminal(t *testing.T) {
+	dir := t.TempDir()
+	o := kit.Options{Config: staff, Dir: dir}
+	s := kit.Start(t, o)
+	run := func(code int, env []string, args ...string) string {
+		t.Helper()
+		out, got := agentapi(t, env, args...)
+		if got != code {
+			t.Fatalf("%v: exit code %d:\n%s", args, got, out)
+		}
+		return out
+	}
+	mine := []string{"AGENTAPI_URL=" + s.URL, "AGENTAPI_TOKEN=token-of-org_admin"}
+	out := run(0, mine, "keys", "create", "laptop", "--model", "demo/*", "--expires", "720h")
+	i := strings.Index(out, "aak_")
+	if i < 0 || !strings.Contains(out, "not shown again") {
+		t.Fatalf("got %s", out)
+	}
+	credential := strings.Fields(out[i:])[0]
+	if a := s.Chat(t, kit.Ask("demo/echo", "hello"), "Authorization", "Bearer "+credential); a.Status != 200 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	id := "key_" + strings.Split(credential, "_")[1]
+	if out := run(0, mine, "keys", "list"); !strings.Contains(out, id) || !strings.Contains(out, "laptop") || strings.Contains(out, credential) {
+		t.Errorf("got %s", out)
+	}
+	next := run(0, mine, "keys", "rotate", id, "--grace", "0s")
+	if a := s.Chat(t, kit.Ask("demo/echo", "hello"), "Authorization", "Bearer "+credential); a.Status != 401 {
+		t.Errorf("a key without grace: %d", a.Status)
+	}
+	credential = strings.Fields(next[strings.Index(next, "aak_"):])[0]
+	run(0, mine, "keys", "revoke", "key_"+strings.Split(credential, "_")[1])
+	me := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("org_admin")...))
+	org := fmt.Sprint(me["org_id"])
+	if out := run(0, mine, "keys", "create", "ci", "--org", org, "--service", "builds"); !strings.Contains(out, "as service") {
+		t.Errorf("got %s", out)
+	}
+	run(2, mine, "keys", "create", "ci", "--org", org)
+	if out := run(0, mine, "admin", "get", "orgs/"+org+"/members"); !strings.Contains(out, "builds") {
+		t.Errorf("got %s", out)
+	}
+	run(0, mine, "admin", "patch", "orgs/"+org, `{"name":"Acme Inc."}`)
+	if out := run(1, mine, "admin", "get", "platform/orgs"); !strings.Contains(out, "platform:read") {
+		t.Errorf("got %s", out)
+	}
+	run(2, mine, "admin", "delete", "orgs/"+org+"/members/"+fmt.Sprint(me["user_id"]))
+	if _, err := s.Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+
+	// The first platform admin, on the storage itself.
+	data := []string{"AGENTAPI_DATA_DIR=" + dir}
+	if out := run(0, data, "admin", "bootstrap", "dev", "org_member"); !strings.Contains(out, "is platform admin: org_member at dev") {
+		t.Errorf("got %s", out)
+	}
+	if out := run(1, data, "admin", "bootstrap", "dev", "victim"); !strings.Contains(out, "There is a platform admin already") {
+		t.Errorf("got %s", out)
+	}
+	s = kit.Start(t, o)
+	if m := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("org_member")...)); m["role"] != "platform_admin" {
+		t.Errorf("who was appointed is %v", m["role"])
+	}
+}
