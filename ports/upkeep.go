@@ -27,8 +27,9 @@ type Upkeep interface {
 	Rotate(ctx context.Context, at, before time.Time) (int, error)
 	// Erase removes the scope's user: at most most sessions with their turns and
 	// most idempotency keys, and books at most most usage records, stripped of what
-	// they were about, under the pseudonym. It returns how many it touched; none:
-	// nothing of the user is left.
+	// they were about, under the pseudonym; the membership goes with its API keys, and
+	// so does the user, where no other organisation has one. It returns how many rows
+	// it touched; none: nothing of the user is left.
 	Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error)
 	// Lease gives the lease of that name to holder for a time, or renews it; false:
 	// another holds it. at is now, where the storage has no clock of its own.

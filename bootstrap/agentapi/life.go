@@ -121,7 +121,8 @@ func eraseCommand(files *[]string) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use: "erase", Short: "Remove all that is stored of a user", Args: cobra.NoArgs,
-		Long: "Remove all that is stored of a user in an organisation: conversations and the results of keyed requests.\n" +
+		Long: "Remove all that is stored of a user in an organisation: conversations, the results of keyed requests,\n" +
+			"the membership with its API keys, and the user, where no other organisation has them.\n" +
 			"What the user consumed stays in the account as numbers, under a pseudonym that leads nowhere.",
 		Example: "  agentapi data erase --org dev/acme --user dev/ann --yes",
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -83,8 +83,23 @@ $$;
 -- +goose StatementEnd
 REVOKE ALL ON FUNCTION find_api_key FROM PUBLIC;
 
+-- Whether another tenant has a user as a member only the reference knows.
+-- +goose StatementBegin
+CREATE FUNCTION forget_user(gone uuid) RETURNS integer LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE n integer;
+BEGIN
+    DELETE FROM users WHERE id = gone;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+EXCEPTION WHEN foreign_key_violation THEN
+    RETURN 0;
+END
+$$;
+-- +goose StatementEnd
+
 -- +goose Down
 SET LOCAL lock_timeout = '2s';
+DROP FUNCTION forget_user;
 DROP FUNCTION find_api_key;
 DROP TABLE api_keys;
 DROP TABLE memberships;

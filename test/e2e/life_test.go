@@ -87,7 +87,7 @@ func erase(t *testing.T, dir string, env []string, open func() *sql.DB, columns,
 	}{
 		{[]string{"--org", "dev/acme", "--user", "dev/ann"}, 2, "--yes"},
 		{[]string{"--org", "acme", "--user", "dev/ann", "--yes"}, 2, "dev/acme"},
-		{[]string{"--org", "dev/acme", "--user", "dev/ann", "--yes"}, 0, "erased 9 rows"},
+		{[]string{"--org", "dev/acme", "--user", "dev/ann", "--yes"}, 0, "erased 11 rows"},
 		{[]string{"--org", "dev/acme", "--user", "dev/ann", "--yes"}, 0, "erased 0 rows"},
 	} {
 		if out, code := agentapi(t, env, append([]string{"data", "erase"}, c.args...)...); code != c.code || !strings.Contains(out, c.says) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"agentapi/test/kit"
 	"agentapi/test/postgres"
@@ -106,6 +107,7 @@ func TestOneOfManyChangesAVersion(t *testing.T) {
 func TestSessionsAreKeptInOrderFromTheCommandLine(t *testing.T) {
 	s := kit.Start(t, kit.Options{})
 	id := s.Chat(t, `{"model":"demo/echo","messages":[{"role":"user","content":"red \u001b[31mletters"}]}`).Header.Get("X-Agentapi-Session-Id")
+	time.Sleep(2 * time.Millisecond) // ids of one millisecond have no order
 	s.Chat(t, kit.Ask("demo/echo", "another"))
 	env := []string{"AGENTAPI_URL=" + s.URL, "AGENTAPI_TOKEN=" + kit.Token}
 	for _, step := range []struct {

@@ -2,6 +2,7 @@ package bunstore
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -157,7 +158,37 @@ func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym te
 			return err
 		})
 	}
+	if err == nil {
+		err = r.expel(ctx, org, user, &total)
+	}
 	return total, r.failed(ctx, err)
+}
+
+// expel removes the membership, with its keys, and the user, unless another
+// organisation has them as a member.
+func (r *Repositories) expel(ctx context.Context, org, user string, total *int) error {
+	left, err := r.db.NewDelete().Model((*memberRow)(nil)).Where("org_id = ? AND user_id = ?", org, user).Exec(ctx)
+	if err != nil {
+		return err
+	}
+	var gone int
+	if r.shared() { // others' memberships cannot be seen
+		err = r.db.NewRaw("SELECT forget_user(?)", user).Scan(ctx, &gone)
+	} else {
+		var result sql.Result
+		result, err = r.db.NewDelete().Model((*userRow)(nil)).Where("id = ? AND NOT EXISTS (SELECT 1 FROM memberships WHERE user_id = ?)", user, user).Exec(ctx)
+		if err == nil {
+			var n int64
+			n, err = result.RowsAffected()
+			gone = int(n)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	n, err := left.RowsAffected()
+	*total += int(n) + gone
+	return err
 }
 
 // lease gives the lease to holder, where it is free; it counts one, or none.

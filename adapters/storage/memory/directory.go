@@ -30,6 +30,30 @@ func newRegister() register {
 	}
 }
 
+// expel removes a membership, with its keys, and the user, unless another
+// organisation has them as a member. It returns how many of these two went.
+func (r *register) expel(who owner) (n int) {
+	for id, k := range r.keys {
+		if k.Org == who.org && k.User == who.user {
+			delete(r.keys, id)
+		}
+	}
+	if r.members[who] != nil {
+		delete(r.members, who)
+		n++
+	}
+	for m := range r.members {
+		if m.user == who.user {
+			return n
+		}
+	}
+	if r.users[who.user] != nil {
+		delete(r.users, who.user)
+		n++
+	}
+	return n
+}
+
 // Directory is who there is.
 func (s *Store) Directory() ports.Directory { return directory{s, autocommit{s}} }
 
