@@ -99,12 +99,11 @@ func (s *Service) join(ctx context.Context, cmd Command) (*Reply, error) {
 	case st.failed != nil:
 		seat.close()
 		return nil, st.failed
-	case st.inner.Replayed && first: // it was done before
-		seat.unwatch()
-		seat.leave(context.Canceled)
-		return st.inner, nil
-	case st.inner.Replayed:
+	case st.inner.Replayed: // it was done before; what was begun is the first's alone
 		seat.close()
+		if first {
+			return st.inner, nil
+		}
 		return s.begin(ctx, cmd)
 	}
 	reply := &Reply{Head: st.inner.Head, seat: seat}
@@ -229,8 +228,9 @@ func (l *seat) leave(why error) {
 	}
 }
 
-// close gives the place up, and closes the answer behind the last listener. One
-// who has left may still be waiting for the agent: that one comes here later.
+// close gives the place up, and closes the answer behind the last listener, unless
+// it is a replay, which the first reads without a seat. One who has left may still
+// be waiting for the agent: that one comes here later.
 func (l *seat) close() {
 	l.unwatch()
 	l.leave(context.Canceled)
@@ -244,7 +244,7 @@ func (l *seat) close() {
 	}
 	s.closed = s.closed || last
 	s.mu.Unlock()
-	if last && s.inner != nil {
+	if last && s.inner != nil && !s.inner.Replayed {
 		s.inner.Close()
 	}
 }
