@@ -148,13 +148,13 @@ func (l *seat) next() (chat.Event, error, bool) {
 		case s.over:
 			l.over = true
 			return chat.Event{}, s.err, s.err != nil
+		case l.left: // another may be closing the answer
+			l.over = true
+			return chat.Event{}, fault.Wrap(fault.Canceled, context.Cause(l.ctx), "The client left before the answer was complete."), true
 		case !s.pulling:
 			s.pull()
 		default:
-			if err := l.wait(); err != nil {
-				l.over = true
-				return chat.Event{}, err, true
-			}
+			l.wait()
 		}
 	}
 	return chat.Event{}, nil, false
@@ -194,9 +194,9 @@ func (s *stream) pull() {
 	e, err, ok = s.inner.Next()
 }
 
-// wait waits for what another takes. It is called with mu held, which it gives
-// up meanwhile.
-func (l *seat) wait() error {
+// wait waits for what another takes, or until the listener leaves. It is called
+// with mu held, which it gives up meanwhile.
+func (l *seat) wait() {
 	s := l.stream
 	if s.grown == nil {
 		s.grown = make(chan struct{})
@@ -206,9 +206,8 @@ func (l *seat) wait() error {
 	defer s.mu.Lock()
 	select {
 	case <-grown:
-		return nil
 	case <-l.ctx.Done():
-		return fault.Wrap(fault.Canceled, context.Cause(l.ctx), "The client left before the answer was complete.")
+		l.leave(context.Cause(l.ctx))
 	}
 }
 

@@ -178,6 +178,44 @@ func TestARunEndsWhenTheLastHasLeft(t *testing.T) {
 	})
 }
 
+func TestWhoWasWritingWhenAllLeftIsToldThatItIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := slowly(text("a"), text("b"), text("c"), stopped, finished)
+		h := build(t, a)
+		replies, cancels := pair(t, h)
+		for i, r := range replies {
+			listen(t, r, 1)
+			cancels[i]() // as the end of the server's drain does
+		}
+		synctest.Wait()
+		replies[0].Close()
+		if e, err, ok := replies[1].Next(); !fault.Is(err, fault.Canceled) || !ok {
+			t.Errorf("got %+v, %v, %v", e, err, ok)
+		}
+		if e, err, ok := replies[1].Next(); err != nil || ok {
+			t.Errorf("afterwards: %+v, %v, %v", e, err, ok)
+		}
+		replies[1].Close()
+	})
+}
+
+func TestWhoLeavesIsStillGivenWhatWasTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := slowly(text("a"), text("b"), text("c"), stopped, finished)
+		h := build(t, a)
+		replies, cancels := pair(t, h)
+		want := listen(t, replies[0], all)
+		cancels[1]()
+		synctest.Wait()
+		if got := listen(t, replies[1], all); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v", got)
+		}
+		for _, r := range replies {
+			r.Close()
+		}
+	})
+}
+
 func TestASlowListenerHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _ := slowly(text("a"), text("b"), text("c"), stopped, finished)
