@@ -99,12 +99,11 @@ func (s *Service) join(ctx context.Context, cmd Command) (*Reply, error) {
 	case st.failed != nil:
 		seat.close()
 		return nil, st.failed
-	case st.inner.Replayed && first: // it was done before
-		seat.unwatch()
-		seat.leave(context.Canceled)
-		return st.inner, nil
-	case st.inner.Replayed:
+	case st.inner.Replayed: // it was done before; what was begun is the first's alone
 		seat.close()
+		if first {
+			return st.inner, nil
+		}
 		return s.begin(ctx, cmd)
 	}
 	reply := &Reply{Head: st.inner.Head, seat: seat}
@@ -149,13 +148,13 @@ func (l *seat) next() (chat.Event, error, bool) {
 		case s.over:
 			l.over = true
 			return chat.Event{}, s.err, s.err != nil
+		case l.left: // another may be closing the answer
+			l.over = true
+			return chat.Event{}, fault.Wrap(fault.Canceled, context.Cause(l.ctx), "The client left before the answer was complete."), true
 		case !s.pulling:
 			s.pull()
 		default:
-			if err := l.wait(); err != nil {
-				l.over = true
-				return chat.Event{}, err, true
-			}
+			l.wait()
 		}
 	}
 	return chat.Event{}, nil, false
@@ -195,9 +194,9 @@ func (s *stream) pull() {
 	e, err, ok = s.inner.Next()
 }
 
-// wait waits for what another takes. It is called with mu held, which it gives
-// up meanwhile.
-func (l *seat) wait() error {
+// wait waits for what another takes, or until the listener leaves. It is called
+// with mu held, which it gives up meanwhile.
+func (l *seat) wait() {
 	s := l.stream
 	if s.grown == nil {
 		s.grown = make(chan struct{})
@@ -207,9 +206,8 @@ func (l *seat) wait() error {
 	defer s.mu.Lock()
 	select {
 	case <-grown:
-		return nil
 	case <-l.ctx.Done():
-		return fault.Wrap(fault.Canceled, context.Cause(l.ctx), "The client left before the answer was complete.")
+		l.leave(context.Cause(l.ctx))
 	}
 }
 
@@ -229,8 +227,9 @@ func (l *seat) leave(why error) {
 	}
 }
 
-// close gives the place up, and closes the answer behind the last listener. One
-// who has left may still be waiting for the agent: that one comes here later.
+// close gives the place up, and closes the answer behind the last listener, unless
+// it is a replay, which the first reads without a seat. One who has left may still
+// be waiting for the agent: that one comes here later.
 func (l *seat) close() {
 	l.unwatch()
 	l.leave(context.Canceled)
@@ -244,7 +243,7 @@ func (l *seat) close() {
 	}
 	s.closed = s.closed || last
 	s.mu.Unlock()
-	if last && s.inner != nil {
+	if last && s.inner != nil && !s.inner.Replayed {
 		s.inner.Close()
 	}
 }

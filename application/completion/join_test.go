@@ -13,6 +13,9 @@ import (
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
+	"agentapi/domain/idempotency"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
 )
 
 // slowly gives an agent that says the events, each a second after the one
@@ -175,6 +178,44 @@ func TestARunEndsWhenTheLastHasLeft(t *testing.T) {
 	})
 }
 
+func TestWhoWasWritingWhenAllLeftIsToldThatItIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := slowly(text("a"), text("b"), text("c"), stopped, finished)
+		h := build(t, a)
+		replies, cancels := pair(t, h)
+		for i, r := range replies {
+			listen(t, r, 1)
+			cancels[i]() // as the end of the server's drain does
+		}
+		synctest.Wait()
+		replies[0].Close()
+		if e, err, ok := replies[1].Next(); !fault.Is(err, fault.Canceled) || !ok {
+			t.Errorf("got %+v, %v, %v", e, err, ok)
+		}
+		if e, err, ok := replies[1].Next(); err != nil || ok {
+			t.Errorf("afterwards: %+v, %v, %v", e, err, ok)
+		}
+		replies[1].Close()
+	})
+}
+
+func TestWhoLeavesIsStillGivenWhatWasTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := slowly(text("a"), text("b"), text("c"), stopped, finished)
+		h := build(t, a)
+		replies, cancels := pair(t, h)
+		want := listen(t, replies[0], all)
+		cancels[1]()
+		synctest.Wait()
+		if got := listen(t, replies[1], all); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v", got)
+		}
+		for _, r := range replies {
+			r.Close()
+		}
+	})
+}
+
 func TestASlowListenerHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _ := slowly(text("a"), text("b"), text("c"), stopped, finished)
@@ -239,6 +280,56 @@ func TestAnotherCallersStreamCannotBeJoined(t *testing.T) {
 		t.Errorf("got %+v, %v", j, err)
 	}
 	j.Close()
+}
+
+// takesTime is a storage in which a claim takes a second, as one that is far away.
+type takesTime struct{ ports.Storage }
+
+func (s takesTime) Idempotency() ports.Idempotency { return slowClaims{s.Storage.Idempotency()} }
+
+type slowClaims struct{ ports.Idempotency }
+
+func (c slowClaims) Claim(ctx context.Context, in tenancy.Scope, claim idempotency.Claim) (idempotency.Outcome, error) {
+	time.Sleep(time.Second)
+	return c.Idempotency.Claim(ctx, in, claim)
+}
+
+func TestAFinishedStreamIsRepeatedToAllWhoAskAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, says(text("a"), text("b"), text("c"), stopped, used, finished))
+		r, err := h.Begin(t.Context(), keyed(h.stream("hi")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := listen(t, r, all)
+		r.Close()
+		h.storage.Storage = takesTime{h.storage.Storage}
+		for range 50 {
+			var wg sync.WaitGroup
+			for i := range 3 {
+				wg.Go(func() {
+					ctx, leave := context.WithCancel(t.Context())
+					defer leave()
+					if i == 2 { // leaves at the moment at which the others have their answers
+						time.AfterFunc(time.Second, leave)
+					}
+					again, err := h.Begin(ctx, keyed(h.stream("hi")))
+					if i == 2 && fault.Is(err, fault.Canceled) {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer again.Close()
+					if got := listen(t, again, all); !again.Replayed || !reflect.DeepEqual(got, want) {
+						t.Errorf("got %+v", got)
+					}
+				})
+			}
+			wg.Wait()
+		}
+	})
 }
 
 // pair begins a stream and joins it, each with a client that can leave.
