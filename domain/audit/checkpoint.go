@@ -23,6 +23,7 @@ type Checkpoint struct {
 	At       time.Time
 	Previous [32]byte // SHA-256 of the note before; zero for the first
 	Note     string   // all of it, signed
+	Number   uint64   // its place among those that are stored; 0: it is not
 }
 
 // Hash is what the next checkpoint says of this one.

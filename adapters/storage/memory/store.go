@@ -56,6 +56,7 @@ type Store struct {
 	keys     keyring
 	leases   map[string]lease
 	agents   map[agent.Name]agent.Stored
+	log      log
 }
 
 var _ ports.Storage = (*Store)(nil)
@@ -65,6 +66,7 @@ func Open(o Options) (*Store, error) {
 	return &Store{
 		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes), leases: make(map[string]lease),
 		agents:   make(map[agent.Name]agent.Stored),
+		log:      newLog(o.MaxBytes / logShare),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
 }
@@ -77,6 +79,9 @@ func (s *Store) Usage() ports.Usage { return usages{s, autocommit{s}} }
 
 // Idempotency is the memory of keyed requests.
 func (s *Store) Idempotency() ports.Idempotency { return idempotencies{s, autocommit{s}} }
+
+// Audit is the audit log.
+func (s *Store) Audit() ports.Audit { return audits{s, autocommit{s}} }
 
 // Ready reports whether the store answers, which it does.
 func (s *Store) Ready(ctx context.Context) error { return ended(ctx) }
@@ -118,6 +123,7 @@ type tx struct{ s *Store }
 func (t tx) Sessions() ports.Sessions       { return sessions{t.s, held{}} }
 func (t tx) Usage() ports.Usage             { return usages{t.s, held{}} }
 func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} }
+func (t tx) Audit() ports.Audit             { return audits{t.s, held{}} }
 
 // locker is how a repository call gets hold of the store.
 type locker interface {
@@ -147,6 +153,7 @@ func (held) enter(ctx context.Context) (func(), error) { return func() {}, ended
 func (s *Store) evict() {
 	s.sessions.evict(s.max, s.maxBytes)
 	s.keys.evict()
+	s.log.evict()
 }
 
 // onUndo has f called should the running transaction fail.
