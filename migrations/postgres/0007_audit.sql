@@ -21,7 +21,7 @@ CREATE TABLE audit (
     hash     bytea   NOT NULL CHECK (octet_length(hash) = 32),
     PRIMARY KEY (chain, seq)
 );
-CREATE UNIQUE INDEX audit_org ON audit (chain, org_id, org_seq) INCLUDE (hash) WHERE org_id IS NOT NULL;
+CREATE UNIQUE INDEX audit_org ON audit (org_id, chain, org_seq) INCLUDE (hash) WHERE org_id IS NOT NULL;
 CREATE INDEX audit_actor ON audit (actor, seq);
 CREATE INDEX audit_at ON audit USING brin (at_us) WITH (pages_per_range = 32);
 

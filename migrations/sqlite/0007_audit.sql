@@ -17,7 +17,7 @@ CREATE TABLE audit (
     hash     BLOB    NOT NULL,
     PRIMARY KEY (chain, seq)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX audit_org ON audit (chain, org_id, org_seq) WHERE org_id IS NOT NULL;
+CREATE UNIQUE INDEX audit_org ON audit (org_id, chain, org_seq) WHERE org_id IS NOT NULL;
 CREATE INDEX audit_actor ON audit (actor, seq);
 CREATE TABLE audit_checkpoints (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
