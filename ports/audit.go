@@ -29,6 +29,13 @@ type Audit interface {
 	Forget(ctx context.Context, in tenancy.Scope) (audit.SubjectID, error)
 }
 
+// CheckpointKeeper keeps checkpoints where whoever can change the storage cannot
+// change them.
+type CheckpointKeeper interface {
+	// Keep adds a signed note behind those that are kept.
+	Keep(ctx context.Context, note string) error
+}
+
 // Trail reads the log as whoever answers for the deployment, and keeps what was
 // signed of it.
 type Trail interface {

@@ -202,6 +202,9 @@ func (v *Verifier) meet() {
 	}
 }
 
+// Mismatch says that what the entries came in does not hold them as it says.
+func (v *Verifier) Mismatch(what string) { v.find(Edited, v.verdict.First, v.verdict.Last, what) }
+
 // Verdict ends the verification: the chain must reach all checkpoints.
 func (v *Verifier) Verdict() Verdict {
 	d := &v.verdict

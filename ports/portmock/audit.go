@@ -101,6 +101,43 @@ func (mr *MockAuditMockRecorder) Values(ctx, in interface{}) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Values", reflect.TypeOf((*MockAudit)(nil).Values), ctx, in)
 }
 
+// MockCheckpointKeeper is a mock of CheckpointKeeper interface.
+type MockCheckpointKeeper struct {
+	ctrl     *gomock.Controller
+	recorder *MockCheckpointKeeperMockRecorder
+}
+
+// MockCheckpointKeeperMockRecorder is the mock recorder for MockCheckpointKeeper.
+type MockCheckpointKeeperMockRecorder struct {
+	mock *MockCheckpointKeeper
+}
+
+// NewMockCheckpointKeeper creates a new mock instance.
+func NewMockCheckpointKeeper(ctrl *gomock.Controller) *MockCheckpointKeeper {
+	mock := &MockCheckpointKeeper{ctrl: ctrl}
+	mock.recorder = &MockCheckpointKeeperMockRecorder{mock}
+	return mock
+}
+
+// EXPECT returns an object that allows the caller to indicate expected use.
+func (m *MockCheckpointKeeper) EXPECT() *MockCheckpointKeeperMockRecorder {
+	return m.recorder
+}
+
+// Keep mocks base method.
+func (m *MockCheckpointKeeper) Keep(ctx context.Context, note string) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Keep", ctx, note)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Keep indicates an expected call of Keep.
+func (mr *MockCheckpointKeeperMockRecorder) Keep(ctx, note interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Keep", reflect.TypeOf((*MockCheckpointKeeper)(nil).Keep), ctx, note)
+}
+
 // MockTrail is a mock of Trail interface.
 type MockTrail struct {
 	ctrl     *gomock.Controller

@@ -53,6 +53,9 @@ func (l *log) evict() {
 	}
 }
 
+// Forgets says that the oldest entries are forgotten.
+func (s *Store) Forgets() bool { return true }
+
 type audits struct {
 	s *Store
 	locker
