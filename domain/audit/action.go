@@ -8,28 +8,27 @@ type Action string
 
 // The actions.
 const (
-	ServerStarted    Action = "server.started"
-	ServerStopped    Action = "server.stopped"
-	ChatStarted      Action = "chat.started"   // a keyed request has its key; an agent may run now
-	ChatCompleted    Action = "chat.completed" // an answer, or how it failed
-	SessionCreated   Action = "session.created"
-	SessionChanged   Action = "session.changed"
-	SessionArchived  Action = "session.archived"
-	SessionRestored  Action = "session.restored"
-	SessionDeleted   Action = "session.deleted"
-	DataExported     Action = "data.exported"
-	DataErased       Action = "data.erased"
-	DataExpired      Action = "data.expired" // by retention
-	AuditExported    Action = "audit.exported"
-	AuditVerified    Action = "audit.verified"
-	AuditKeyReplaced Action = "audit.key_replaced"
+	ServerStarted   Action = "server.started"
+	ServerStopped   Action = "server.stopped"
+	ChatStarted     Action = "chat.started"   // a keyed request has its key; an agent may run now
+	ChatCompleted   Action = "chat.completed" // an answer, or how it failed
+	SessionCreated  Action = "session.created"
+	SessionChanged  Action = "session.changed"
+	SessionArchived Action = "session.archived"
+	SessionRestored Action = "session.restored"
+	SessionDeleted  Action = "session.deleted"
+	DataExported    Action = "data.exported"
+	DataErased      Action = "data.erased"
+	DataExpired     Action = "data.expired" // by retention
+	AuditExported   Action = "audit.exported"
+	AuditVerified   Action = "audit.verified"
 )
 
 // Actions lists all actions.
 func Actions() []Action {
 	return []Action{
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
-		SessionDeleted, DataExported, DataErased, DataExpired, AuditExported, AuditVerified, AuditKeyReplaced,
+		SessionDeleted, DataExported, DataErased, DataExpired, AuditExported, AuditVerified,
 	}
 }
 
@@ -43,7 +42,6 @@ const (
 	OK       Outcome = "ok"
 	Failed   Outcome = "failed"
 	Canceled Outcome = "canceled"
-	Refused  Outcome = "refused"
 )
 
-func (o Outcome) known() bool { return o == OK || o == Failed || o == Canceled || o == Refused }
+func (o Outcome) known() bool { return o == OK || o == Failed || o == Canceled }
