@@ -16,8 +16,8 @@ import (
 	"agentapi/ports"
 )
 
-// recorder makes the recorder of this process, or nil where nothing is recorded.
-func recorder(c *configs.Config, storage ports.Storage, s Setting) *trail.Recorder {
+// Recorder makes the recorder of this process, or nil where nothing is recorded.
+func Recorder(c *configs.Config, storage ports.Storage, s Setting) *trail.Recorder {
 	if !c.Audit.Enabled {
 		return nil
 	}
@@ -27,7 +27,7 @@ func recorder(c *configs.Config, storage ports.Storage, s Setting) *trail.Record
 // newRecorder makes the recorder and what looks after the log, which starts before
 // everything that records, and stops after it.
 func newRecorder(c *configs.Config, storage ports.Storage, obs ports.Observer, s Setting, life fx.Lifecycle) *trail.Recorder {
-	r := recorder(c, storage, s)
+	r := Recorder(c, storage, s)
 	if r == nil {
 		return nil
 	}

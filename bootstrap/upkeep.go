@@ -42,7 +42,7 @@ func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, rec
 // nothing else of the application.
 func Upkeep(ctx context.Context, c *configs.Config, s Setting, do func(*upkeep.Service) error) error {
 	return Stored(ctx, c, s, func(storage ports.Storage) error {
-		svc, err := newUpkeep(c, storage, ports.NopObserver{}, recorder(c, storage, s), s)
+		svc, err := newUpkeep(c, storage, ports.NopObserver{}, Recorder(c, storage, s), s)
 		if err != nil {
 			return err
 		}

@@ -41,8 +41,8 @@ const (
 	// most is how many entries come between two checkpoints at most, as far as it is
 	// looked at often enough.
 	most = 10_000
-	// page is how many entries are read at once.
-	page = 1000
+	// atOnce is how many entries are read at once.
+	atOnce = 1000
 )
 
 // Start records the start and signs a checkpoint. fault.Unavailable: the log
@@ -135,7 +135,7 @@ func (s *Service) checkpoint(ctx context.Context) (turn bool) {
 // follow verifies what is new since the last time.
 func (s *Service) follow(ctx context.Context) {
 	for !s.broken {
-		some, err := s.Storage.Trail().Range(ctx, s.seen, page)
+		some, err := s.Storage.Trail().Range(ctx, s.seen, atOnce)
 		if err != nil {
 			return // the next time tells
 		}
@@ -147,7 +147,7 @@ func (s *Service) follow(ctx context.Context) {
 			s.broken = true
 			s.Observer.AuditBroken(ctx, *found)
 		}
-		if len(some) < page {
+		if len(some) < atOnce {
 			return
 		}
 	}

@@ -26,12 +26,12 @@ func Verify(ctx context.Context, storage ports.Storage, more []audit.Checkpoint,
 	}
 	v.Anywhere = head.First > 1 && forgetful(storage)
 	for after := uint64(0); ; {
-		some, err := storage.Trail().Checkpoints(ctx, after, page)
+		some, err := storage.Trail().Checkpoints(ctx, after, atOnce)
 		if err != nil {
 			return audit.Verdict{}, err
 		}
 		stored = append(stored, some...)
-		if len(some) < page {
+		if len(some) < atOnce {
 			break
 		}
 		after = some[len(some)-1].Number
@@ -39,7 +39,7 @@ func Verify(ctx context.Context, storage ports.Storage, more []audit.Checkpoint,
 	v.Against(stored, keys, true)
 	v.Against(more, keys, false)
 	for after := uint64(0); ; {
-		some, err := storage.Trail().Range(ctx, after, page)
+		some, err := storage.Trail().Range(ctx, after, atOnce)
 		if err != nil {
 			return audit.Verdict{}, err
 		}
@@ -47,7 +47,7 @@ func Verify(ctx context.Context, storage ports.Storage, more []audit.Checkpoint,
 			v.Add(&some[i])
 			after = max(after, some[i].Seq)
 		}
-		if len(some) < page {
+		if len(some) < atOnce {
 			return v.Verdict(), nil
 		}
 	}
@@ -85,7 +85,7 @@ func Export(ctx context.Context, storage ports.Storage, f audit.Filter, to io.Wr
 	lines := json.NewEncoder(io.MultiWriter(out, sum))
 	lines.SetEscapeHTML(false)
 	for after := uint64(0); ; {
-		some, err := storage.Trail().Range(ctx, after, page)
+		some, err := storage.Trail().Range(ctx, after, atOnce)
 		if err != nil {
 			return done, err
 		}
@@ -103,7 +103,7 @@ func Export(ctx context.Context, storage ports.Storage, f audit.Filter, to io.Wr
 			}
 			done.Last = e.Seq
 		}
-		if len(some) < page {
+		if len(some) < atOnce {
 			break
 		}
 	}

@@ -57,6 +57,11 @@ func auditing(c *cobra.Command, files []string, do func(*configs.Config, bootstr
 	}
 }
 
+// record has the log say what a command did to it.
+func record(c *cobra.Command, storage ports.Storage, conf *configs.Config, s bootstrap.Setting, action audit.Action, how audit.Outcome, details map[string]string) error {
+	return bootstrap.Recorder(conf, storage, s).Record(c.Context(), trail.Note{Action: action, Actor: audit.Operator, Outcome: how, Details: details})
+}
+
 // asked are the flags that choose entries.
 type asked struct{ org, actor, action, since, until string }
 
@@ -184,7 +189,7 @@ func auditExport(files *[]string) *cobra.Command {
 		if path == "" {
 			return &exit{code: exitUsage, err: errors.New("an export needs a file"), fix: "name one that is not there yet: --out audit.jsonl"}
 		}
-		return auditing(c, *files, func(_ *configs.Config, _ bootstrap.Setting, storage ports.Storage) error {
+		return auditing(c, *files, func(conf *configs.Config, s bootstrap.Setting, storage ports.Storage) error {
 			out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
 				return &exit{code: exitError, err: err, fix: "name a file that is not there yet"}
@@ -192,6 +197,9 @@ func auditExport(files *[]string) *cobra.Command {
 			done, err := trail.Export(c.Context(), storage, f, out)
 			if err = errors.Join(err, out.Close()); err != nil {
 				return errors.Join(err, os.Remove(path)) // a part would be taken for the whole
+			}
+			if err := record(c, storage, conf, s, audit.AuditExported, audit.OK, map[string]string{"entries": fmt.Sprint(done.Entries), "sha256": done.SHA256}); err != nil {
+				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "exported %d entries, %d to %d, sha256 %s\n", done.Entries, done.First, done.Last, done.SHA256)
 			return nil
@@ -247,8 +255,14 @@ func auditVerify(files *[]string) *cobra.Command {
 				if err != nil {
 					return unreadable(kept.Path, err)
 				}
-				found, err = trail.Verify(c.Context(), storage, more, trusted)
-				return err
+				if found, err = trail.Verify(c.Context(), storage, more, trusted); err != nil {
+					return err
+				}
+				outcome, details := audit.OK, map[string]string{"entries": fmt.Sprint(found.Entries)}
+				if f := found.Finding; f != nil {
+					outcome, details["kind"], details["first"] = audit.Failed, string(f.Kind), fmt.Sprint(f.Seq)
+				}
+				return record(c, storage, conf, s, audit.AuditVerified, outcome, details)
 			})
 		}
 		if err != nil {
