@@ -14,6 +14,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
+	"agentapi/application/trail"
 	"agentapi/application/upkeep"
 	"agentapi/application/vitals"
 	"agentapi/bootstrap/driver"
@@ -34,6 +35,7 @@ var Application = fx.Module("application",
 	fx.Provide(
 		newAccess,
 		newAdmin,
+		newRecorder,
 		newCatalog,
 		newConversations,
 		newCompletion,
@@ -93,9 +95,9 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec,
 	}
 	if c.Compat.DedupeSDKRetries {
 		p.Retries = cache
@@ -105,9 +107,9 @@ func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storag
 	return svc
 }
 
-func newConversations(storage ports.Storage, s Setting) *conversations.Service {
+func newConversations(storage ports.Storage, rec *trail.Recorder, s Setting) *conversations.Service {
 	return conversations.New(conversations.Params{
-		Storage: storage, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance,
+		Storage: storage, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"agentapi/application/access"
+	"agentapi/application/trail"
 	"agentapi/application/upkeep"
 	"agentapi/configs"
 	"agentapi/domain/retention"
@@ -16,9 +17,9 @@ import (
 	"agentapi/ports"
 )
 
-func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, s Setting) (*upkeep.Service, error) {
+func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, rec *trail.Recorder, s Setting) (*upkeep.Service, error) {
 	p := upkeep.Params{
-		Storage: storage, Every: c.Retention.Every, Instance: s.Instance, Observer: obs, Now: now,
+		Storage: storage, Every: c.Retention.Every, Instance: s.Instance, Observer: obs, Now: now, Audit: rec,
 		NewUser: func() tenancy.UserID {
 			var b [10]byte
 			rand.Read(b[:])
@@ -41,7 +42,7 @@ func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, s S
 // nothing else of the application.
 func Upkeep(ctx context.Context, c *configs.Config, s Setting, do func(*upkeep.Service) error) error {
 	return Stored(ctx, c, s, func(storage ports.Storage) error {
-		svc, err := newUpkeep(c, storage, ports.NopObserver{}, s)
+		svc, err := newUpkeep(c, storage, ports.NopObserver{}, Recorder(c, storage, s), s)
 		if err != nil {
 			return err
 		}

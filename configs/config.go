@@ -23,6 +23,7 @@ type Config struct {
 	Routing   Routing          `yaml:"routing"`
 	Compat    Compat           `yaml:"compat"`
 	Retention Retention        `yaml:"retention"`
+	Audit     Audit            `yaml:"audit"`
 
 	tree *node
 }
@@ -126,6 +127,19 @@ type Kept struct {
 	Usage    time.Duration `yaml:"usage" doc:"the record of what each request consumed; absent: for ever"`
 }
 
+// Audit configures the log of who did what.
+type Audit struct {
+	Enabled     bool        `yaml:"enabled" doc:"true: what is done is recorded with it, or not done; AUDIT_ENABLED"`
+	KeyFile     string      `yaml:"key_file" doc:"the Ed25519 key that signs checkpoints, as PEM, which all servers of a database share; audit-key.pem in the data folder if absent, made at the first start"`
+	Checkpoints Checkpoints `yaml:"checkpoints"`
+}
+
+// Checkpoints configures what is signed of the audit log.
+type Checkpoints struct {
+	File  string        `yaml:"file" doc:"where checkpoints are kept beside the storage; best where who runs the database cannot write; audit-checkpoints in the data folder if absent"`
+	Every time.Duration `yaml:"every" doc:"between two checkpoints, also where nothing happens"`
+}
+
 // Compat configures how strict the server is with clients.
 type Compat struct {
 	UnsupportedParams string `yaml:"unsupported_params" doc:"report: sampling parameters that an agent cannot honour are named in a header; reject: they are refused"`
@@ -209,6 +223,9 @@ func (c *Config) validate(d *decoder) {
 		if what != "enrol" && what != "refuse" {
 			bad("identity.strangers."+at, "must be enrol or refuse")
 		}
+	}
+	if c.Audit.Checkpoints.Every < time.Second {
+		bad("audit.checkpoints.every", "must be at least 1s")
 	}
 	for i, a := range c.Identity.PlatformAdmins {
 		if a.Issuer == "" || a.Subject == "" {

@@ -75,6 +75,7 @@ var reserved = map[string]string{
 // alias are variables that have a path of their own.
 var alias = map[string]string{
 	"LOG_LEVEL":              "log.level",
+	"AUDIT_ENABLED":          "audit.enabled",
 	"AGENTAPI_ALLOWED_HOSTS": "server.allowed_hosts",
 	"AGENTAPI_KEY_PEPPER":    "identity.key_pepper",
 
@@ -94,7 +95,7 @@ var chosen = []string{"DATABASE_URL", "SUPABASE_URL"}
 // later are variables that are known and can do nothing yet.
 var later = []string{
 	"REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "FACTORY_API_KEY",
-	"METRICS_ENABLED", "AUDIT_ENABLED",
+	"METRICS_ENABLED",
 }
 
 // apply lays the environment over the file's values.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"agentapi/domain/agent"
+	"agentapi/domain/audit"
 	"agentapi/domain/chat"
 	"agentapi/domain/retention"
 )
@@ -29,6 +30,8 @@ type Observer interface {
 	Lost(ctx context.Context, what string, err error)
 	// Swept tells what was removed because of its age; err says why not all.
 	Swept(ctx context.Context, done Swept, err error)
+	// AuditBroken reports that the audit log is not what it was.
+	AuditBroken(ctx context.Context, found audit.Finding)
 }
 
 // Swept is how much a sweep has removed.
@@ -85,3 +88,6 @@ func (NopObserver) Lost(context.Context, string, error) {}
 
 // Swept does nothing.
 func (NopObserver) Swept(context.Context, Swept, error) {}
+
+// AuditBroken does nothing.
+func (NopObserver) AuditBroken(context.Context, audit.Finding) {}

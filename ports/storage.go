@@ -35,6 +35,8 @@ type Storage interface {
 	Upkeep() Upkeep
 	// Agents keeps what the platform's agents are.
 	Agents() Agents
+	// Trail reads the audit log and keeps its checkpoints.
+	Trail() Trail
 }
 
 // Repositories is the same set of collections inside and outside a transaction.
@@ -44,6 +46,7 @@ type Repositories interface {
 	Usage() Usage
 	Idempotency() Idempotency
 	Directory() Directory
+	Audit() Audit
 }
 
 // Sessions keeps conversations and their turns. A session outside the scope is

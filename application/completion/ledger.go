@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/tenancy"
@@ -18,6 +20,7 @@ type entry struct {
 	usage  []usage.Record
 	claim  *idempotency.Claim
 	result *idempotency.Result // nil: the claim is released
+	note   *trail.Note         // for the audit log; nil: nothing
 }
 
 // How booking is tried again while the storage is away.
@@ -32,14 +35,15 @@ const (
 type ledger struct {
 	storage ports.Storage
 	obs     ports.Observer
+	audit   *trail.Recorder
 	queue   chan entry
 	done    sync.WaitGroup
 	quit    context.Context
 	cancel  context.CancelFunc
 }
 
-func newLedger(s ports.Storage, o ports.Observer) *ledger {
-	l := &ledger{storage: s, obs: o, queue: make(chan entry, backlog)}
+func newLedger(s ports.Storage, o ports.Observer, a *trail.Recorder) *ledger {
+	l := &ledger{storage: s, obs: o, audit: a, queue: make(chan entry, backlog)}
 	l.quit, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -108,11 +112,22 @@ func (l *ledger) persist(ctx context.Context, e entry) {
 func (l *ledger) write(ctx context.Context, e entry) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
+	var recorded []audit.Entry
+	if e.note != nil {
+		one, err := l.audit.Entry(ctx, *e.note)
+		if err != nil {
+			return err
+		}
+		recorded = append(recorded, one)
+	}
 	return l.storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
 		if len(e.usage) > 0 {
 			if err := tx.Usage().Record(ctx, e.scope, e.usage...); err != nil {
 				return err
 			}
+		}
+		if err := l.audit.Append(ctx, tx, recorded...); err != nil {
+			return err
 		}
 		switch {
 		case e.claim == nil:

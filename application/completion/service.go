@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"agentapi/application/catalog"
+	"agentapi/application/trail"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -27,6 +28,7 @@ type Params struct {
 	// Retries remembers what OpenAI's SDKs have sent, so that what they send again
 	// without a key gets the answer of the attempt before it; nil: it is run again.
 	Retries ports.Cache
+	Audit   *trail.Recorder // nil: nothing is recorded
 }
 
 // Service gives completions. It is safe for concurrent use. Start and Stop
@@ -41,7 +43,7 @@ type Service struct {
 // New makes a Service.
 func New(p Params) *Service {
 	return &Service{
-		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer), streams: streams{running: map[streamKey]*stream{}},
+		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer, p.Audit), streams: streams{running: map[streamKey]*stream{}},
 	}
 }
 
@@ -178,7 +180,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 			Key: idempotency.NewKey(cmd.Route, cmd.Key), Body: cmd.fingerprint(), Owner: s.Instance,
 			At: r.began, Until: r.began.Add(claimFor),
 		}
-		out, err := s.Storage.Idempotency().Claim(ctx, cmd.Caller.Scope(), *r.claim)
+		out, err := r.reserve(ctx)
 		if err != nil {
 			return nil, nil, err
 		}

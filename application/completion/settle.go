@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
@@ -21,15 +23,19 @@ func (r *run) settle(ctx context.Context) error {
 	defer cancel()
 	at := r.s.Now()
 	record := r.usage(usage.Completed, r.answer.Usage, at)
-	err := r.s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+	entry, err := r.s.Audit.Entry(ctx, r.note(audit.OK, r.answer.Usage, nil))
+	if err != nil {
+		return unstored(err)
+	}
+	err = r.s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
 		if err := r.keep(ctx, tx, at); err != nil {
 			return err
 		}
 		if err := tx.Usage().Record(ctx, r.cmd.Caller.Scope(), append(r.lost, record)...); err != nil {
 			return err
 		}
-		if r.claim == nil {
-			return nil
+		if err := r.s.Audit.Append(ctx, tx, entry); err != nil || r.claim == nil {
+			return err
 		}
 		return tx.Idempotency().Complete(ctx, r.cmd.Caller.Scope(), *r.claim, r.result(at))
 	})
@@ -45,8 +51,15 @@ func (r *run) settle(ctx context.Context) error {
 		return fault.Wrap(fault.Conflict, err, "The session was changed by another request while this one ran. Send it again.").
 			WithCode("session_changed").WithRetryAfter(time.Second)
 	default:
-		return fault.Wrap(fault.Unavailable, err, "The answer could not be stored.").WithCode("storage_unavailable").WithRetryAfter(time.Second)
+		return unstored(err)
 	}
+}
+
+func unstored(err error) error {
+	if trail.Refused(err) {
+		return err
+	}
+	return fault.Wrap(fault.Unavailable, err, "The answer could not be stored.").WithCode("storage_unavailable").WithRetryAfter(time.Second)
 }
 
 func (r *run) result(at time.Time) idempotency.Result {
@@ -68,9 +81,9 @@ func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Re
 // same request would be refused again.
 func (r *run) book(ctx context.Context, why error) {
 	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim, usage: r.lost}
-	how := usage.Failed
+	how, outcome := usage.Failed, audit.Failed
 	if fault.Is(why, fault.Canceled) {
-		how = usage.Canceled
+		how, outcome = usage.Canceled, audit.Canceled
 	}
 	if tokens, any := r.seen(); any {
 		r.answer.Usage = tokens
@@ -79,7 +92,11 @@ func (r *run) book(ctx context.Context, why error) {
 	if r.claim != nil && final(why) {
 		late.result = &idempotency.Result{Failure: fault.As(why), Completed: r.s.Now()}
 	}
-	if len(late.usage) > 0 || late.claim != nil {
+	if r.s.Audit != nil && (r.Attempts > 0 || r.claim != nil) {
+		n := r.note(outcome, r.answer.Usage, why)
+		late.note = &n
+	}
+	if len(late.usage) > 0 || late.claim != nil || late.note != nil {
 		r.s.late.book(ctx, late)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/session"
@@ -35,7 +36,9 @@ func (s *Service) Open(ctx context.Context, who tenancy.Principal, o Opening) (v
 		return nil, false, err
 	}
 	if o.Once == (idempotency.Key{}) {
-		return v, false, taken(s.Storage.Sessions().Create(ctx, who.Scope(), v))
+		return v, false, taken(s.recorded(ctx, who, audit.SessionCreated, v.ID, func(ctx context.Context, tx ports.Repositories) error {
+			return tx.Sessions().Create(ctx, who.Scope(), v)
+		}))
 	}
 	claim := idempotency.Claim{Key: o.Once, Body: o.Body, Owner: s.Instance, At: at, Until: at.Add(claimFor)}
 	out, err := s.Storage.Idempotency().Claim(ctx, who.Scope(), claim)
@@ -46,7 +49,7 @@ func (s *Service) Open(ctx context.Context, who tenancy.Principal, o Opening) (v
 		v, err = again(who.Scope(), o, out.Replay)
 		return v, true, err
 	}
-	err = s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+	err = s.recorded(ctx, who, audit.SessionCreated, v.ID, func(ctx context.Context, tx ports.Repositories) error {
 		if err := tx.Sessions().Create(ctx, who.Scope(), v); err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"time"
 
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/chat"
 	"agentapi/domain/page"
 	"agentapi/domain/session"
@@ -104,6 +106,11 @@ type usageLine struct {
 // session followed by its messages, then usage, then an Exported. It holds one page
 // at a time.
 func (s *Service) Export(ctx context.Context, in tenancy.Scope, to io.Writer) (done Exported, err error) {
+	// Before anything goes out; the log's own pseudonym goes with it.
+	err = s.Audit.Record(ctx, trail.Note{Action: audit.DataExported, Who: in, Details: map[string]string{"by": audit.Operator}})
+	if err != nil {
+		return done, err
+	}
 	sum := sha256.New()
 	out := bufio.NewWriter(to)
 	lines := json.NewEncoder(io.MultiWriter(out, sum))

@@ -3,8 +3,12 @@ package upkeep
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"time"
 
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/retention"
@@ -21,6 +25,7 @@ type Params struct {
 	Observer ports.Observer
 	Now      func() time.Time
 	NewUser  func() tenancy.UserID // a pseudonym that nobody has
+	Audit    *trail.Recorder       // nil: nothing is recorded
 }
 
 // Service sweeps in the background, one instance at a time, and erases users. It
@@ -61,6 +66,13 @@ func (s *Service) Run(ctx context.Context) {
 // replayed any more, in small transactions. It tells how much, also where it
 // fails on the way. fault.Conflict, code upkeep_running: another instance sweeps.
 func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
+	defer func() {
+		if done != (ports.Swept{}) {
+			err = errors.Join(err, s.Audit.Record(context.WithoutCancel(ctx), trail.Note{Action: audit.DataExpired, Actor: audit.System, Details: map[string]string{
+				"sessions": strconv.Itoa(done.Sessions), "usage": strconv.Itoa(done.Usage), "results": strconv.Itoa(done.Results),
+			}}))
+		}
+	}()
 	if err := s.hold(ctx); err != nil {
 		return done, err
 	}
@@ -113,8 +125,11 @@ func (s *Service) Erase(ctx context.Context, in tenancy.Scope) (total int, err e
 	pseudonym := s.NewUser()
 	for {
 		n, err := s.Storage.Upkeep().Erase(ctx, in, pseudonym, batch)
-		if total += n; err != nil || n == 0 {
+		if total += n; err != nil {
 			return total, err
+		}
+		if n == 0 {
+			return total, s.Audit.Forget(ctx, in, total)
 		}
 	}
 }

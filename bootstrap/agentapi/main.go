@@ -81,7 +81,7 @@ func command() *cobra.Command {
 	var files []string
 	root.PersistentFlags().StringArrayVar(&files, "config", nil, "read this configuration file (again: lay another over it)")
 	root.AddCommand(
-		serveCommand(&files), migrateCommand(&files), storageCommand(&files), lifeCommand(&files), agentsCommand(&files), doctorCommand(&files), configCommand(&files), tokenCommand(&files),
+		serveCommand(&files), migrateCommand(&files), storageCommand(&files), lifeCommand(&files), auditCommand(&files), agentsCommand(&files), doctorCommand(&files), configCommand(&files), tokenCommand(&files),
 		adminCommand(&files), chatCommand(), sessionsCommand(), keysCommand(), healthcheckCommand(), versionCommand(),
 	)
 	return root

@@ -6,6 +6,7 @@ package portmock
 
 import (
 	agent "agentapi/domain/agent"
+	audit "agentapi/domain/audit"
 	ports "agentapi/ports"
 	context "context"
 	reflect "reflect"
@@ -59,6 +60,18 @@ func (m *MockObserver) AttemptFailed(ctx context.Context, name agent.Name, err e
 func (mr *MockObserverMockRecorder) AttemptFailed(ctx, name, err interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "AttemptFailed", reflect.TypeOf((*MockObserver)(nil).AttemptFailed), ctx, name, err)
+}
+
+// AuditBroken mocks base method.
+func (m *MockObserver) AuditBroken(ctx context.Context, found audit.Finding) {
+	m.ctrl.T.Helper()
+	m.ctrl.Call(m, "AuditBroken", ctx, found)
+}
+
+// AuditBroken indicates an expected call of AuditBroken.
+func (mr *MockObserverMockRecorder) AuditBroken(ctx, found interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "AuditBroken", reflect.TypeOf((*MockObserver)(nil).AuditBroken), ctx, found)
 }
 
 // CompletionEnded mocks base method.

@@ -69,6 +69,20 @@ func (mr *MockStorageMockRecorder) Atomically(ctx, fn interface{}) *gomock.Call 
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Atomically", reflect.TypeOf((*MockStorage)(nil).Atomically), ctx, fn)
 }
 
+// Audit mocks base method.
+func (m *MockStorage) Audit() ports.Audit {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Audit")
+	ret0, _ := ret[0].(ports.Audit)
+	return ret0
+}
+
+// Audit indicates an expected call of Audit.
+func (mr *MockStorageMockRecorder) Audit() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Audit", reflect.TypeOf((*MockStorage)(nil).Audit))
+}
+
 // Directory mocks base method.
 func (m *MockStorage) Directory() ports.Directory {
 	m.ctrl.T.Helper()
@@ -125,6 +139,20 @@ func (mr *MockStorageMockRecorder) Sessions() *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Sessions", reflect.TypeOf((*MockStorage)(nil).Sessions))
 }
 
+// Trail mocks base method.
+func (m *MockStorage) Trail() ports.Trail {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Trail")
+	ret0, _ := ret[0].(ports.Trail)
+	return ret0
+}
+
+// Trail indicates an expected call of Trail.
+func (mr *MockStorageMockRecorder) Trail() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Trail", reflect.TypeOf((*MockStorage)(nil).Trail))
+}
+
 // Upkeep mocks base method.
 func (m *MockStorage) Upkeep() ports.Upkeep {
 	m.ctrl.T.Helper()
@@ -174,6 +202,20 @@ func NewMockRepositories(ctrl *gomock.Controller) *MockRepositories {
 // EXPECT returns an object that allows the caller to indicate expected use.
 func (m *MockRepositories) EXPECT() *MockRepositoriesMockRecorder {
 	return m.recorder
+}
+
+// Audit mocks base method.
+func (m *MockRepositories) Audit() ports.Audit {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Audit")
+	ret0, _ := ret[0].(ports.Audit)
+	return ret0
+}
+
+// Audit indicates an expected call of Audit.
+func (mr *MockRepositoriesMockRecorder) Audit() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Audit", reflect.TypeOf((*MockRepositories)(nil).Audit))
 }
 
 // Directory mocks base method.

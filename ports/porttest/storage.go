@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/page"
@@ -59,6 +60,11 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"API keys are kept, found and go with their owner":      apiKeys,
 		"another realm's members and keys do not exist":         realms,
 		"a lease has one holder":                                leases,
+		"the audit log is one chain":                            auditChain,
+		"an audit entry is kept with what it records":           auditFollowsItsTransaction,
+		"the audit log is paged and filtered":                   auditPages,
+		"checkpoints are kept in order":                         auditCheckpoints,
+		"of an erased subject the log keeps a pseudonym":        auditSubjects,
 		"a storage that works is ready":                         ready,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,6 +83,7 @@ func StorageConcurrency(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"transactions do not see each other's halves":      isolated,
 		"a record that many book at once counts only once": bookedOnce,
 		"of all platform admins one stays":                 lastAdmin,
+		"many who append leave one audit chain":            oneChain,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -146,10 +153,22 @@ func asks(t *testing.T, in tenancy.Scope, v *session.Session) map[string]ask {
 			return r.Idempotency().Complete(ctx, in, c, idempotency.Result{})
 		},
 		"Idempotency.Release": func(ctx context.Context, r ports.Repositories) error { return r.Idempotency().Release(ctx, in, c) },
+		"Audit.Subject": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Audit().Subject(ctx, in, audit.NewSubject(start, [42]byte{1}))
+			return err
+		},
+		"Audit.Values": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Audit().Values(ctx, in)
+			return err
+		},
+		"Audit.Forget": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Audit().Forget(ctx, in)
+			return err
+		},
 	}
-	for _, port := range []reflect.Type{reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.Usage](), reflect.TypeFor[ports.Idempotency]()} {
+	for _, port := range []reflect.Type{reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.Usage](), reflect.TypeFor[ports.Idempotency](), reflect.TypeFor[ports.Audit]()} {
 		for m := range port.Methods() {
-			if name := port.Name() + "." + m.Name; all[name] == nil && name != "Idempotency.Prune" { // which has no scope
+			if name := port.Name() + "." + m.Name; all[name] == nil && name != "Idempotency.Prune" && name != "Audit.Append" { // which have no scope
 				t.Errorf("nothing here asks for %s", name)
 			}
 		}
@@ -203,7 +222,7 @@ func nobody(t *testing.T, s ports.Storage) {
 			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: got %v", name, err)
 			}
-		case "Sessions.List", "Usage.Records", "Usage.Totals":
+		case "Sessions.List", "Usage.Records", "Usage.Totals", "Audit.Values":
 			must(t, err)
 		default: // it writes
 			if !fault.Is(err, fault.Forbidden) {

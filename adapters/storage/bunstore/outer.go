@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/page"
 	"agentapi/domain/session"
@@ -31,6 +32,9 @@ func (o *Outer) Usage() ports.Usage { return outerUsage{o} }
 
 // Idempotency is the memory of keyed requests.
 func (o *Outer) Idempotency() ports.Idempotency { return outerIdempotency{o} }
+
+// Audit is the audit log.
+func (o *Outer) Audit() ports.Audit { return outerAudit{o} }
 
 // read runs a reading call with the checks that every call outside begins with.
 func read[T any](ctx context.Context, o *Outer, call func(context.Context, *Repositories) (T, error)) (out T, err error) {
@@ -149,4 +153,46 @@ func (i outerIdempotency) Prune(ctx context.Context, before time.Time) (total in
 			return total, err
 		}
 	}
+}
+
+type outerAudit struct{ o *Outer }
+
+func (a outerAudit) Append(ctx context.Context, entries ...audit.Entry) error {
+	return a.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) error { return tx.Audit().Append(ctx, entries...) })
+}
+
+// Subject writes only where there is none yet.
+func (a outerAudit) Subject(ctx context.Context, in tenancy.Scope, fresh audit.Subject) (out audit.Subject, err error) {
+	out, err = read(ctx, a.o, func(ctx context.Context, r *Repositories) (audit.Subject, error) {
+		if err := r.writing(ctx, in); err != nil {
+			return audit.Subject{}, err
+		}
+		return audits{r}.subject(ctx, in)
+	})
+	if err != nil || !out.ID.IsZero() {
+		return out, err
+	}
+	err = a.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) (err error) {
+		out, err = tx.Audit().Subject(ctx, in, fresh)
+		return err
+	})
+	if err != nil {
+		return audit.Subject{}, err
+	}
+	return out, nil
+}
+
+func (a outerAudit) Values(ctx context.Context, in tenancy.Scope) ([]audit.Value, error) {
+	return read(ctx, a.o, func(ctx context.Context, r *Repositories) ([]audit.Value, error) { return r.Audit().Values(ctx, in) })
+}
+
+func (a outerAudit) Forget(ctx context.Context, in tenancy.Scope) (out audit.SubjectID, err error) {
+	err = a.o.Writes(ctx, func(ctx context.Context, tx ports.Repositories) (err error) {
+		out, err = tx.Audit().Forget(ctx, in)
+		return err
+	})
+	if err != nil {
+		return audit.SubjectID{}, err
+	}
+	return out, nil
 }

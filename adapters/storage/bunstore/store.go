@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
@@ -29,6 +30,8 @@ type Repositories struct {
 	// database knows none.
 	enter func(ctx context.Context, org tenancy.OrgID) error
 	locks bool // what is read may be changed, by others too
+	// entries takes what is to be appended to the audit log; nil: nothing is committed.
+	entries func(...audit.Entry)
 }
 
 var _ ports.Repositories = (*Repositories)(nil)
@@ -69,6 +72,9 @@ func (r *Repositories) Usage() ports.Usage { return usages{r} }
 
 // Idempotency is the memory of keyed requests.
 func (r *Repositories) Idempotency() ports.Idempotency { return idempotencies{r} }
+
+// Audit is the audit log.
+func (r *Repositories) Audit() ports.Audit { return audits{r} }
 
 // Failed turns the error of a connection into a fault.
 func Failed(ctx context.Context, err error) error {

@@ -57,6 +57,7 @@ type Store struct {
 	leases   map[string]lease
 	agents   map[agent.Name]agent.Stored
 	register register
+	log      log
 }
 
 var _ ports.Storage = (*Store)(nil)
@@ -67,6 +68,7 @@ func Open(o Options) (*Store, error) {
 		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes), leases: make(map[string]lease),
 		agents:   make(map[agent.Name]agent.Stored),
 		register: newRegister(),
+		log:      newLog(o.MaxBytes / logShare),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
 }
@@ -79,6 +81,9 @@ func (s *Store) Usage() ports.Usage { return usages{s, autocommit{s}} }
 
 // Idempotency is the memory of keyed requests.
 func (s *Store) Idempotency() ports.Idempotency { return idempotencies{s, autocommit{s}} }
+
+// Audit is the audit log.
+func (s *Store) Audit() ports.Audit { return audits{s, autocommit{s}} }
 
 // Ready reports whether the store answers, which it does.
 func (s *Store) Ready(ctx context.Context) error { return ended(ctx) }
@@ -121,6 +126,7 @@ func (t tx) Sessions() ports.Sessions       { return sessions{t.s, held{}} }
 func (t tx) Usage() ports.Usage             { return usages{t.s, held{}} }
 func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} }
 func (t tx) Directory() ports.Directory     { return directory{t.s, held{}} }
+func (t tx) Audit() ports.Audit             { return audits{t.s, held{}} }
 
 // locker is how a repository call gets hold of the store.
 type locker interface {
@@ -150,6 +156,7 @@ func (held) enter(ctx context.Context) (func(), error) { return func() {}, ended
 func (s *Store) evict() {
 	s.sessions.evict(s.max, s.maxBytes)
 	s.keys.evict()
+	s.log.evict()
 }
 
 // onUndo has f called should the running transaction fail.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/chat"
 	"agentapi/domain/id"
 	"agentapi/domain/idempotency"
@@ -123,6 +124,12 @@ func TestTheOldestResultsAreForgottenAndNotWhatRuns(t *testing.T) {
 // BenchmarkRequest stores what one request leaves: a session, its two turns and
 // a usage record, with the oldest of them being forgotten.
 func BenchmarkRequest(b *testing.B) {
+	for _, audited := range []bool{false, true} {
+		b.Run(fmt.Sprintf("audited %t", audited), func(b *testing.B) { benchmark(b, audited) })
+	}
+}
+
+func benchmark(b *testing.B, audited bool) {
 	var o Options
 	o.SetDefaults()
 	s, err := Open(o)
@@ -138,7 +145,7 @@ func BenchmarkRequest(b *testing.B) {
 	for n := uint64(0); b.Loop(); n++ {
 		var seed [10]byte
 		binary.BigEndian.PutUint64(seed[2:], n)
-		now := time.Unix(int64(n), 0)
+		now := time.Unix(int64(n)+1, 0)
 		v := session.New(session.NewID(now, seed), in, session.Key{}, now)
 		err := s.Atomically(b.Context(), func(ctx context.Context, tx ports.Repositories) error {
 			if err := tx.Sessions().Create(ctx, in, v); err != nil {
@@ -146,6 +153,19 @@ func BenchmarkRequest(b *testing.B) {
 			}
 			if err := tx.Sessions().Append(ctx, in, v.ID, 0, session.Turn{Message: msg}, session.Turn{Message: msg}); err != nil {
 				return err
+			}
+			if audited {
+				entry, err := audit.New(audit.Fields{
+					ID: audit.NewID(now, seed), Org: in.Org(), Actor: audit.System, Action: audit.ChatCompleted, Target: "session:0123456789abcdef0123456789abcdef",
+					Outcome: audit.OK, Request: "req_0123456789abcdef0123456789abcdef", Instance: "0123456789abcdef", At: now,
+					Details: map[string]string{"agent": "demo", "model": "echo", "tokens_in": "120", "tokens_out": "80"},
+				})
+				if err != nil {
+					return err
+				}
+				if err := tx.Audit().Append(ctx, entry); err != nil {
+					return err
+				}
 			}
 			return tx.Usage().Record(ctx, in, usage.Record{ID: usage.NewID(now, seed), At: now})
 		})

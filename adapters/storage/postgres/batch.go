@@ -32,8 +32,9 @@ const replan = 256
 // batch is a transaction of the instance's writer.
 type batch struct {
 	*wire
-	s      *Store
-	number int64
+	s       *Store
+	number  int64
+	entries bunstore.Gathered // to be appended to the audit log
 }
 
 var _ bunstore.Batch = (*batch)(nil)
@@ -59,7 +60,7 @@ func (s *Store) begin(w *wire) *batch {
 	w.add(fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
 		"ON CONFLICT (id) DO UPDATE SET batch = greatest(instances.batch, EXCLUDED.batch), until = EXCLUDED.until, seen_at = clock_timestamp()",
 		s.o.Instance, s.number, s.o.Lease.Milliseconds()))
-	return &batch{w, s, s.number}
+	return &batch{wire: w, s: s, number: s.number}
 }
 
 // Job begins a job.
@@ -69,7 +70,7 @@ func (b *batch) Job(_ context.Context, n int, careful bool) (*bunstore.Repositor
 	}
 	b.org = tenancy.OrgID{}
 	b.add(savepoint)
-	return bunstore.Entering(b.wire, kind, b.enter).Locking(), nil
+	return bunstore.Entering(b.wire, kind, b.enter).Locking().Gathering(b.entries.Job(n)), nil
 }
 
 // Keep ends the job. Its statements may still wait.
@@ -89,6 +90,7 @@ func (b *batch) Keep(ctx context.Context) error {
 
 // Undo takes the job's statements out of the queue, and back where they were sent.
 func (b *batch) Undo(context.Context) error {
+	b.entries.Drop(b.job)
 	if !b.careful && (b.broken != nil || b.aborted()) {
 		b.failed[b.job] = b.broken // to learn what it was, and whether it is so
 	}
@@ -112,7 +114,12 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 	}
 	b.careful = false
 	if len(b.failed) == 0 {
-		b.add(commit)
+		// A head that is read in the last statement before the commit is the head when
+		// the batch is sent again, too.
+		if entries := b.entries.All(); len(entries) > 0 {
+			b.add(sealing(entries)).last = true
+		}
+		b.add(commit).last = true
 	}
 	first, waiting := !b.sent, slices.Clone(b.queue)
 	done, err := b.together(ctx)
@@ -138,6 +145,9 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 		return nil, err
 	}
 	failed := slices.Sorted(maps.Keys(b.failed))
+	for _, n := range failed {
+		b.entries.Drop(n)
+	}
 	clear(b.failed)
 	if len(failed) == 0 {
 		b.release()

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/chat"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/page"
@@ -55,6 +57,12 @@ const fill = `
 	SELECT md5('org' || n % 200)::uuid, md5('user' || n)::uuid, 'org_member', 'active', 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.api_keys (org_id, id, user_id, name, hint, hash, pepper, role, version)
 	SELECT md5('org' || n % 200)::uuid, md5('key' || n)::uuid, md5('user' || n)::uuid, 'k', 'h', 'h', 'p', 'org_member', 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.audit
+	SELECT 1, n, md5('org' || n % 200)::uuid, n, md5('audit' || n)::uuid, n * 1000000::bigint, 'subject_' || n % 2000, 'chat.completed', '', 'ok', 'r', 'i', convert_to(repeat('x', 400), 'UTF8'), sha256('x'), sha256('x')
+	FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.audit_checkpoints (size, note) SELECT n, 'x' FROM generate_series(1, 10000) n;
+	INSERT INTO agentapi.audit_subjects SELECT md5('org' || n % 200)::uuid, md5('user' || n)::uuid, md5('subject' || n)::uuid, 'x' FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.audit_values SELECT md5('org' || n % 200)::uuid, md5('subject' || n)::uuid, 'ip', 'c', 'x' FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.instances (id, until) SELECT 'i' || n, now() FROM generate_series(1, 10000) n;`
 
 func TestNoQueryReadsAWholeTable(t *testing.T) {
@@ -114,6 +122,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	}
 	copiedTwice(t, s)
 	registered(t, s)
+	trailed(t, s)
 	if _, err := s.Usage().Records(t.Context(), ann, usage.ID{}, 500); err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +157,27 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	t.Logf("%d queries on 100,000 rows each: no table is read as a whole", explained)
 }
 
+// trailed asks the audit log for all that there is to ask.
+func trailed(t *testing.T, s *Store) {
+	t.Helper()
+	for _, f := range []audit.Filter{
+		{}, {Org: ann.Org()}, {Actor: "subject_7"}, {Action: audit.ChatCompleted}, {Since: time.UnixMicro(1000), Until: time.Now()},
+		{Org: ann.Org(), Actor: "subject_7", Since: time.UnixMicro(1000)},
+	} {
+		for _, q := range []page.Query{{Limit: 20, Desc: true}, {Limit: 20, After: "500"}} {
+			if _, err := s.Trail().List(t.Context(), f, q); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, head := s.Trail().Head(t.Context())
+	_, some := s.Trail().Range(t.Context(), 50_000, 100)
+	_, last := s.Trail().Checkpoints(t.Context(), 5000, 100)
+	if err := errors.Join(head, some, last); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // explain gives the plan that the server's role would get. The owner's function
 // deletes as its owner does.
 func explain(t *testing.T, d *server.Database, query string) string {
@@ -166,7 +196,7 @@ func explain(t *testing.T, d *server.Database, query string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(t.Context(), fmt.Sprintf("BEGIN; SET LOCAL search_path = agentapi; SET LOCAL agentapi.upkeep = 'on'; SET LOCAL agentapi.org_id = '%s'", ann.Org().UUID())); err != nil {
+	if _, err := conn.ExecContext(t.Context(), fmt.Sprintf("BEGIN; SET LOCAL search_path = agentapi; SET LOCAL agentapi.upkeep = 'on'; SET LOCAL agentapi.audit = 'on'; SET LOCAL agentapi.org_id = '%s'", ann.Org().UUID())); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := conn.QueryContext(t.Context(), "EXPLAIN "+query)

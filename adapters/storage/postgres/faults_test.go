@@ -341,6 +341,8 @@ func (p *two) Idempotency() ports.Idempotency { return p.next().Idempotency() }
 func (p *two) Upkeep() ports.Upkeep           { return p.next().Upkeep() }
 func (p *two) Agents() ports.Agents           { return p.next().Agents() }
 func (p *two) Directory() ports.Directory     { return p.next().Directory() }
+func (p *two) Audit() ports.Audit             { return p.next().Audit() }
+func (p *two) Trail() ports.Trail             { return p.next().Trail() }
 func (p *two) Ready(ctx context.Context) error {
 	return p.next().Ready(ctx)
 }

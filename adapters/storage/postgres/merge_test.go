@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/session"
 	"agentapi/ports"
@@ -52,7 +53,7 @@ func TestAJobThatFailsInAMergedBatchFailsAlone(t *testing.T) {
 	var seed uint64
 	conversation := func(key session.Key) (*session.Session, func(context.Context, ports.Repositories) error) {
 		seed++
-		inner := request(seed)
+		inner := request(seed, true)
 		var unique [10]byte
 		binary.BigEndian.PutUint64(unique[1:], seed)
 		v := session.New(session.NewID(time.Now(), unique), ann, key, time.Now())
@@ -94,5 +95,17 @@ func TestAJobThatFailsInAMergedBatchFailsAlone(t *testing.T) {
 	sum, err := s.Usage().Totals(t.Context(), ann)
 	if err != nil || sum.Requests != 57 {
 		t.Errorf("booked are %+v, %v", sum, err)
+	}
+	// What each has recorded went the same way.
+	entries, err := s.Trail().Range(t.Context(), 0, 100)
+	if err != nil || len(entries) != 57 {
+		t.Errorf("%d are recorded, %v", len(entries), err)
+	}
+	var v audit.Verifier
+	for i := range entries {
+		v.Add(&entries[i])
+	}
+	if found := v.Verdict().Finding; found != nil {
+		t.Errorf("the audit log is broken: %+v", *found)
 	}
 }

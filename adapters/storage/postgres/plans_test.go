@@ -28,7 +28,7 @@ func TestPlansForEmptyTablesAreNotKept(t *testing.T) {
 	for range 32 {
 		all.Go(func() {
 			for left.Add(-1) >= 0 {
-				if err := s.Atomically(t.Context(), request(seeds.Add(1))); err != nil {
+				if err := s.Atomically(t.Context(), request(seeds.Add(1), true)); err != nil {
 					t.Error(err)
 				}
 			}

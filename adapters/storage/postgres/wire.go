@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 
+	"agentapi/adapters/storage/bunstore"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 )
@@ -50,6 +51,7 @@ const full = 1 << 20
 type statement struct {
 	text string
 	job  int
+	last bool // it ends the transaction, and is nothing where a job is to be run again
 	done bool
 	rows int64
 }
@@ -201,6 +203,9 @@ func (w *wire) flush(ctx context.Context) error {
 		w.queue, w.size = nil, 0
 		job := batch[len(tags)].job
 		if job == none {
+			if strings.HasPrefix(batch[len(tags)].text, seals) {
+				return bunstore.Unsealed(err)
+			}
 			return err
 		}
 		if job == w.job {
@@ -210,7 +215,7 @@ func (w *wire) flush(ctx context.Context) error {
 		w.failed[job] = err
 		w.queue = append(w.queue, &statement{text: undo, job: none}, &statement{text: forget, job: none})
 		for _, s := range batch[len(tags)+1:] {
-			if s.job != job && s.text != commit {
+			if s.job != job && !s.last {
 				w.queue = append(w.queue, s)
 			}
 		}

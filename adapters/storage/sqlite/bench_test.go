@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/chat"
 	"agentapi/domain/session"
 	"agentapi/domain/usage"
@@ -21,8 +22,12 @@ import (
 // BenchmarkRequest commits what one request leaves: a session, its two turns
 // and a usage record.
 func BenchmarkRequest(b *testing.B) {
-	for _, clients := range []int{1, 64, 256} {
-		b.Run(fmt.Sprintf("%d clients", clients), func(b *testing.B) {
+	for _, c := range []struct {
+		clients int
+		audited bool
+	}{{1, false}, {1, true}, {64, false}, {64, true}, {256, false}, {256, true}} {
+		clients := c.clients
+		b.Run(fmt.Sprintf("%d clients, audited %t", clients, c.audited), func(b *testing.B) {
 			s, err := Open(Options{Path: filepath.Join(b.TempDir(), "a.db")})
 			if err != nil {
 				b.Fatal(err)
@@ -41,7 +46,7 @@ func BenchmarkRequest(b *testing.B) {
 			for range clients {
 				all.Go(func() {
 					for left.Add(-1) >= 0 {
-						if err := s.Atomically(b.Context(), request(seeds.Add(1))); err != nil {
+						if err := s.Atomically(b.Context(), request(seeds.Add(1), c.audited)); err != nil {
 							b.Error(err)
 						}
 					}
@@ -53,7 +58,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-func request(n uint64) func(context.Context, ports.Repositories) error {
+func request(n uint64, audited bool) func(context.Context, ports.Repositories) error {
 	var seed [10]byte
 	binary.BigEndian.PutUint64(seed[2:], n)
 	now := time.Now()
@@ -64,7 +69,17 @@ func request(n uint64) func(context.Context, ports.Repositories) error {
 	}
 	turns := []session.Turn{turn(chat.User, 1), turn(chat.Assistant, 2)}
 	record := usage.Record{ID: usage.NewID(now, seed), Session: v.ID, At: now}
+	entry, err := audit.New(audit.Fields{
+		ID: audit.NewID(now, seed), Org: scope().Org(), Actor: audit.System, Action: audit.ChatCompleted, Target: "session:0123456789abcdef0123456789abcdef",
+		Outcome: audit.OK, Request: "req_0123456789abcdef0123456789abcdef", Instance: "0123456789abcdef", At: now,
+		Details: map[string]string{"agent": "demo", "model": "echo", "tokens_in": "120", "tokens_out": "80"},
+	})
 	return func(ctx context.Context, tx ports.Repositories) error {
+		if audited {
+			if err := errors.Join(err, tx.Audit().Append(ctx, entry)); err != nil {
+				return err
+			}
+		}
 		return errors.Join(
 			tx.Sessions().Create(ctx, scope(), v), tx.Sessions().Append(ctx, scope(), v.ID, 0, turns...), tx.Usage().Record(ctx, scope(), record),
 		)

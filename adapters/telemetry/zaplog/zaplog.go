@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"agentapi/domain/agent"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/ports"
 )
@@ -92,4 +93,10 @@ func (o *Observer) Swept(_ context.Context, done ports.Swept, err error) {
 	}
 	o.log.Log(level, "what is old is removed", zap.Int("sessions", done.Sessions), zap.Int("usage_records", done.Usage),
 		zap.Int("idempotency_results", done.Results), zap.Error(err))
+}
+
+// AuditBroken logs that the audit log has been tampered with.
+func (o *Observer) AuditBroken(_ context.Context, found audit.Finding) {
+	o.log.Error("the audit log is not what it was; see agentapi audit verify", zap.String("kind", string(found.Kind)),
+		zap.Uint64("first", found.Seq), zap.Uint64("through", found.Through), zap.String("what", found.What))
 }

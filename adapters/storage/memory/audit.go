@@ -1,0 +1,258 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+
+	"agentapi/domain/audit"
+	"agentapi/domain/page"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// logShare is what part of the bytes that sessions may hold the audit log may hold
+// beside them.
+const logShare = 4
+
+// log is the audit log's latest part, and what stands apart from it.
+type log struct {
+	max, bytes  int
+	sealer      audit.Sealer
+	entries     []audit.Sealed
+	checkpoints []audit.Checkpoint
+	subjects    map[owner]audit.Subject
+	values      map[owner][]audit.Value
+}
+
+func newLog(max int) log {
+	return log{
+		max: max, sealer: audit.Sealer{Orgs: make(map[tenancy.OrgID]audit.Place)}, subjects: make(map[owner]audit.Subject),
+		values: make(map[owner][]audit.Value),
+	}
+}
+
+func sizeOfSealed(s *audit.Sealed) int {
+	const own = 400 // the entry itself and its columns' texts
+	return own + len(s.Canon)
+}
+
+// evict forgets the oldest entries beyond the bound.
+func (l *log) evict() {
+	gone := 0
+	for l.bytes > l.max && gone < len(l.entries)-1 {
+		l.bytes -= sizeOfSealed(&l.entries[gone])
+		gone++
+	}
+	if gone > 0 {
+		clear(l.entries[:gone])
+		l.entries = l.entries[gone:]
+		l.sealer.Head.First = l.entries[0].Seq
+	}
+}
+
+// Forgets says that the oldest entries are forgotten.
+func (s *Store) Forgets() bool { return true }
+
+type audits struct {
+	s *Store
+	locker
+}
+
+// Append seals the entries: nothing comes between here and the commit.
+func (a audits) Append(ctx context.Context, entries ...audit.Entry) error {
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	l := &a.s.log
+	for _, e := range entries {
+		head, org := l.sealer.Head, e.Org()
+		place, had := l.sealer.Orgs[org]
+		s := l.sealer.Seal(e)
+		l.entries = append(l.entries, s)
+		l.bytes += sizeOfSealed(&s)
+		a.s.onUndo(func() {
+			l.sealer.Head = head
+			if had {
+				l.sealer.Orgs[org] = place
+			} else {
+				delete(l.sealer.Orgs, org)
+			}
+			l.bytes -= sizeOfSealed(&s)
+			l.entries = l.entries[:len(l.entries)-1]
+		})
+		a.remember(e)
+	}
+	return nil
+}
+
+// remember stores an entry's personal values, where its subject is there.
+func (a audits) remember(e audit.Entry) {
+	l := &a.s.log
+	for _, v := range e.Values() {
+		for who, s := range l.subjects {
+			if who.org != e.Org() || s.ID != v.Subject || slices.Contains(l.values[who], v) {
+				continue
+			}
+			old := l.values[who]
+			l.values[who] = append(slices.Clone(old), v)
+			a.s.onUndo(func() { l.values[who] = old })
+		}
+	}
+}
+
+// Subject returns the pseudonym of the scope's user.
+func (a audits) Subject(ctx context.Context, in tenancy.Scope, fresh audit.Subject) (audit.Subject, error) {
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return audit.Subject{}, err
+	}
+	defer leave()
+	if in.IsZero() {
+		return audit.Subject{}, forbidden()
+	}
+	l, who := &a.s.log, owner{in.Org(), in.User()}
+	if s, ok := l.subjects[who]; ok {
+		return s, nil
+	}
+	l.subjects[who] = fresh
+	a.s.onUndo(func() { delete(l.subjects, who) })
+	return fresh, nil
+}
+
+// Values returns the personal values of the scope's user.
+func (a audits) Values(ctx context.Context, in tenancy.Scope) ([]audit.Value, error) {
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out := slices.Clone(a.s.log.values[owner{in.Org(), in.User()}])
+	slices.SortFunc(out, func(a, b audit.Value) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Commitment, b.Commitment))
+	})
+	return out, nil
+}
+
+// Forget removes the pseudonym of the scope's user and all values.
+func (a audits) Forget(ctx context.Context, in tenancy.Scope) (audit.SubjectID, error) {
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return audit.SubjectID{}, err
+	}
+	defer leave()
+	if in.IsZero() {
+		return audit.SubjectID{}, forbidden()
+	}
+	l, who := &a.s.log, owner{in.Org(), in.User()}
+	s, ok := l.subjects[who]
+	if ok {
+		values := maps.Clone(l.values)
+		delete(l.subjects, who)
+		delete(l.values, who)
+		a.s.onUndo(func() { l.subjects[who], l.values = s, values })
+	}
+	return s.ID, nil
+}
+
+// Trail reads the audit log.
+func (s *Store) Trail() ports.Trail { return trail{s, autocommit{s}} }
+
+type trail struct {
+	s *Store
+	locker
+}
+
+// List returns one page of what the filter chooses.
+func (t trail) List(ctx context.Context, f audit.Filter, q page.Query) (page.Of[audit.Sealed], error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return page.Of[audit.Sealed]{}, err
+	}
+	defer leave()
+	all := t.s.log.entries
+	return cut(all, q, func(s audit.Sealed) bool { return f.Chooses(&s.Columns) }, func(cursor string) (int, bool) {
+		seq, err := strconv.ParseInt(cursor, 10, 64)
+		at, there := t.after(uint64(max(seq, 0)))
+		if !there {
+			at = -at - 1
+		}
+		return at, err == nil && seq >= 0
+	})
+}
+
+// after finds a sequence number.
+func (t trail) after(seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(t.s.log.entries, seq, func(s audit.Sealed, seq uint64) int { return cmp.Compare(s.Seq, seq) })
+}
+
+// Range returns the entries behind a sequence number.
+func (t trail) Range(ctx context.Context, after uint64, most int) ([]audit.Sealed, error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	at, _ := t.after(after + 1)
+	found := t.s.log.entries[at:]
+	return slices.Clone(found[:min(most, len(found))]), nil
+}
+
+// Head returns the last entry's place.
+func (t trail) Head(ctx context.Context) (audit.Head, error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return audit.Head{}, err
+	}
+	defer leave()
+	return t.s.log.sealer.Head, nil
+}
+
+// maxCheckpoints is how many checkpoints are kept: as old as entries get, or so.
+const maxCheckpoints = 1000
+
+// Checkpoint stores a checkpoint.
+func (t trail) Checkpoint(ctx context.Context, c audit.Checkpoint) error {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	l := &t.s.log
+	if c.Number = 1; len(l.checkpoints) > 0 {
+		c.Number = l.checkpoints[len(l.checkpoints)-1].Number + 1
+	}
+	if l.checkpoints = append(l.checkpoints, c); len(l.checkpoints) > maxCheckpoints {
+		l.checkpoints = l.checkpoints[1:]
+	}
+	return nil
+}
+
+// Checkpoints returns those behind a number.
+func (t trail) Checkpoints(ctx context.Context, after uint64, most int) ([]audit.Checkpoint, error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	at, _ := slices.BinarySearchFunc(t.s.log.checkpoints, after+1, func(c audit.Checkpoint, n uint64) int { return cmp.Compare(c.Number, n) })
+	found := t.s.log.checkpoints[at:]
+	return slices.Clone(found[:min(most, len(found))]), nil
+}
+
+// LastCheckpoint returns the one that was stored last.
+func (t trail) LastCheckpoint(ctx context.Context) (c audit.Checkpoint, err error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return c, err
+	}
+	defer leave()
+	if all := t.s.log.checkpoints; len(all) > 0 {
+		c = all[len(all)-1]
+	}
+	return c, nil
+}

@@ -1,0 +1,167 @@
+// Package trail is the audit log's use cases: what happens is recorded with what
+// it does, signed from time to time, verified and exported.
+package trail
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"agentapi/domain/audit"
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Recorder makes entries and appends them. It is safe for concurrent use; a nil
+// Recorder records nothing.
+type Recorder struct {
+	storage  ports.Storage
+	instance string
+	now      func() time.Time
+	random   func([]byte)
+
+	mu       sync.Mutex
+	subjects map[tenancy.Scope]remembered
+}
+
+// remembered is a pseudonym that need not be asked for.
+type remembered struct {
+	subject audit.Subject
+	until   time.Time
+}
+
+const (
+	// rememberFor is how long another server may use a pseudonym after its erasure,
+	// which brings nothing back.
+	rememberFor = 30 * time.Second
+	maxSubjects = 10_000
+)
+
+// NewRecorder makes a Recorder of this server process.
+func NewRecorder(storage ports.Storage, instance string, now func() time.Time, random func([]byte)) *Recorder {
+	return &Recorder{storage: storage, instance: instance, now: now, random: random, subjects: make(map[tenancy.Scope]remembered)}
+}
+
+// Note is what a use case says that happened.
+type Note struct {
+	Action  audit.Action
+	Who     tenancy.Scope // the user who acts; zero: Actor does
+	Actor   string        // audit.System or audit.Operator
+	Org     tenancy.OrgID // of what an Actor did in an organisation
+	What    string        // the kind of thing that it was done to, such as session
+	Own     string        // its id, which is the user's own; the log has a commitment to it
+	Target  string        // or what it was done to, where that is nobody's own
+	Outcome audit.Outcome // OK if empty
+	Request string
+	Details map[string]string // cut to what an entry holds
+}
+
+// Entry makes an entry of what happened. It may ask the storage for the user's
+// pseudonym, so it is not for the inside of a transaction. fault.Internal: the
+// note must not stand in the log.
+func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
+	if r == nil {
+		return audit.Entry{}, nil
+	}
+	var random [10]byte
+	r.random(random[:])
+	at := r.now()
+	f := audit.Fields{
+		ID: audit.NewID(at, random), Org: n.Org, Actor: n.Actor, Action: n.Action, Target: n.Target, Outcome: n.Outcome,
+		Request: n.Request, Instance: r.instance, At: at,
+	}
+	if f.Outcome == "" {
+		f.Outcome = audit.OK
+	}
+	if !n.Who.IsZero() {
+		s, err := r.subject(ctx, n.Who)
+		if err != nil {
+			return audit.Entry{}, err
+		}
+		f.Org, f.Actor, f.Subject = n.Who.Org(), s.ID.String(), s
+		if n.Own != "" {
+			f.Target = s.Own(n.What, n.Own)
+		}
+	}
+	if len(n.Details) > 0 {
+		f.Details = make(map[string]string, len(n.Details))
+		for k, v := range n.Details {
+			if v != "" {
+				f.Details[k] = audit.Clip(v)
+			}
+		}
+	}
+	return audit.New(f)
+}
+
+// Append appends entries that Entry has made, in a transaction. fault.Unavailable,
+// code audit_unavailable, at the latest when it is committed.
+func (r *Recorder) Append(ctx context.Context, tx ports.Repositories, entries ...audit.Entry) error {
+	if r == nil {
+		return nil
+	}
+	return tx.Audit().Append(ctx, entries...)
+}
+
+// Record appends a note in a transaction of its own.
+func (r *Recorder) Record(ctx context.Context, n Note) error {
+	e, err := r.Entry(ctx, n)
+	if err != nil || r == nil {
+		return err
+	}
+	return r.storage.Audit().Append(ctx, e)
+}
+
+// subject gives the pseudonym of a user, who gets one at first sight.
+func (r *Recorder) subject(ctx context.Context, in tenancy.Scope) (audit.Subject, error) {
+	now := r.now()
+	r.mu.Lock()
+	known, ok := r.subjects[in]
+	r.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.subject, nil
+	}
+	var random [42]byte
+	r.random(random[:])
+	s, err := r.storage.Audit().Subject(ctx, in, audit.NewSubject(now, random))
+	if err != nil {
+		return s, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.subjects) >= maxSubjects {
+		clear(r.subjects)
+	}
+	r.subjects[in] = remembered{s, now.Add(rememberFor)}
+	return s, nil
+}
+
+// Forget removes who the pseudonym of the scope's user is, and records that it was
+// erased; the log stays whole, and leads to nobody.
+func (r *Recorder) Forget(ctx context.Context, in tenancy.Scope, rows int) error {
+	if r == nil {
+		return nil
+	}
+	err := r.storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		id, err := tx.Audit().Forget(ctx, in)
+		if err != nil || id.IsZero() && rows == 0 {
+			return err // there was nobody
+		}
+		e, err := r.Entry(ctx, Note{Action: audit.DataErased, Actor: audit.Operator, Org: in.Org(), Target: id.String(), Details: counted("rows", rows)})
+		if err != nil {
+			return err
+		}
+		return tx.Audit().Append(ctx, e)
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.subjects, in)
+	return err
+}
+
+// Refused tells whether an error says that the audit log could not be written.
+func Refused(err error) bool {
+	f := fault.As(err)
+	return f != nil && f.Code == "audit_unavailable"
+}

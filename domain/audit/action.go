@@ -1,0 +1,47 @@
+package audit
+
+import "slices"
+
+// Action is what happened. The list is closed and published: what is not in it is
+// not recorded.
+type Action string
+
+// The actions.
+const (
+	ServerStarted   Action = "server.started"
+	ServerStopped   Action = "server.stopped"
+	ChatStarted     Action = "chat.started"   // a keyed request has its key; an agent may run now
+	ChatCompleted   Action = "chat.completed" // an answer, or how it failed
+	SessionCreated  Action = "session.created"
+	SessionChanged  Action = "session.changed"
+	SessionArchived Action = "session.archived"
+	SessionRestored Action = "session.restored"
+	SessionDeleted  Action = "session.deleted"
+	DataExported    Action = "data.exported"
+	DataErased      Action = "data.erased"
+	DataExpired     Action = "data.expired" // by retention
+	AuditExported   Action = "audit.exported"
+	AuditVerified   Action = "audit.verified"
+)
+
+// Actions lists all actions.
+func Actions() []Action {
+	return []Action{
+		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
+		SessionDeleted, DataExported, DataErased, DataExpired, AuditExported, AuditVerified,
+	}
+}
+
+func (a Action) known() bool { return slices.Contains(Actions(), a) }
+
+// Outcome is how it ended.
+type Outcome string
+
+// The outcomes.
+const (
+	OK       Outcome = "ok"
+	Failed   Outcome = "failed"
+	Canceled Outcome = "canceled"
+)
+
+func (o Outcome) known() bool { return o == OK || o == Failed || o == Canceled }
