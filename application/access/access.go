@@ -6,8 +6,11 @@ import (
 	"crypto/sha256"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/tenancy"
@@ -19,6 +22,9 @@ type Service struct {
 	Params
 	admins map[Admin]bool
 	cache  *cache
+
+	mu      sync.Mutex
+	refused map[string]time.Time // the minute in which a reason was recorded last
 }
 
 // Params is what a Service needs.
@@ -27,6 +33,7 @@ type Params struct {
 	Directory ports.Directory
 	Admins    []Admin // who are platform admins, whatever their credential says
 	Strangers Strangers
+	Audit     *trail.Recorder // nil: nothing is recorded
 	Now       func() time.Time
 }
 
@@ -43,7 +50,7 @@ type Strangers struct {
 
 // New makes a Service.
 func New(p Params) *Service {
-	s := &Service{Params: p, admins: make(map[Admin]bool), cache: newCache(p.Now)}
+	s := &Service{Params: p, admins: make(map[Admin]bool), refused: make(map[string]time.Time), cache: newCache(p.Now)}
 	for _, a := range p.Admins {
 		s.admins[a] = true
 	}
@@ -64,14 +71,39 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, from netip.Ad
 		at := s.cache.mark()
 		var err error
 		if p, err = s.admit(ctx, bearer); err != nil {
-			return tenancy.Principal{}, err
+			return tenancy.Principal{}, s.note(ctx, err)
 		}
 		s.cache.put(hash, p, at)
 	}
 	if k := p.Key(); k != nil && !k.AllowsFrom(from) {
-		return tenancy.Principal{}, fault.New(fault.Forbidden, "This API key may not be used from your address.").WithCode("insufficient_permissions")
+		return tenancy.Principal{}, s.note(ctx, fault.New(fault.Forbidden, "This API key may not be used from your address.").WithCode("insufficient_permissions"))
 	}
 	return p, nil
+}
+
+// note records a refusal: the first of a minute for each reason, so that a flood of
+// them does not become one of the log. Where it cannot, that is the answer.
+func (s *Service) note(ctx context.Context, err error) error {
+	f := fault.As(err)
+	if f == nil || f.Kind != fault.Unauthenticated && f.Kind != fault.Forbidden {
+		return err
+	}
+	minute := s.Now().Truncate(time.Minute)
+	s.mu.Lock()
+	before, was := s.refused[f.Code]
+	s.refused[f.Code] = minute // a code is one of a few
+	s.mu.Unlock()
+	if was && before.Equal(minute) {
+		return err
+	}
+	lost := s.Audit.Record(ctx, trail.Note{Actor: audit.System, Action: audit.AuthFailed, Outcome: audit.Failed, Details: map[string]string{"reason": f.Code}})
+	if lost != nil {
+		s.mu.Lock()
+		delete(s.refused, f.Code)
+		s.mu.Unlock()
+		return lost
+	}
+	return err
 }
 
 // Forget has everybody's standing looked up anew, since somebody's has changed.

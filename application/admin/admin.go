@@ -6,6 +6,8 @@ import (
 	"context"
 	"time"
 
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/page"
@@ -16,6 +18,7 @@ import (
 // Params is what a Service works with.
 type Params struct {
 	Storage  ports.Storage
+	Audit    *trail.Recorder // nil: nothing is recorded
 	Access   Access
 	Pepper   tenancy.Pepper
 	Now      func() time.Time
@@ -54,11 +57,38 @@ func (s *Service) Me(ctx context.Context, who tenancy.Principal) (Me, error) {
 	return Me{who, known}, err
 }
 
-// change runs a change in one transaction, and has its effect felt.
-func (s *Service) change(ctx context.Context, fn func(context.Context, ports.Directory) error) error {
-	err := s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error { return fn(ctx, tx.Directory()) })
+// change runs a change in one transaction with its record, and has its effect felt.
+func (s *Service) change(ctx context.Context, n trail.Note, fn func(context.Context, ports.Directory) error) error {
+	entry, err := s.Audit.Entry(ctx, n)
+	if err != nil {
+		return err
+	}
+	err = s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		if err := fn(ctx, tx.Directory()); err != nil {
+			return err
+		}
+		return s.Audit.Append(ctx, tx, entry)
+	})
 	s.Access.Forget() // whatever became of it
 	return err
+}
+
+// note says what a caller does.
+func note(who tenancy.Principal, what audit.Action, target string, details map[string]string) trail.Note {
+	return trail.Note{Who: who.Scope(), Action: what, Target: target, Details: details}
+}
+
+// on says what a caller does to a member.
+func on(who tenancy.Principal, what audit.Action, in tenancy.Realm, user tenancy.UserID, details map[string]string) trail.Note {
+	return trail.Note{Who: who.Scope(), Action: what, About: in.Of(user), Details: details}
+}
+
+// text is what a wish says, for the record.
+func text[S ~string](wish *S) string {
+	if wish == nil {
+		return ""
+	}
+	return string(*wish)
 }
 
 // claimFor is how long an idempotency key is held where its server has died.
@@ -72,9 +102,9 @@ type Once struct {
 
 // create runs a creation, which gives the name of what it made, once. made is the
 // name of what an earlier request with the same key has made; empty: none has.
-func (s *Service) create(ctx context.Context, who tenancy.Principal, o Once, fn func(context.Context, ports.Directory) (string, error)) (made string, err error) {
+func (s *Service) create(ctx context.Context, who tenancy.Principal, n trail.Note, o Once, fn func(context.Context, ports.Directory) (string, error)) (made string, err error) {
 	if o.Key == (idempotency.Key{}) {
-		return "", s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+		return "", s.change(ctx, n, func(ctx context.Context, d ports.Directory) error {
 			_, err := fn(ctx, d)
 			return err
 		})
@@ -88,8 +118,15 @@ func (s *Service) create(ctx context.Context, who tenancy.Principal, o Once, fn 
 	if out.Replay != nil {
 		return out.Replay.ID, nil
 	}
+	entry, err := s.Audit.Entry(ctx, n)
+	if err != nil {
+		return "", err
+	}
 	err = s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
 		id, err := fn(ctx, tx.Directory())
+		if err == nil {
+			err = s.Audit.Append(ctx, tx, entry)
+		}
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/page"
@@ -65,7 +66,7 @@ func (s *Service) CreateKey(ctx context.Context, who tenancy.Principal, org tena
 		return nil, "", err
 	}
 	credential := s.arm(k)
-	made, err := s.create(ctx, who, o, func(ctx context.Context, d ports.Directory) (string, error) {
+	made, err := s.create(ctx, who, note(who, audit.KeyCreated, k.ID.String(), map[string]string{"role": string(k.Role), "service": n.Service}), o, func(ctx context.Context, d ports.Directory) (string, error) {
 		if account != (tenancy.Standing{}) {
 			if err := d.Enrol(ctx, account); err != nil {
 				return "", err
@@ -161,7 +162,7 @@ func (s *Service) Key(ctx context.Context, who tenancy.Principal, org tenancy.Or
 // EditKey changes a key that is in one of the versions; nil: in any. Where org is
 // zero, it is one of the caller's own, as with the methods that follow.
 func (s *Service) EditKey(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, versions []int, e KeyEdit) (*tenancy.APIKey, error) {
-	return s.alter(ctx, who, org, id, versions, func(k *tenancy.APIKey, at time.Time) error {
+	return s.alter(ctx, who, audit.KeyChanged, org, id, versions, func(k *tenancy.APIKey, at time.Time) error {
 		if err := k.Good(at); err != nil {
 			return fault.New(fault.Conflict, "The key is not good any more, and stays so.").WithCode("key_ended")
 		}
@@ -183,7 +184,7 @@ func (s *Service) EditKey(ctx context.Context, who tenancy.Principal, org tenanc
 
 // RevokeKey ends a key; one that has ended stays as it is.
 func (s *Service) RevokeKey(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, versions []int) (*tenancy.APIKey, error) {
-	return s.alter(ctx, who, org, id, versions, func(k *tenancy.APIKey, at time.Time) error {
+	return s.alter(ctx, who, audit.KeyRevoked, org, id, versions, func(k *tenancy.APIKey, at time.Time) error {
 		if k.Revoked.IsZero() {
 			k.Revoked = at
 		}
@@ -192,13 +193,13 @@ func (s *Service) RevokeKey(ctx context.Context, who tenancy.Principal, org tena
 }
 
 // alter changes a key.
-func (s *Service) alter(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, versions []int, change func(*tenancy.APIKey, time.Time) error) (*tenancy.APIKey, error) {
+func (s *Service) alter(ctx context.Context, who tenancy.Principal, what audit.Action, org tenancy.OrgID, id tenancy.KeyID, versions []int, change func(*tenancy.APIKey, time.Time) error) (*tenancy.APIKey, error) {
 	in, own, err := reach(who, org, tenancy.WriteKeys)
 	if err != nil {
 		return nil, err
 	}
 	var after tenancy.APIKey
-	err = s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+	err = s.change(ctx, note(who, what, id.String(), nil), func(ctx context.Context, d ports.Directory) error {
 		return d.UpdateKey(ctx, in, id, func(k *tenancy.APIKey) error {
 			if own && k.User != who.User() {
 				return tenancy.NoKey()
@@ -232,12 +233,11 @@ func (s *Service) RotateKey(ctx context.Context, who tenancy.Principal, org tena
 	if err != nil {
 		return nil, "", err
 	}
-	var (
-		next       tenancy.APIKey
-		credential string
-	)
-	made, err := s.create(ctx, who, o, func(ctx context.Context, d ports.Directory) (string, error) {
-		at := s.Now()
+	at := s.Now()
+	armed := tenancy.APIKey{Created: at}
+	credential := s.arm(&armed)
+	var next tenancy.APIKey
+	made, err := s.create(ctx, who, note(who, audit.KeyRotated, id.String(), map[string]string{"by": armed.ID.String()}), o, func(ctx context.Context, d ports.Directory) (string, error) {
 		err := d.UpdateKey(ctx, in, id, func(k *tenancy.APIKey) error {
 			if own && k.User != who.User() {
 				return tenancy.NoKey()
@@ -255,8 +255,8 @@ func (s *Service) RotateKey(ctx context.Context, who tenancy.Principal, org tena
 		if err != nil {
 			return "", err
 		}
+		next.ID, next.Hash, next.Pepper, next.Hint = armed.ID, armed.Hash, armed.Pepper, armed.Hint
 		next.Created, next.Updated, next.LastUsed, next.Version = at, at, time.Time{}, 1
-		credential = s.arm(&next)
 		return next.ID.String(), d.CreateKey(ctx, in, &next)
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"agentapi/application/access"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -61,7 +62,7 @@ func (s *Service) AddMember(ctx context.Context, who tenancy.Principal, org tena
 			return nil, err
 		}
 	}
-	made, err := s.create(ctx, who, o, func(ctx context.Context, d ports.Directory) (string, error) {
+	made, err := s.create(ctx, who, on(who, audit.MemberAdded, in, id, map[string]string{"role": string(m.Role)}), o, func(ctx context.Context, d ports.Directory) (string, error) {
 		if _, err := d.Org(ctx, org); err != nil {
 			return "", err
 		}
@@ -92,7 +93,7 @@ func (s *Service) EditMember(ctx context.Context, who tenancy.Principal, org ten
 		return nil, err
 	}
 	var after tenancy.Member
-	err = s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+	err = s.change(ctx, on(who, audit.MemberChanged, in, user, map[string]string{"role": text(e.Role), "status": text(e.Status)}), func(ctx context.Context, d ports.Directory) error {
 		return d.UpdateMember(ctx, in, user, func(m *tenancy.Member) error {
 			if err := above(who, m); err != nil {
 				return err
@@ -134,7 +135,7 @@ func (s *Service) RemoveMember(ctx context.Context, who tenancy.Principal, org t
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+	return s.change(ctx, on(who, audit.MemberRemoved, in, user, nil), func(ctx context.Context, d ports.Directory) error {
 		m, err := d.Member(ctx, in, user)
 		if err == nil {
 			err = above(who, m)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"agentapi/application/access"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -43,7 +44,7 @@ func (s *Service) CreateOrg(ctx context.Context, who tenancy.Principal, issuer, 
 	}
 	at := s.Now()
 	v := &tenancy.Org{ID: access.OrgOf(issuer, name), Issuer: issuer, Name: name, Title: title, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
-	made, err := s.create(ctx, who, o, func(ctx context.Context, d ports.Directory) (string, error) {
+	made, err := s.create(ctx, who, note(who, audit.OrgCreated, v.ID.String(), nil), o, func(ctx context.Context, d ports.Directory) (string, error) {
 		if _, err := d.Org(ctx, v.ID); !fault.Is(err, fault.NotFound) {
 			if err == nil {
 				err = fault.New(fault.Conflict, "There is this organisation already: %s.", v.ID).WithCode("org_exists")
@@ -71,7 +72,7 @@ func (s *Service) EditOrg(ctx context.Context, who tenancy.Principal, org tenanc
 		return nil, err
 	}
 	var after tenancy.Org
-	err = s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+	err = s.change(ctx, note(who, audit.OrgChanged, org.String(), map[string]string{"status": text(e.Status)}), func(ctx context.Context, d ports.Directory) error {
 		return d.UpdateOrg(ctx, in.Org(), func(o *tenancy.Org) error {
 			if err := expect(versions, o.Version); err != nil {
 				return err

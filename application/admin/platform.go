@@ -2,8 +2,12 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 
 	"agentapi/application/access"
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -32,7 +36,7 @@ func (s *Service) Appoint(ctx context.Context, who tenancy.Principal, issuer, su
 	if err := who.May(tenancy.WritePlatform); err != nil {
 		return nil, err
 	}
-	return s.appoint(ctx, issuer, subject, role)
+	return s.appoint(ctx, trail.Note{Who: who.Scope()}, issuer, subject, role)
 }
 
 // Bootstrap appoints the first platform admin, for whoever has the storage itself in
@@ -51,12 +55,12 @@ func (s *Service) Bootstrap(ctx context.Context, issuer, subject string) (*tenan
 			q.After = u.ID.String()
 		}
 		if !there.More {
-			return s.appoint(ctx, issuer, subject, tenancy.PlatformAdmin)
+			return s.appoint(ctx, trail.Note{Actor: audit.Operator}, issuer, subject, tenancy.PlatformAdmin)
 		}
 	}
 }
 
-func (s *Service) appoint(ctx context.Context, issuer, subject string, role tenancy.Role) (*tenancy.User, error) {
+func (s *Service) appoint(ctx context.Context, n trail.Note, issuer, subject string, role tenancy.Role) (*tenancy.User, error) {
 	for param, text := range map[string]string{"issuer": issuer, "subject": subject} {
 		if err := tenancy.ValidTitle(param, text); err != nil {
 			return nil, err
@@ -67,7 +71,8 @@ func (s *Service) appoint(ctx context.Context, issuer, subject string, role tena
 	}
 	at, id := s.Now(), access.UserOf(issuer, subject)
 	var after tenancy.User
-	err := s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+	n.Action, n.Details = audit.AdminAppointed, map[string]string{"user": mark(id), "role": string(role)}
+	err := s.change(ctx, n, func(ctx context.Context, d ports.Directory) error {
 		u := &tenancy.User{ID: id, Issuer: issuer, Subject: subject, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
 		if err := d.Enrol(ctx, tenancy.Standing{User: u}); err != nil {
 			return err
@@ -89,6 +94,12 @@ func (s *Service) appoint(ctx context.Context, issuer, subject string, role tena
 	return &after, err
 }
 
+// mark tells a user from others in the record, to who knows whom to look for.
+func mark(user tenancy.UserID) string {
+	sum := sha256.Sum256([]byte("agentapi user\x00" + user.UUID()))
+	return hex.EncodeToString(sum[:8])
+}
+
 // EditUser suspends a user in all organisations, or lets them in again.
 func (s *Service) EditUser(ctx context.Context, who tenancy.Principal, user tenancy.UserID, versions []int, status tenancy.Status) (*tenancy.User, error) {
 	return s.alterUser(ctx, who, user, versions, tenancy.Edit{Status: &status})
@@ -106,7 +117,11 @@ func (s *Service) alterUser(ctx context.Context, who tenancy.Principal, user ten
 		return nil, err
 	}
 	var after tenancy.User
-	err := s.change(ctx, func(ctx context.Context, d ports.Directory) error {
+	what := audit.UserChanged
+	if e.Role != nil {
+		what = audit.AdminDismissed
+	}
+	err := s.change(ctx, note(who, what, "", map[string]string{"user": mark(user), "status": text(e.Status)}), func(ctx context.Context, d ports.Directory) error {
 		return d.UpdateUser(ctx, user, func(u *tenancy.User, others int) error {
 			if err := expect(versions, u.Version); err != nil {
 				return err

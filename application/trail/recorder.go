@@ -51,6 +51,7 @@ type Note struct {
 	Org     tenancy.OrgID // of what an Actor did in an organisation
 	What    string        // the kind of thing that it was done to, such as session
 	Own     string        // its id, which is the user's own; the log has a commitment to it
+	About   tenancy.Scope // or the user whom it was done to
 	Target  string        // or what it was done to, where that is nobody's own
 	Outcome audit.Outcome // OK if empty
 	Request string
@@ -83,6 +84,13 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 		if n.Own != "" {
 			f.Target = s.Own(n.What, n.Own)
 		}
+	}
+	if !n.About.IsZero() {
+		s, err := r.subject(ctx, n.About)
+		if err != nil {
+			return audit.Entry{}, err
+		}
+		f.Target = s.ID.String()
 	}
 	if len(n.Details) > 0 {
 		f.Details = make(map[string]string, len(n.Details))

@@ -20,6 +20,19 @@ const (
 	DataExported    Action = "data.exported"
 	DataErased      Action = "data.erased"
 	DataExpired     Action = "data.expired" // by retention
+	AuthFailed      Action = "auth.failed"  // the first of a minute, for each reason
+	KeyCreated      Action = "api_key.created"
+	KeyChanged      Action = "api_key.changed"
+	KeyRotated      Action = "api_key.rotated"
+	KeyRevoked      Action = "api_key.revoked"
+	MemberAdded     Action = "member.added"
+	MemberChanged   Action = "member.changed" // role or status
+	MemberRemoved   Action = "member.removed"
+	OrgCreated      Action = "org.created"
+	OrgChanged      Action = "org.changed"
+	UserChanged     Action = "user.changed" // suspended everywhere, or let in again
+	AdminAppointed  Action = "admin.appointed"
+	AdminDismissed  Action = "admin.dismissed"
 	AuditExported   Action = "audit.exported"
 	AuditVerified   Action = "audit.verified"
 )
@@ -28,7 +41,9 @@ const (
 func Actions() []Action {
 	return []Action{
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
-		SessionDeleted, DataExported, DataErased, DataExpired, AuditExported, AuditVerified,
+		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
+		MemberAdded, MemberChanged, MemberRemoved, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
+		AuditExported, AuditVerified,
 	}
 }
 

@@ -127,6 +127,9 @@ func RealmOf(org OrgID) Realm { return Realm{org} }
 // Org is the organisation.
 func (r Realm) Org() OrgID { return r.org }
 
+// Of is the scope of one user of the organisation, for what concerns them there.
+func (r Realm) Of(user UserID) Scope { return Scope{org: r.org, user: user} }
+
 // IsZero tells whether the realm matches nothing.
 func (r Realm) IsZero() bool { return r.org.IsZero() }
 
