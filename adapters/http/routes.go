@@ -78,6 +78,9 @@ func (s *Server) surface() []Route {
 		{"DELETE", "/api/v1/orgs/:org/api-keys/:key", tenancy.WriteKeys, adm.RevokeKey},
 		{"POST", "/api/v1/orgs/:org/api-keys/:key/rotate", tenancy.WriteKeys, adm.RotateKey},
 
+		{"GET", "/api/v1/orgs/:org/audit", tenancy.ReadAudit, adm.Log},
+
+		{"GET", "/api/v1/platform/audit", tenancy.ReadPlatform, adm.Log},
 		{"GET", "/api/v1/platform/orgs", tenancy.ReadPlatform, adm.Orgs},
 		{"POST", "/api/v1/platform/orgs", tenancy.WritePlatform, adm.CreateOrg},
 		{"GET", "/api/v1/platform/users", tenancy.ReadPlatform, adm.Users},

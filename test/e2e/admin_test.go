@@ -266,6 +266,40 @@ func TestWhoIsShutOutIsOutAtOnce(t *testing.T) {
 	})
 }
 
+// What administrators do is in the log, for their organisation and the platform,
+// without names and secrets.
+func TestWhatAdministratorsDoIsRecorded(t *testing.T) {
+	staffed(t, func(t *testing.T, s *kit.Server, _ func() *kit.Server) {
+		me := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))
+		call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("eve")...)
+		org, user := "/api/v1/orgs/"+fmt.Sprint(me["org_id"]), fmt.Sprint(me["user_id"])
+		key, credential := newKey(t, s, "victim", "/api/v1/me/api-keys", `{"name":"k"}`)
+		call(t, s, 200, http.MethodPatch, org+"/members/"+user, `{"role":"org_auditor"}`, as("org_admin")...)
+		call(t, s, 403, http.MethodPatch, org+"/members/"+user, `{"role":"org_owner"}`, as("org_admin")...) // nothing has happened
+		newKey(t, s, "eve", "/api/v1/me/api-keys", `{"name":"k"}`)
+		for range 3 {
+			if a, err := s.Do(t.Context(), http.MethodGet, "/v1/models", "", "Authorization", "Bearer wrong-secret"); err != nil || a.Status != 401 {
+				t.Fatal(a.Status, err)
+			}
+		}
+		own := call(t, s, 200, http.MethodGet, org+"/audit", "", as("org_auditor")...)
+		for text, n := range map[string]int{
+			`"action":"api_key.created"`: 1, `"action":"member.changed"`: 1, fmt.Sprint(key["id"]): 1, "auth.failed": 0, "evil": 0, user: 0, credential: 0, "victim": 0,
+		} {
+			if strings.Count(own.Body, text) != n {
+				t.Errorf("%s is %d times in %s", text, strings.Count(own.Body, text), own.Body)
+			}
+		}
+		all := call(t, s, 200, http.MethodGet, "/api/v1/platform/audit?action=auth.failed", "", as("platform_auditor")...)
+		if n := strings.Count(all.Body, `"action":"auth.failed"`); n < 1 || n > 2 || strings.Contains(all.Body, "wrong-secret") { // a minute may have ended
+			t.Errorf("of three bad credentials are recorded %s", all.Body)
+		}
+		if a := call(t, s, 200, http.MethodGet, "/api/v1/platform/audit?action=api_key.created&limit=1", "", as("platform_auditor")...); strings.Count(a.Body, `"object":"audit_entry"`) != 1 || !strings.Contains(a.Body, `"has_more":true`) {
+			t.Errorf("got %s", a.Body)
+		}
+	})
+}
+
 func TestTheLastPlatformAdminStays(t *testing.T) {
 	staffed(t, func(t *testing.T, s *kit.Server, _ func() *kit.Server) {
 		appoint := func(subject string) string {
