@@ -83,10 +83,12 @@ CREATE POLICY tenant ON audit_values
 -- Entries are chained here, in the statement before the commit: the lock keeps
 -- other servers out from the reading of the head until it has moved, and costs no
 -- round trip. heads and tails are an entry's canonical bytes before and after its
--- place in its organisation's chain. The server's role may only call this.
+-- place in its organisation's chain. The server's role may only call this. Its
+-- plans are kept: one that was made while the table was empty must not read all of
+-- it later.
 -- +goose StatementBegin
 CREATE FUNCTION audit_append(orgs uuid[], heads text[], tails text[]) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     none   CONSTANT bytea := decode(repeat('00', 32), 'hex');
     tag    CONSTANT bytea := convert_to('agentapi-audit-v1', 'UTF8') || '\x00'::bytea || int8send(1);

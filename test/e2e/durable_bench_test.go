@@ -15,14 +15,17 @@ import (
 	"agentapi/test/postgres"
 )
 
-// BenchmarkDurable answers whole requests with every turn stored, in memory and
-// in Postgres, side by side: the machine is shared with the clients and the
+// BenchmarkDurable answers whole requests with every turn stored, in each storage
+// with and without the audit log, side by side: the machine is shared with the clients and the
 // database.
 func BenchmarkDurable(b *testing.B) {
 	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64
-	for _, storage := range []string{"memory", "sqlite", "postgres"} {
-		o := kit.Options{Config: "log: {level: warn}\n"}
-		switch storage {
+	for _, c := range []struct {
+		storage string
+		audited bool
+	}{{"memory", false}, {"memory", true}, {"sqlite", false}, {"sqlite", true}, {"postgres", false}, {"postgres", true}} {
+		o := kit.Options{Config: fmt.Sprintf("log: {level: warn}\naudit: {enabled: %t}\n", c.audited)}
+		switch c.storage {
 		case "memory":
 			o.Config += "storage: {driver: memory}\n"
 		case "postgres":
@@ -30,7 +33,7 @@ func BenchmarkDurable(b *testing.B) {
 		}
 		s := kit.Start(b, o)
 		for _, clients := range []int{1, 64} {
-			b.Run(fmt.Sprintf("%s/%d clients", storage, clients), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s, audited %t/%d clients", c.storage, c.audited, clients), func(b *testing.B) {
 				var (
 					left atomic.Int64
 					all  sync.WaitGroup

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/test/kit"
 	"agentapi/test/postgres"
 )
@@ -118,6 +122,48 @@ func kill(t *testing.T, kills int, env []string) {
 		kills, len(acked), replayed.Load(), len(sessions))
 	if code, err := server.Stop(10 * time.Second); err != nil || code != 0 {
 		t.Errorf("the last server ended with %d, %v", code, err)
+	}
+	recorded(t, append(env, "AGENTAPI_DATA_DIR="+dir), len(sessions))
+}
+
+// recorded holds the audit log to be whole, and to have each stored answer once.
+func recorded(t *testing.T, env []string, answers int) {
+	t.Helper()
+	if out, code := agentapi(t, env, "audit", "verify"); code != 0 || !strings.Contains(out, "whole") {
+		t.Errorf("the audit log: %d, %s", code, out)
+	}
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	if out, code := agentapi(t, env, "audit", "export", "--out", path); code != 0 {
+		t.Fatalf("%d, %s", code, out)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		var l struct{ Canon string }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Canon == "" {
+			continue // the last line
+		}
+		said, err := audit.Read([]byte(l.Canon))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said.Action == audit.ChatCompleted && said.Outcome == audit.OK {
+			targets[said.Target]++
+		}
+	}
+	for target, n := range targets {
+		if n != 1 {
+			t.Errorf("%s is recorded %d times", target, n)
+		}
+	}
+	if len(targets) != answers {
+		t.Errorf("%d answers are stored, %d recorded", answers, len(targets))
 	}
 }
 

@@ -99,6 +99,21 @@ func erase(t *testing.T, dir string, env []string, open func() *sql.DB, columns,
 			t.Errorf("%s is left in %d rows", trace, n)
 		}
 	}
+	log := filepath.Join(t.TempDir(), "audit.jsonl")
+	for _, args := range [][]string{{"verify"}, {"export", "--out", log}} {
+		if out, code := agentapi(t, env, append([]string{"audit"}, args...)...); code != 0 {
+			t.Errorf("audit %v: %d, %s", args, code, out)
+		}
+	}
+	text, err := os.ReadFile(log)
+	if err != nil || !strings.Contains(string(text), "data.erased") {
+		t.Errorf("the erasure is not recorded: %v", err)
+	}
+	for _, trace := range append(traces, bob.canary) {
+		if strings.Contains(string(text), trace) {
+			t.Errorf("%s is left in the audit log", trace)
+		}
+	}
 	for args, says := range map[string]string{"retain --dry-run": "would remove 0 sessions, 0 usage records", "retain": "removed 0 sessions"} {
 		if out, code := agentapi(t, env, append([]string{"data"}, strings.Fields(args)...)...); code != 0 || !strings.Contains(out, says) {
 			t.Errorf("%s: %d, %s", args, code, out)
