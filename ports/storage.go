@@ -110,7 +110,7 @@ type Idempotency interface {
 	// Release gives the key back, so that the request can be made again. It does
 	// nothing where the claim is not c's any more.
 	Release(ctx context.Context, in tenancy.Scope, c idempotency.Claim) error
-	// Prune forgets, in all scopes, what was completed before the moment; it
-	// returns how many entries.
+	// Prune forgets, in all scopes, what was completed before the moment, and running
+	// claims that lapsed before it; it returns how many entries.
 	Prune(ctx context.Context, before time.Time) (int, error)
 }

@@ -15,9 +15,10 @@ import (
 // again until there is nothing left.
 type Upkeep interface {
 	// Expire removes what the rule lets go, in all tenants that it means: at most
-	// most sessions with all their turns, or most usage records. It returns how many;
-	// fewer than most: nothing is left.
-	Expire(ctx context.Context, r retention.Rule, most int) (int, error)
+	// most sessions and some thousands of their turns, or most usage records. A
+	// session goes when its last turn has. It returns how many sessions or records
+	// went, and whether there may be more to remove.
+	Expire(ctx context.Context, r retention.Rule, most int) (gone int, more bool, err error)
 	// Expiring counts what Expire would remove in all.
 	Expiring(ctx context.Context, r retention.Rule) (int, error)
 	// Rotate has the storage make ready for the usage of the time that follows at,
@@ -25,13 +26,13 @@ type Upkeep interface {
 	// as far as it keeps usage by its time. It returns how many records went; Expire
 	// removes the rest.
 	Rotate(ctx context.Context, at, before time.Time) (int, error)
-	// Erase removes the scope's user: at most most sessions with their turns and
+	// Erase removes the scope's user: at most most sessions, some thousands of turns,
 	// most idempotency keys, and books at most most usage records, stripped of what
 	// they were about, under the pseudonym; the membership goes with its API keys, and
 	// so does the user, where no other organisation has one. It returns how many rows
 	// it touched; none: nothing of the user is left.
 	Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error)
-	// Lease gives the lease of that name to holder for a time, or renews it; false:
-	// another holds it. at is now, where the storage has no clock of its own.
+	// Lease gives the lease of that name to holder for a time, or renews it; a time
+	// below zero gives it back. false: another holds it. at is now, where the storage has no clock of its own.
 	Lease(ctx context.Context, name, holder string, at time.Time, keep time.Duration) (bool, error)
 }

@@ -4,6 +4,7 @@ package upkeep
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -45,26 +46,28 @@ const (
 	leaseFor = time.Minute
 )
 
-// Run sweeps every Params.Every until ctx ends, and tells the observer.
+// Run sweeps soon after it begins and then every Params.Every until ctx ends, and
+// tells the observer. Servers that start together do not sweep together.
 func (s *Service) Run(ctx context.Context) {
-	tick := time.NewTicker(s.Every)
-	defer tick.Stop()
+	next := time.NewTimer(rand.N(min(s.Every, time.Minute)))
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-next.C:
 			done, err := s.Sweep(ctx)
 			if ctx.Err() == nil && !fault.Is(err, fault.Conflict) { // another's turn
 				s.Observer.Swept(ctx, done, err)
 			}
+			next.Reset(s.Every)
 		}
 	}
 }
 
 // Sweep removes what the policies let go, and idempotency results that are not
-// replayed any more, in small transactions. It tells how much, also where it
-// fails on the way. fault.Conflict, code upkeep_running: another instance sweeps.
+// replayed any more, in small transactions. What fails holds up nothing else. It
+// tells how much went, and all that failed. fault.Conflict, code upkeep_running: another instance sweeps.
 func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
 	defer func() {
 		if done != (ports.Swept{}) {
@@ -76,25 +79,35 @@ func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
 	if err := s.hold(ctx); err != nil {
 		return done, err
 	}
-	if done.Results, err = s.Storage.Idempotency().Prune(ctx, s.Now().Add(-idempotency.Keep)); err != nil {
-		return done, err
-	}
-	n, err := s.Storage.Upkeep().Rotate(ctx, s.Now(), s.Policies.UsageGone(s.Now()))
-	if done.Add(retention.Usage, n); err != nil {
-		return done, err
-	}
+	defer func() { // whoever comes next need not wait for its end
+		_, _ = s.Storage.Upkeep().Lease(context.WithoutCancel(ctx), lease, s.Instance, s.Now(), -time.Millisecond)
+	}()
+	results, err := s.Storage.Idempotency().Prune(ctx, s.Now().Add(-idempotency.Keep))
+	done.Results = results
+	n, failed := s.Storage.Upkeep().Rotate(ctx, s.Now(), s.Policies.UsageGone(s.Now()))
+	done.Add(retention.Usage, n)
+	err = errors.Join(err, failed)
 	for _, rule := range s.Policies.Rules(s.Now()) {
-		for n := batch; n == batch; {
-			if err := s.hold(ctx); err != nil {
-				return done, err
-			}
-			if n, err = s.Storage.Upkeep().Expire(ctx, rule, batch); err != nil {
-				return done, err
-			}
-			done.Add(rule.Kind, n)
+		n, failed := s.expire(ctx, rule)
+		done.Add(rule.Kind, n)
+		err = errors.Join(err, failed)
+	}
+	return done, err
+}
+
+// expire removes what one rule lets go.
+func (s *Service) expire(ctx context.Context, rule retention.Rule) (total int, err error) {
+	for more := true; more; {
+		if err := s.hold(ctx); err != nil {
+			return total, err
+		}
+		var n int
+		n, more, err = s.Storage.Upkeep().Expire(ctx, rule, batch)
+		if total += n; err != nil {
+			return total, err
 		}
 	}
-	return done, nil
+	return total, nil
 }
 
 // Pending counts what a sweep would remove now by the policies.

@@ -135,6 +135,9 @@ func eraseCommand(files *[]string) *cobra.Command {
 			}
 			return upkeeping(c, *files, func(s *upkeep.Service) error {
 				n, err := s.Erase(c.Context(), in)
+				if err == nil && n == 0 {
+					return &exit{code: exitError, err: errors.New("nothing is stored of this user"), fix: "see that --org and --user name them as their tokens do"}
+				}
 				fmt.Fprintf(c.OutOrStdout(), "erased %d rows\n", n)
 				return err
 			})

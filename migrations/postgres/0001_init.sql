@@ -68,6 +68,7 @@ CREATE TABLE idempotency (
     PRIMARY KEY (org_id, user_id, key)
 );
 CREATE INDEX idempotency_completed ON idempotency (completed_at) WHERE done;
+CREATE INDEX idempotency_running ON idempotency (lapses_at) WHERE NOT done;
 
 -- Rows of a tenant are seen by whoever has named the tenant in the transaction.
 -- After a transaction the setting is '' rather than NULL, hence nullif.
@@ -93,9 +94,10 @@ CREATE POLICY tenant ON idempotency
     WITH CHECK (org_id = nullif(current_setting('agentapi.org_id', true), '')::uuid);
 
 -- Forgetting goes across tenants. The server's role cannot: it may call this
--- function only, whose owner may see and delete what is done, and nothing else.
-CREATE POLICY forget_see ON idempotency FOR SELECT TO CURRENT_USER USING (done);
-CREATE POLICY forget ON idempotency FOR DELETE TO CURRENT_USER USING (done);
+-- function only, whose owner may see and delete what is done or lapsed long ago,
+-- and nothing else.
+CREATE POLICY forget_see ON idempotency FOR SELECT TO CURRENT_USER USING (done OR lapses_at < now() - interval '1 hour');
+CREATE POLICY forget ON idempotency FOR DELETE TO CURRENT_USER USING (done OR lapses_at < now() - interval '1 hour');
 -- +goose StatementBegin
 CREATE FUNCTION forget_idempotency(before timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -103,7 +105,11 @@ LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
         DELETE FROM idempotency WHERE done AND ctid = ANY (ARRAY(
             SELECT ctid FROM idempotency WHERE done AND completed_at < before ORDER BY completed_at LIMIT most
         )) RETURNING 1
-    ) SELECT count(*) FROM gone
+    ), dead AS (
+        DELETE FROM idempotency WHERE NOT done AND ctid = ANY (ARRAY(
+            SELECT ctid FROM idempotency WHERE NOT done AND lapses_at < before ORDER BY lapses_at LIMIT most
+        )) RETURNING 1
+    ) SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM dead)
 $$;
 -- +goose StatementEnd
 REVOKE ALL ON FUNCTION forget_idempotency FROM PUBLIC;

@@ -54,16 +54,13 @@ LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
         DELETE FROM usage u USING old WHERE u.org_id = old.org_id AND u.id = old.id RETURNING 1
     ) SELECT count(*) FROM gone
 $$;
--- rotate_usage makes the month of a moment and the one after it, drops months of
--- which nothing is to be kept (null: there are none), and counts what was in them.
-CREATE FUNCTION rotate_usage(at timestamptz, before timestamptz) RETURNS bigint
+-- make_usage_months makes the month of a moment and the one after it.
+CREATE FUNCTION make_usage_months(at timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-    month   timestamp;
-    name    text;
-    ending  uuid;
-    dropped bigint := 0;
-    n       bigint;
+    month  timestamp;
+    name   text;
+    ending uuid;
 BEGIN
     PERFORM set_config('agentapi.upkeep', 'on', true);
     FOR i IN 0..1 LOOP
@@ -78,24 +75,31 @@ BEGIN
         EXECUTE format('CREATE POLICY upkeep_see ON %I FOR SELECT TO CURRENT_USER USING (current_setting(''agentapi.upkeep'', true) = ''on'')', name);
         EXECUTE format('ALTER TABLE usage ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, usage_bound(month AT TIME ZONE 'UTC'), ending);
     END LOOP;
-    FOR name IN
-        SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'usage'::regclass AND inhrelid <> 'usage_default'::regclass ORDER BY 1
-    LOOP
-        month := to_date(right(name, 7), 'YYYY_MM');
-        EXIT WHEN before IS NULL OR (month + interval '1 month') AT TIME ZONE 'UTC' > before;
+END
+$$;
+-- drop_usage_month drops the oldest month, if nothing in it is to be kept, and tells
+-- how much was in it; null: there is none. It counts before it locks anything.
+CREATE FUNCTION drop_usage_month(before timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    name text := (SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'usage'::regclass AND inhrelid <> 'usage_default'::regclass);
+    n    bigint;
+BEGIN
+    PERFORM set_config('agentapi.upkeep', 'on', true);
+    IF (to_date(right(name, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC' <= before THEN
         EXECUTE format('SELECT count(*) FROM %I', name) INTO n;
         EXECUTE format('DROP TABLE %I', name);
-        dropped := dropped + n;
-    END LOOP;
-    RETURN dropped;
+    END IF;
+    RETURN n;
 END
 $$;
 -- +goose StatementEnd
-REVOKE ALL ON FUNCTION rotate_usage FROM PUBLIC;
+REVOKE ALL ON FUNCTION make_usage_months, drop_usage_month FROM PUBLIC;
 
 -- +goose Down
 SET LOCAL lock_timeout = '2s';
-DROP FUNCTION rotate_usage;
+DROP FUNCTION drop_usage_month;
+DROP FUNCTION make_usage_months;
 ALTER TABLE usage DISABLE ROW LEVEL SECURITY;
 CREATE TABLE usage_whole (LIKE usage INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
 INSERT INTO usage_whole SELECT * FROM usage;

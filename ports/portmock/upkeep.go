@@ -53,12 +53,13 @@ func (mr *MockUpkeepMockRecorder) Erase(ctx, in, pseudonym, most interface{}) *g
 }
 
 // Expire mocks base method.
-func (m *MockUpkeep) Expire(ctx context.Context, r retention.Rule, most int) (int, error) {
+func (m *MockUpkeep) Expire(ctx context.Context, r retention.Rule, most int) (int, bool, error) {
 	m.ctrl.T.Helper()
 	ret := m.ctrl.Call(m, "Expire", ctx, r, most)
 	ret0, _ := ret[0].(int)
-	ret1, _ := ret[1].(error)
-	return ret0, ret1
+	ret1, _ := ret[1].(bool)
+	ret2, _ := ret[2].(error)
+	return ret0, ret1, ret2
 }
 
 // Expire indicates an expected call of Expire.

@@ -51,6 +51,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"a claim lapses, and its late owner is refused":         idempotencyLapse,
 		"results are forgotten after their time":                idempotencyPrune,
 		"what is old goes, whose it is by rule":                 expires,
+		"sessions of many turns go in parts":                    expiresInParts,
 		"usage that nobody keeps goes by its time":              rotates,
 		"of a user who is erased nothing is left":               erases,
 		"agents are mirrored, and never removed":                agentsMirror,

@@ -53,8 +53,8 @@ func expires(t *testing.T, s ports.Storage) {
 		if n, err := s.Upkeep().Expiring(t.Context(), r); err != nil || n < want {
 			t.Errorf("to go are %d, %v", n, err)
 		}
-		if n, err := s.Upkeep().Expire(t.Context(), r, most); err != nil || n != want {
-			t.Errorf("%d went, not %d, %v", n, want, err)
+		if n, more, err := s.Upkeep().Expire(t.Context(), r, most); err != nil || n != want || more != (n == most) {
+			t.Errorf("%d went, not %d, %v, %v", n, want, more, err)
 		}
 	}
 	holds := func(in tenancy.Scope, sessions, requests int) {
@@ -81,7 +81,7 @@ func expires(t *testing.T, s ports.Storage) {
 	expire(rule(retention.Usage, 2), 4, 2)
 	holds(ann, 1, 1)
 	holds(eve, 2, 1)
-	_, err = s.Upkeep().Expire(t.Context(), retention.Rule{Kind: "all", Before: start}, 1)
+	_, _, err = s.Upkeep().Expire(t.Context(), retention.Rule{Kind: "all", Before: start}, 1)
 	is(t, err, fault.Internal, "")
 }
 
@@ -105,7 +105,7 @@ func rotates(t *testing.T, s ports.Storage) {
 	if got := counts(t, s, ann)[1]; dropped > 2 || got != 4-dropped {
 		t.Errorf("%d were dropped, and %d are left", dropped, got)
 	}
-	expired, err := s.Upkeep().Expire(t.Context(), retention.Rule{Kind: retention.Usage, Before: now.AddDate(0, 0, 41)}, 100)
+	expired, _, err := s.Upkeep().Expire(t.Context(), retention.Rule{Kind: retention.Usage, Before: now.AddDate(0, 0, 41)}, 100)
 	must(t, err)
 	if got := counts(t, s, ann)[1]; dropped+expired != 2 || got != 2 {
 		t.Errorf("%d were dropped and %d expired; %d are left", dropped, expired, got)
@@ -114,6 +114,35 @@ func rotates(t *testing.T, s ports.Storage) {
 	cancel()
 	_, err = s.Upkeep().Rotate(ended, now, time.Time{})
 	is(t, err, fault.Canceled, "")
+}
+
+// expiresInParts has sessions with more turns than one transaction removes.
+func expiresInParts(t *testing.T, s ports.Storage) {
+	ann := someone(t, "a", "ann")
+	for range 2 {
+		turns := make([]session.Turn, 4000)
+		for i := range turns {
+			turns[i] = newTurn("x")
+		}
+		v := newSession(ann, "")
+		must(t, s.Sessions().Create(t.Context(), ann, v, turns...))
+	}
+	rule := retention.Rule{Kind: retention.Sessions, Before: start.Add(time.Hour)}
+	total := 0
+	for more, calls := true, 0; more; calls++ {
+		var (
+			n   int
+			err error
+		)
+		n, more, err = s.Upkeep().Expire(t.Context(), rule, 10)
+		must(t, err)
+		if total += n; calls > 3 {
+			t.Fatal("it does not come to an end")
+		}
+	}
+	if got := counts(t, s, ann)[0]; total != 2 || got != 0 {
+		t.Errorf("%d sessions went, %d are left", total, got)
+	}
 }
 
 func erases(t *testing.T, s ports.Storage) {
@@ -159,7 +188,7 @@ func erases(t *testing.T, s ports.Storage) {
 		if n == 0 {
 			break
 		}
-		if n > 8 || calls > 9 {
+		if n > 12 || calls > 9 {
 			t.Fatalf("%d rows in call %d", n, calls)
 		}
 	}

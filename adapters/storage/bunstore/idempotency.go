@@ -152,8 +152,8 @@ func (c idempotencies) Release(ctx context.Context, in tenancy.Scope, claim idem
 // do not wait long for it.
 const forgotten = 1000
 
-// Prune forgets results that were completed before the moment: the oldest, as
-// many as one transaction may.
+// Prune forgets results that were completed before the moment, and claims that
+// lapsed before it: the oldest, as many as one transaction may.
 func (c idempotencies) Prune(ctx context.Context, before time.Time) (int, error) {
 	before = session.Moment(before)
 	if c.shared() { // where tenants are kept apart, only this function reaches all
@@ -162,7 +162,7 @@ func (c idempotencies) Prune(ctx context.Context, before time.Time) (int, error)
 		return n, c.failed(ctx, err)
 	}
 	old := c.db.NewSelect().Model((*idempotencyRow)(nil)).Column("org_id", "user_id", "key").
-		Where("done AND completed_at < ?", before).Order("completed_at").Limit(forgotten)
+		Where("done AND completed_at < ? OR NOT done AND lapses_at < ?", before, before).Limit(forgotten)
 	result, err := c.db.NewDelete().Model((*idempotencyRow)(nil)).Where("(org_id, user_id, key) IN (?)", old).Exec(ctx)
 	if err != nil {
 		return 0, c.failed(ctx, err)

@@ -32,8 +32,12 @@ func (u upkeep) count(ctx context.Context, do func(context.Context, *Repositorie
 	return n, nil
 }
 
-func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (int, error) {
-	return u.count(ctx, func(ctx context.Context, r *Repositories) (int, error) { return r.expire(ctx, rule, most) })
+func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (gone int, more bool, err error) {
+	gone, err = u.count(ctx, func(ctx context.Context, r *Repositories) (n int, err error) {
+		n, more, err = r.expire(ctx, rule, most)
+		return n, err
+	})
+	return gone, more && err == nil, err
 }
 
 func (u upkeep) Expiring(ctx context.Context, rule retention.Rule) (int, error) {
@@ -90,24 +94,68 @@ func (r *Repositories) old(model any, age string, rule retention.Rule) *bun.Sele
 	return q
 }
 
-func (r *Repositories) expire(ctx context.Context, rule retention.Rule, most int) (int, error) {
+func (r *Repositories) expire(ctx context.Context, rule retention.Rule, most int) (gone int, more bool, err error) {
 	model, key, age, err := aged(rule.Kind)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if r.shared() { // where tenants are kept apart, only these functions reach all
 		only, except := means(rule)
-		var n int
-		err := r.db.NewRaw("SELECT ?(?, ?::uuid, ?::uuid[], ?)", bun.Ident("expire_"+string(rule.Kind)), session.Moment(rule.Before), only, pgdialect.Array(except), most).Scan(ctx, &n)
-		return n, r.failed(ctx, err)
+		before := session.Moment(rule.Before)
+		if rule.Kind == retention.Sessions {
+			err = r.db.NewRaw("SELECT gone, more FROM expire_sessions(?, ?::uuid, ?::uuid[], ?, ?)", before, only, pgdialect.Array(except), most, turnsAtOnce).Scan(ctx, &gone, &more)
+		} else {
+			err = r.db.NewRaw("SELECT n, n = ? FROM expire_usage(?, ?::uuid, ?::uuid[], ?) n", most, before, only, pgdialect.Array(except), most).Scan(ctx, &gone, &more)
+		}
+		return gone, more, r.failed(ctx, err)
 	}
 	old := r.old(model, age, rule).Column("org_id", key).Order(age).Limit(int64(most))
+	if rule.Kind == retention.Sessions {
+		var orgs, ids []string
+		if err := old.Scan(ctx, &orgs, &ids); err != nil {
+			return 0, false, r.failed(ctx, err)
+		}
+		keys := make([][]string, len(ids))
+		for i := range ids {
+			keys[i] = []string{orgs[i], ids[i]}
+		}
+		_, gone, err = r.clear(ctx, keys)
+		return gone, err == nil && (len(keys) == most || gone < len(keys)), err
+	}
 	result, err := r.db.NewDelete().Model(model).Where("(org_id, ?) IN (?)", bun.Ident(key), old).Exec(ctx)
 	if err != nil {
-		return 0, r.failed(ctx, err)
+		return 0, false, r.failed(ctx, err)
 	}
 	n, err := result.RowsAffected()
-	return int(n), r.failed(ctx, err)
+	return int(n), int(n) == most, r.failed(ctx, err)
+}
+
+// turnsAtOnce is how many turns one transaction removes at most: a session may have
+// any number.
+const turnsAtOnce = 5000
+
+// clear removes turns of sessions, which keys name by organisation and id, and those
+// sessions that have none left.
+func (r *Repositories) clear(ctx context.Context, keys [][]string) (turns, gone int, err error) {
+	if len(keys) == 0 {
+		return 0, 0, nil
+	}
+	some := r.db.NewSelect().Model((*messageRow)(nil)).Column("org_id", "session_id", "seq").Where("(org_id, session_id) IN (?)", bun.In(keys)).Limit(turnsAtOnce)
+	result, err := r.db.NewDelete().Model((*messageRow)(nil)).Where("(org_id, session_id, seq) IN (?)", some).Exec(ctx)
+	if err != nil {
+		return 0, 0, r.failed(ctx, err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return 0, 0, r.failed(ctx, err)
+	}
+	result, err = r.db.NewDelete().Model((*sessionRow)(nil)).Where("(s.org_id, s.id) IN (?)", bun.In(keys)).
+		Where("NOT EXISTS (SELECT 1 FROM chat_messages m WHERE m.org_id = s.org_id AND m.session_id = s.id)").Exec(ctx)
+	if err != nil {
+		return 0, 0, r.failed(ctx, err)
+	}
+	empty, err := result.RowsAffected()
+	return int(n), int(empty), r.failed(ctx, err)
 }
 
 func (r *Repositories) expiring(ctx context.Context, rule retention.Rule) (n int, err error) {
@@ -141,10 +189,17 @@ func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym te
 		total += len(keys)
 		return with(bun.In(keys))
 	}
-	err = each((*sessionRow)(nil), "id", func(keys any) error {
-		_, err := r.db.NewDelete().Model((*sessionRow)(nil)).Where(whose+" AND id IN (?)", org, user, keys).Exec(ctx)
-		return err
-	})
+	var ids []string
+	err = r.db.NewSelect().Model((*sessionRow)(nil)).Column("id").Where(whose, org, user).Limit(int64(most)).Scan(ctx, &ids)
+	if err == nil {
+		keys := make([][]string, len(ids))
+		for i, id := range ids {
+			keys[i] = []string{org, id}
+		}
+		var turns, gone int
+		turns, gone, err = r.clear(ctx, keys)
+		total += turns + gone
+	}
 	if err == nil {
 		err = each((*idempotencyRow)(nil), "key", func(keys any) error {
 			_, err := r.db.NewDelete().Model((*idempotencyRow)(nil)).Where(whose+" AND key IN (?)", org, user, keys).Exec(ctx)

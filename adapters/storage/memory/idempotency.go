@@ -191,7 +191,7 @@ func (c idempotencies) Release(ctx context.Context, in tenancy.Scope, claim idem
 	return nil
 }
 
-// Prune forgets what was completed before the moment.
+// Prune forgets what was completed before the moment, and what lapsed before it.
 func (c idempotencies) Prune(ctx context.Context, before time.Time) (n int, err error) {
 	leave, err := c.enter(ctx)
 	if err != nil {
@@ -199,7 +199,7 @@ func (c idempotencies) Prune(ctx context.Context, before time.Time) (n int, err 
 	}
 	defer leave()
 	for k, e := range c.s.keys.entries {
-		if e.Done && e.Result.Completed.Before(before) {
+		if e.Done && e.Result.Completed.Before(before) || !e.Done && e.Until.Before(before) {
 			c.set(k, nil)
 			n++
 		}

@@ -47,10 +47,10 @@ func (u upkeep) spent(rule retention.Rule, most int) (out []usage.ID) {
 }
 
 // Expire removes what the rule lets go.
-func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (int, error) {
+func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (gone int, more bool, err error) {
 	leave, err := u.enter(ctx)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer leave()
 	switch rule.Kind {
@@ -59,15 +59,15 @@ func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (int,
 		for _, r := range old {
 			u.s.sessions.remove(r)
 		}
-		return len(old), nil
+		return len(old), len(old) == most, nil
 	case retention.Usage:
 		spent := u.spent(rule, most)
 		for _, id := range spent {
 			u.s.usage.forget(id)
 		}
-		return len(spent), nil
+		return len(spent), len(spent) == most, nil
 	default:
-		return 0, fault.Internalf("%q is no kind of data that has an age", rule.Kind)
+		return 0, false, fault.Internalf("%q is no kind of data that has an age", rule.Kind)
 	}
 }
 

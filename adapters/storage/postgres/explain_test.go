@@ -130,7 +130,9 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What the functions do, and what no bun query is.
-	r.seen["DELETE FROM chat_sessions WHERE ctid = ANY (ARRAY(SELECT ctid FROM chat_sessions WHERE updated_at < now() - interval '1 day' AND org_id <> ALL ('{}'::uuid[]) LIMIT 500 FOR UPDATE SKIP LOCKED))"] = true
+	r.seen["SELECT ctid FROM chat_sessions WHERE updated_at < now() - interval '1 day' AND org_id <> ALL ('{}'::uuid[]) LIMIT 500 FOR UPDATE SKIP LOCKED"] = true
+	r.seen["DELETE FROM chat_messages WHERE ctid = ANY (ARRAY(SELECT m.ctid FROM chat_sessions s JOIN chat_messages m ON m.org_id = s.org_id AND m.session_id = s.id WHERE s.ctid = ANY ('{\"(0,1)\"}'::tid[]) LIMIT 5000))"] = true
+	r.seen["DELETE FROM idempotency WHERE NOT done AND ctid = ANY (ARRAY(SELECT ctid FROM idempotency WHERE NOT done AND lapses_at < now() - interval '1 day' ORDER BY lapses_at LIMIT 1000))"] = true
 	r.seen["WITH old AS (SELECT org_id, id FROM usage WHERE created_at < now() - interval '1 day' AND org_id <> ALL ('{}'::uuid[]) LIMIT 500 FOR UPDATE SKIP LOCKED), "+
 		"gone AS (DELETE FROM usage u USING old WHERE u.org_id = old.org_id AND u.id = old.id RETURNING 1) SELECT count(*) FROM gone"] = true
 	r.seen["DELETE FROM idempotency WHERE done AND ctid = ANY (ARRAY(SELECT ctid FROM idempotency WHERE done AND completed_at < now() - interval '1 day' ORDER BY completed_at LIMIT 1000))"] = true
@@ -183,7 +185,7 @@ func trailed(t *testing.T, s *Store) {
 func explain(t *testing.T, d *server.Database, query string) string {
 	t.Helper()
 	address := d.App
-	if strings.HasPrefix(query, "DELETE FROM idempotency WHERE done") || strings.Contains(query, "SKIP LOCKED") {
+	if strings.HasPrefix(query, "DELETE FROM idempotency WHERE") || strings.Contains(query, "tid[]") || strings.Contains(query, "SKIP LOCKED") {
 		address = d.Owner
 	}
 	p, err := newPool(&Options{URL: address, Timeout: time.Minute}, 1)

@@ -170,7 +170,7 @@ func grants(schema, role string) []string {
 		"GRANT SELECT, INSERT ON audit_checkpoints TO " + role,
 		"GRANT SELECT ON audit TO " + role,
 		"GRANT SELECT ON goose_db_version, schema_serves TO " + role,
-		"GRANT EXECUTE ON FUNCTION forget_idempotency, expire_sessions, expire_usage, expiring, rotate_usage, find_api_key, audit_append TO " + role,
+		"GRANT EXECUTE ON FUNCTION forget_idempotency, expire_sessions, expire_usage, expiring, make_usage_months, drop_usage_month, find_api_key, audit_append TO " + role,
 	}
 }
 

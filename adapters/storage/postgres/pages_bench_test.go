@@ -105,10 +105,13 @@ func BenchmarkRetention(b *testing.B) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		b.StartTimer()
-		for n := 500; n == 500; {
+		for more := true; more; {
 			from := time.Now()
-			var err error
-			if n, err = s.Upkeep().Expire(b.Context(), rule, 500); err != nil {
+			var (
+				n   int
+				err error
+			)
+			if n, more, err = s.Upkeep().Expire(b.Context(), rule, 500); err != nil {
 				b.Fatal(err)
 			}
 			gone += n

@@ -52,9 +52,9 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// writers is how many connections the one writer has: the second is for looking
-// after what the first has lost.
-const writers = 2
+// writers is how many connections are for writing: the writer's own, one for looking
+// after what that has lost, and one for what runs apart.
+const writers = 3
 
 // Start connects, checks that the role, the server and the schema are what they
 // must be, and makes this instance known. fault.Unavailable: something is not,

@@ -75,8 +75,9 @@ func (s *Store) Start(ctx context.Context) (err error) {
 		return unusable(err, s.path)
 	}
 	f.Close()
-	// In memory: savepoints set pages aside, for the time of one statement or two.
-	if s.writes, err = open(s.path, 1, "&_txlock=immediate&_pragma=temp_store(MEMORY)"); err != nil {
+	// In memory: savepoints set pages aside, for the time of one statement or two. What
+	// is deleted is overwritten, since an erased user's words shall be in no file.
+	if s.writes, err = open(s.path, 1, "&_txlock=immediate&_pragma=temp_store(MEMORY)&_pragma=secure_delete(1)"); err != nil {
 		return unusable(err, s.path)
 	}
 	if s.reads, err = open(s.path, readers, "&_pragma=query_only(1)"); err != nil {

@@ -239,3 +239,44 @@ func TestNothingAcknowledgedIsLostWhenTheServerIsKilled(t *testing.T) {
 	}
 	t.Logf("%d kills, %d acknowledged", kills, len(stored))
 }
+
+// What was erased is not only found no more: it is in no file.
+func TestOfWhatIsErasedNothingIsInTheFile(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(Options{Path: filepath.Join(dir, "a.db")})
+	if err == nil {
+		err = s.Start(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const canary = "a-canary-in-the-file"
+	at := time.Now()
+	in := tenancy.OnBehalf(named(tenancy.OrgID{}, "o"), named(tenancy.UserID{}, "u"))
+	v := session.New(session.NewID(at, [10]byte{1}), in, session.Key{}, at)
+	turns := make([]session.Turn, 500)
+	for i := range turns {
+		turns[i] = session.Turn{ID: session.NewTurnID(at, [10]byte{2, byte(i), byte(i >> 8)}), Message: chat.NewMessage(chat.User, canary), Created: at}
+	}
+	if err := s.Sessions().Create(t.Context(), in, v, turns...); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n > 0; {
+		if n, err = s.Upkeep().Erase(t.Context(), in, tenancy.UserID{1}, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if n := strings.Count(string(text), canary); err != nil || n > 0 {
+			t.Errorf("%s has it %d times, %v", f, n, err)
+		}
+	}
+}
