@@ -92,6 +92,7 @@ type process struct {
 	said                  ring
 	pipes                 sync.WaitGroup // the goroutines that write stdin and read stderr
 	exited                chan struct{}  // closed when the program itself has exited
+	heard                 chan struct{}  // closed when its stderr has ended
 	state                 error          // how, once exited is closed
 
 	waitingSince atomic.Int64 // when the read that is under way began, in Unix nanoseconds; 0 if none is
@@ -102,7 +103,7 @@ type process struct {
 }
 
 func (r *Runner) start(ctx context.Context, job Job) (_ *process, err error) {
-	p := &process{mark: newMark(), interrupt: job.Interrupt, exited: make(chan struct{}), family: family{known: map[int]string{}}}
+	p := &process{mark: newMark(), interrupt: job.Interrupt, exited: make(chan struct{}), heard: make(chan struct{}), family: family{known: map[int]string{}}}
 	if p.root, err = os.MkdirTemp("", dirPrefix+p.mark+"-"); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, err, "The agent's program has no place to run in.").WithCode("agent_unavailable")
 	}
@@ -143,7 +144,10 @@ func (r *Runner) start(ctx context.Context, job Job) (_ *process, err error) {
 		close(p.exited)
 	}()
 	p.pipes.Go(func() { _, _ = p.stdin.Write(job.Input) }) // a program that does not read fails in its own way
-	p.pipes.Go(func() { _, _ = io.Copy(&p.said, p.stderr) })
+	p.pipes.Go(func() {
+		defer close(p.heard)
+		_, _ = io.Copy(&p.said, p.stderr)
+	})
 	return p, nil
 }
 
@@ -263,14 +267,19 @@ const exitPatience = 500 * time.Millisecond
 
 // exit waits for the program's exit and says how it was.
 func (p *process) exit(ctx context.Context) error {
+	const lastWords = 100 * time.Millisecond // something else may hold the pipe open
 	patience := time.NewTimer(exitPatience)
 	defer patience.Stop()
 	select {
 	case <-p.exited:
-		if p.state != nil {
-			return died(p.state, p.said.tail())
+		if p.state == nil {
+			return nil
 		}
-		return nil
+		select { // its last words may still be on their way
+		case <-p.heard:
+		case <-time.After(lastWords):
+		}
+		return died(p.state, p.said.tail())
 	case <-ctx.Done():
 		return ended(ctx)
 	case <-patience.C:
