@@ -13,6 +13,7 @@ import (
 	"agentapi/domain/retention"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
+	"agentapi/domain/usage"
 	"agentapi/ports"
 )
 
@@ -72,7 +73,7 @@ func TestWhatIsOldGoesByItself(t *testing.T) {
 		go s.Run(ctx)
 		time.Sleep(61 * time.Minute)
 		synctest.Wait()
-		if s.left(t, in) == 0 || len(seen.swept) != 1 || seen.swept[0].Sessions != 0 {
+		if s.left(t, in) == 0 || len(seen.swept) != 2 || seen.swept[1].Sessions != 0 { // at its start, and an hour later
 			t.Errorf("too early: %+v", seen.swept)
 		}
 		if pending, err := s.Pending(t.Context()); err != nil || pending.Sessions != 0 {
@@ -80,7 +81,7 @@ func TestWhatIsOldGoesByItself(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if n := s.left(t, in); n != 0 || len(seen.swept) != 2 || seen.swept[1].Sessions != 3*batch/2 {
+		if n := s.left(t, in); n != 0 || len(seen.swept) != 3 || seen.swept[2].Sessions != 3*batch/2 {
 			t.Errorf("%d are left; %+v", n, seen.swept)
 		}
 		stop()
@@ -92,7 +93,7 @@ func TestOneInstanceSweeps(t *testing.T) {
 	s, _, _ := build(t, retention.Policies{})
 	other := New(s.Params)
 	other.Instance = "there"
-	if _, err := other.Sweep(t.Context()); err != nil {
+	if err := other.hold(t.Context()); err != nil { // and then it dies
 		t.Fatal(err)
 	}
 	if _, err := s.Sweep(t.Context()); !fault.Is(err, fault.Conflict) {
@@ -103,6 +104,9 @@ func TestOneInstanceSweeps(t *testing.T) {
 	if _, err := s.Sweep(t.Context()); err != nil {
 		t.Errorf("a dead instance's lease is not taken over: %v", err)
 	}
+	if _, err := other.Sweep(t.Context()); err != nil {
+		t.Errorf("a lease is not given back: %v", err)
+	}
 }
 
 func TestAnErasedUserIsGone(t *testing.T) {
@@ -110,5 +114,33 @@ func TestAnErasedUserIsGone(t *testing.T) {
 	s.store(t, in, 2*batch+1)
 	if n, err := s.Erase(t.Context(), in); err != nil || n != 2*batch+1 || s.left(t, in) != 0 {
 		t.Errorf("erased %d, %v; left are %d", n, err, s.left(t, in))
+	}
+}
+
+// broken fails to remove old sessions.
+type broken struct {
+	ports.Storage
+}
+
+type brokenUpkeep struct{ ports.Upkeep }
+
+func (b broken) Upkeep() ports.Upkeep { return brokenUpkeep{b.Storage.Upkeep()} }
+
+func (b brokenUpkeep) Expire(ctx context.Context, r retention.Rule, most int) (int, bool, error) {
+	if r.Kind == retention.Sessions {
+		return 0, false, fault.New(fault.Unavailable, "slow")
+	}
+	return b.Upkeep.Expire(ctx, r, most)
+}
+
+func TestWhatFailsHoldsUpNothingElse(t *testing.T) {
+	s, _, in := build(t, retention.Policies{Policy: retention.Policy{Sessions: time.Hour, Usage: time.Hour}})
+	old := s.Now().Add(-2 * time.Hour)
+	if err := s.Storage.Usage().Record(t.Context(), in, usage.Record{ID: usage.NewID(old, [10]byte{1}), At: old}); err != nil {
+		t.Fatal(err)
+	}
+	s.Storage = broken{s.Storage}
+	if done, err := s.Sweep(t.Context()); !fault.Is(err, fault.Unavailable) || done.Usage != 1 {
+		t.Errorf("removed %+v, %v", done, err)
 	}
 }

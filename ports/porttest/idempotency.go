@@ -175,7 +175,7 @@ func idempotencyLapse(t *testing.T, s ports.Storage) {
 func idempotencyPrune(t *testing.T, s ports.Storage) {
 	in, keys := someone(t, "a", "ann"), s.Idempotency()
 	old, young, running, dead := claim("old", 1, "o", start), claim("young", 1, "o", start), claim("running", 1, "o", start), claim("dead", 1, "o", start)
-	dead.Until = start.Add(time.Second)
+	running.Until, dead.Until = start.Add(time.Hour), start.Add(time.Second)
 	for _, c := range []idempotency.Claim{old, young, running, dead} {
 		_, err := keys.Claim(t.Context(), in, c)
 		must(t, err)
