@@ -28,8 +28,11 @@ type Upkeep interface {
 	Rotate(ctx context.Context, at, before time.Time) (int, error)
 	// Erase removes the scope's user: at most most sessions, some thousands of turns,
 	// most idempotency keys, and books at most most usage records, stripped of what
-	// they were about, under the pseudonym; the membership goes with its API keys, and
-	// so does the user, where no other organisation has one. It returns how many rows
+	// they were about, under the pseudonym; the membership goes with its API keys,
+	// with the invitations that the user accepted or that were to the member's address,
+	// and with the pseudonyms by which the audit log knows who was invited; other
+	// invitations of the user's are the pseudonym's. So does the user go, where no
+	// other organisation has one. It returns how many rows
 	// it touched; none: nothing of the user is left.
 	Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error)
 	// Lease gives the lease of that name to holder for a time, or renews it; a time

@@ -121,18 +121,18 @@ func (s *Service) OwnKeys(ctx context.Context, who tenancy.Principal, q page.Que
 		return page.Of[*tenancy.APIKey]{}, err
 	}
 	return paged(q, func(q page.Query) (page.Of[*tenancy.APIKey], error) {
-		return s.Storage.Directory().Keys(ctx, who.Own(), who.User(), q)
+		return s.Storage.Directory().Keys(ctx, who.Own(), tenancy.KeyFilter{Owner: who.User()}, q)
 	})
 }
 
-// Keys lists the keys of an organisation.
-func (s *Service) Keys(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, q page.Query) (page.Of[*tenancy.APIKey], error) {
+// Keys lists keys of an organisation.
+func (s *Service) Keys(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, f tenancy.KeyFilter, q page.Query) (page.Of[*tenancy.APIKey], error) {
 	in, err := who.Realm(org, tenancy.ReadKeys)
 	if err != nil {
 		return page.Of[*tenancy.APIKey]{}, err
 	}
 	return paged(q, func(q page.Query) (page.Of[*tenancy.APIKey], error) {
-		return s.Storage.Directory().Keys(ctx, in, tenancy.UserID{}, q)
+		return s.Storage.Directory().Keys(ctx, in, f, q)
 	})
 }
 

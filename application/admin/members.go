@@ -13,12 +13,14 @@ import (
 )
 
 // Members lists who belongs to an organisation.
-func (s *Service) Members(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, q page.Query) (page.Of[*tenancy.Member], error) {
+func (s *Service) Members(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, f tenancy.MemberFilter, q page.Query) (page.Of[*tenancy.Member], error) {
 	in, err := who.Realm(org, tenancy.ReadMembers)
 	if err != nil {
 		return page.Of[*tenancy.Member]{}, err
 	}
-	return paged(q, func(q page.Query) (page.Of[*tenancy.Member], error) { return s.Storage.Directory().Members(ctx, in, q) })
+	return paged(q, func(q page.Query) (page.Of[*tenancy.Member], error) {
+		return s.Storage.Directory().Members(ctx, in, f, q)
+	})
 }
 
 // Member gives one who belongs to an organisation.

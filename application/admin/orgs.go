@@ -11,12 +11,12 @@ import (
 	"agentapi/ports"
 )
 
-// Orgs lists all organisations.
-func (s *Service) Orgs(ctx context.Context, who tenancy.Principal, q page.Query) (page.Of[*tenancy.Org], error) {
+// Orgs lists organisations.
+func (s *Service) Orgs(ctx context.Context, who tenancy.Principal, f tenancy.OrgFilter, q page.Query) (page.Of[*tenancy.Org], error) {
 	if err := who.May(tenancy.ReadPlatform); err != nil {
 		return page.Of[*tenancy.Org]{}, err
 	}
-	return paged(q, func(q page.Query) (page.Of[*tenancy.Org], error) { return s.Storage.Directory().Orgs(ctx, q) })
+	return paged(q, func(q page.Query) (page.Of[*tenancy.Org], error) { return s.Storage.Directory().Orgs(ctx, f, q) })
 }
 
 // Org gives an organisation.

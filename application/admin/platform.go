@@ -19,15 +19,17 @@ func (s *Service) Admins(ctx context.Context, who tenancy.Principal, q page.Quer
 	if err := who.May(tenancy.ReadPlatform); err != nil {
 		return page.Of[*tenancy.User]{}, err
 	}
-	return paged(q, func(q page.Query) (page.Of[*tenancy.User], error) { return s.Storage.Directory().Users(ctx, true, q) })
+	return paged(q, func(q page.Query) (page.Of[*tenancy.User], error) {
+		return s.Storage.Directory().Users(ctx, tenancy.UserFilter{Platform: true}, q)
+	})
 }
 
-// Users lists the users of all organisations.
-func (s *Service) Users(ctx context.Context, who tenancy.Principal, q page.Query) (page.Of[*tenancy.User], error) {
+// Users lists users of all organisations.
+func (s *Service) Users(ctx context.Context, who tenancy.Principal, f tenancy.UserFilter, q page.Query) (page.Of[*tenancy.User], error) {
 	if err := who.May(tenancy.ReadPlatform); err != nil {
 		return page.Of[*tenancy.User]{}, err
 	}
-	return paged(q, func(q page.Query) (page.Of[*tenancy.User], error) { return s.Storage.Directory().Users(ctx, false, q) })
+	return paged(q, func(q page.Query) (page.Of[*tenancy.User], error) { return s.Storage.Directory().Users(ctx, f, q) })
 }
 
 // Appoint gives a subject of an issuer a role on the platform, whether they have
@@ -43,7 +45,7 @@ func (s *Service) Appoint(ctx context.Context, who tenancy.Principal, issuer, su
 // hand. fault.Conflict: there is one.
 func (s *Service) Bootstrap(ctx context.Context, issuer, subject string) (*tenancy.User, error) {
 	for q := (page.Query{Limit: page.MaxLimit}); ; {
-		there, err := s.Storage.Directory().Users(ctx, true, q)
+		there, err := s.Storage.Directory().Users(ctx, tenancy.UserFilter{Platform: true}, q)
 		if err != nil {
 			return nil, err
 		}

@@ -56,6 +56,9 @@ type Note struct {
 	Outcome audit.Outcome // OK if empty
 	Request string
 	Details map[string]string // cut to what an entry holds
+	// Personal are values of whom it is about, or else of who acts: the log has
+	// commitments to them.
+	Personal map[string]string
 }
 
 // Entry makes an entry of what happened. It may ask the storage for the user's
@@ -70,7 +73,7 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 	at := r.now()
 	f := audit.Fields{
 		ID: audit.NewID(at, random), Org: n.Org, Actor: n.Actor, Action: n.Action, Target: n.Target, Outcome: n.Outcome,
-		Request: n.Request, Instance: r.instance, At: at,
+		Request: n.Request, Instance: r.instance, At: at, Personal: n.Personal,
 	}
 	if f.Outcome == "" {
 		f.Outcome = audit.OK
@@ -90,7 +93,7 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 		if err != nil {
 			return audit.Entry{}, err
 		}
-		f.Target = s.ID.String()
+		f.Target, f.Subject = s.ID.String(), s
 	}
 	if len(n.Details) > 0 {
 		f.Details = make(map[string]string, len(n.Details))

@@ -8,33 +8,36 @@ type Action string
 
 // The actions.
 const (
-	ServerStarted   Action = "server.started"
-	ServerStopped   Action = "server.stopped"
-	ChatStarted     Action = "chat.started"   // a keyed request has its key; an agent may run now
-	ChatCompleted   Action = "chat.completed" // an answer, or how it failed
-	SessionCreated  Action = "session.created"
-	SessionChanged  Action = "session.changed"
-	SessionArchived Action = "session.archived"
-	SessionRestored Action = "session.restored"
-	SessionDeleted  Action = "session.deleted"
-	DataExported    Action = "data.exported"
-	DataErased      Action = "data.erased"
-	DataExpired     Action = "data.expired" // by retention
-	AuthFailed      Action = "auth.failed"  // the first of a minute, for each reason
-	KeyCreated      Action = "api_key.created"
-	KeyChanged      Action = "api_key.changed"
-	KeyRotated      Action = "api_key.rotated"
-	KeyRevoked      Action = "api_key.revoked"
-	MemberAdded     Action = "member.added"
-	MemberChanged   Action = "member.changed" // role or status
-	MemberRemoved   Action = "member.removed"
-	OrgCreated      Action = "org.created"
-	OrgChanged      Action = "org.changed"
-	UserChanged     Action = "user.changed" // suspended everywhere, or let in again
-	AdminAppointed  Action = "admin.appointed"
-	AdminDismissed  Action = "admin.dismissed"
-	AuditExported   Action = "audit.exported"
-	AuditVerified   Action = "audit.verified"
+	ServerStarted      Action = "server.started"
+	ServerStopped      Action = "server.stopped"
+	ChatStarted        Action = "chat.started"   // a keyed request has its key; an agent may run now
+	ChatCompleted      Action = "chat.completed" // an answer, or how it failed
+	SessionCreated     Action = "session.created"
+	SessionChanged     Action = "session.changed"
+	SessionArchived    Action = "session.archived"
+	SessionRestored    Action = "session.restored"
+	SessionDeleted     Action = "session.deleted"
+	DataExported       Action = "data.exported"
+	DataErased         Action = "data.erased"
+	DataExpired        Action = "data.expired" // by retention
+	AuthFailed         Action = "auth.failed"  // the first of a minute, for each reason
+	KeyCreated         Action = "api_key.created"
+	KeyChanged         Action = "api_key.changed"
+	KeyRotated         Action = "api_key.rotated"
+	KeyRevoked         Action = "api_key.revoked"
+	MemberAdded        Action = "member.added"
+	MemberChanged      Action = "member.changed" // role or status
+	MemberRemoved      Action = "member.removed"
+	InvitationCreated  Action = "invitation.created"
+	InvitationAccepted Action = "invitation.accepted"
+	InvitationRevoked  Action = "invitation.revoked"
+	OrgCreated         Action = "org.created"
+	OrgChanged         Action = "org.changed"
+	UserChanged        Action = "user.changed" // suspended everywhere, or let in again
+	AdminAppointed     Action = "admin.appointed"
+	AdminDismissed     Action = "admin.dismissed"
+	AuditExported      Action = "audit.exported"
+	AuditVerified      Action = "audit.verified"
 )
 
 // Actions lists all actions.
@@ -42,7 +45,7 @@ func Actions() []Action {
 	return []Action{
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
-		MemberAdded, MemberChanged, MemberRemoved, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
+		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
 		AuditExported, AuditVerified,
 	}
 }

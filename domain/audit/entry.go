@@ -51,7 +51,7 @@ type Fields struct {
 	Instance string // the server process
 	At       time.Time
 	Details  map[string]string
-	// Personal are values of the actor's, such as an address, under a word for what
+	// Personal are values of a person's, such as an address, under a word for what
 	// they are. Subject is whose they are.
 	Personal map[string]string
 	Subject  Subject

@@ -39,7 +39,8 @@ type User struct {
 	ID       UserID
 	Issuer   string
 	Subject  string
-	Platform Role // PlatformAdmin, PlatformAuditor, or empty
+	Platform Role  // PlatformAdmin, PlatformAuditor, or empty
+	Home     OrgID // where a token acts that names no organisation; zero: nowhere
 	Status   Status
 	Version  int
 	Created  time.Time

@@ -37,6 +37,20 @@ func (m *MockDirectory) EXPECT() *MockDirectoryMockRecorder {
 	return m.recorder
 }
 
+// CreateInvitation mocks base method.
+func (m *MockDirectory) CreateInvitation(ctx context.Context, in tenancy.Realm, i *tenancy.Invitation) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "CreateInvitation", ctx, in, i)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// CreateInvitation indicates an expected call of CreateInvitation.
+func (mr *MockDirectoryMockRecorder) CreateInvitation(ctx, in, i interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "CreateInvitation", reflect.TypeOf((*MockDirectory)(nil).CreateInvitation), ctx, in, i)
+}
+
 // CreateKey mocks base method.
 func (m *MockDirectory) CreateKey(ctx context.Context, in tenancy.Realm, k *tenancy.APIKey) error {
 	m.ctrl.T.Helper()
@@ -65,6 +79,21 @@ func (mr *MockDirectoryMockRecorder) Enrol(ctx, s interface{}) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Enrol", reflect.TypeOf((*MockDirectory)(nil).Enrol), ctx, s)
 }
 
+// FindInvitation mocks base method.
+func (m *MockDirectory) FindInvitation(ctx context.Context, issuer, email string, at time.Time) (*tenancy.Invitation, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "FindInvitation", ctx, issuer, email, at)
+	ret0, _ := ret[0].(*tenancy.Invitation)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// FindInvitation indicates an expected call of FindInvitation.
+func (mr *MockDirectoryMockRecorder) FindInvitation(ctx, issuer, email, at interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "FindInvitation", reflect.TypeOf((*MockDirectory)(nil).FindInvitation), ctx, issuer, email, at)
+}
+
 // FindKey mocks base method.
 func (m *MockDirectory) FindKey(ctx context.Context, id tenancy.KeyID) (*tenancy.APIKey, error) {
 	m.ctrl.T.Helper()
@@ -78,6 +107,36 @@ func (m *MockDirectory) FindKey(ctx context.Context, id tenancy.KeyID) (*tenancy
 func (mr *MockDirectoryMockRecorder) FindKey(ctx, id interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "FindKey", reflect.TypeOf((*MockDirectory)(nil).FindKey), ctx, id)
+}
+
+// Invitation mocks base method.
+func (m *MockDirectory) Invitation(ctx context.Context, in tenancy.Realm, id tenancy.InvitationID) (*tenancy.Invitation, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Invitation", ctx, in, id)
+	ret0, _ := ret[0].(*tenancy.Invitation)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Invitation indicates an expected call of Invitation.
+func (mr *MockDirectoryMockRecorder) Invitation(ctx, in, id interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Invitation", reflect.TypeOf((*MockDirectory)(nil).Invitation), ctx, in, id)
+}
+
+// Invitations mocks base method.
+func (m *MockDirectory) Invitations(ctx context.Context, in tenancy.Realm, f tenancy.InvitationFilter, q page.Query) (page.Of[*tenancy.Invitation], error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Invitations", ctx, in, f, q)
+	ret0, _ := ret[0].(page.Of[*tenancy.Invitation])
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Invitations indicates an expected call of Invitations.
+func (mr *MockDirectoryMockRecorder) Invitations(ctx, in, f, q interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Invitations", reflect.TypeOf((*MockDirectory)(nil).Invitations), ctx, in, f, q)
 }
 
 // Key mocks base method.
@@ -96,18 +155,18 @@ func (mr *MockDirectoryMockRecorder) Key(ctx, in, id interface{}) *gomock.Call {
 }
 
 // Keys mocks base method.
-func (m *MockDirectory) Keys(ctx context.Context, in tenancy.Realm, owner tenancy.UserID, q page.Query) (page.Of[*tenancy.APIKey], error) {
+func (m *MockDirectory) Keys(ctx context.Context, in tenancy.Realm, f tenancy.KeyFilter, q page.Query) (page.Of[*tenancy.APIKey], error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Keys", ctx, in, owner, q)
+	ret := m.ctrl.Call(m, "Keys", ctx, in, f, q)
 	ret0, _ := ret[0].(page.Of[*tenancy.APIKey])
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // Keys indicates an expected call of Keys.
-func (mr *MockDirectoryMockRecorder) Keys(ctx, in, owner, q interface{}) *gomock.Call {
+func (mr *MockDirectoryMockRecorder) Keys(ctx, in, f, q interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Keys", reflect.TypeOf((*MockDirectory)(nil).Keys), ctx, in, owner, q)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Keys", reflect.TypeOf((*MockDirectory)(nil).Keys), ctx, in, f, q)
 }
 
 // Member mocks base method.
@@ -126,18 +185,18 @@ func (mr *MockDirectoryMockRecorder) Member(ctx, in, user interface{}) *gomock.C
 }
 
 // Members mocks base method.
-func (m *MockDirectory) Members(ctx context.Context, in tenancy.Realm, q page.Query) (page.Of[*tenancy.Member], error) {
+func (m *MockDirectory) Members(ctx context.Context, in tenancy.Realm, f tenancy.MemberFilter, q page.Query) (page.Of[*tenancy.Member], error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Members", ctx, in, q)
+	ret := m.ctrl.Call(m, "Members", ctx, in, f, q)
 	ret0, _ := ret[0].(page.Of[*tenancy.Member])
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // Members indicates an expected call of Members.
-func (mr *MockDirectoryMockRecorder) Members(ctx, in, q interface{}) *gomock.Call {
+func (mr *MockDirectoryMockRecorder) Members(ctx, in, f, q interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Members", reflect.TypeOf((*MockDirectory)(nil).Members), ctx, in, q)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Members", reflect.TypeOf((*MockDirectory)(nil).Members), ctx, in, f, q)
 }
 
 // Org mocks base method.
@@ -156,18 +215,18 @@ func (mr *MockDirectoryMockRecorder) Org(ctx, id interface{}) *gomock.Call {
 }
 
 // Orgs mocks base method.
-func (m *MockDirectory) Orgs(ctx context.Context, q page.Query) (page.Of[*tenancy.Org], error) {
+func (m *MockDirectory) Orgs(ctx context.Context, f tenancy.OrgFilter, q page.Query) (page.Of[*tenancy.Org], error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Orgs", ctx, q)
+	ret := m.ctrl.Call(m, "Orgs", ctx, f, q)
 	ret0, _ := ret[0].(page.Of[*tenancy.Org])
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // Orgs indicates an expected call of Orgs.
-func (mr *MockDirectoryMockRecorder) Orgs(ctx, q interface{}) *gomock.Call {
+func (mr *MockDirectoryMockRecorder) Orgs(ctx, f, q interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Orgs", reflect.TypeOf((*MockDirectory)(nil).Orgs), ctx, q)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Orgs", reflect.TypeOf((*MockDirectory)(nil).Orgs), ctx, f, q)
 }
 
 // RemoveMember mocks base method.
@@ -211,6 +270,20 @@ func (m *MockDirectory) TouchKey(ctx context.Context, in tenancy.Realm, id tenan
 func (mr *MockDirectoryMockRecorder) TouchKey(ctx, in, id, at interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "TouchKey", reflect.TypeOf((*MockDirectory)(nil).TouchKey), ctx, in, id, at)
+}
+
+// UpdateInvitation mocks base method.
+func (m *MockDirectory) UpdateInvitation(ctx context.Context, in tenancy.Realm, id tenancy.InvitationID, change func(*tenancy.Invitation) error) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "UpdateInvitation", ctx, in, id, change)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// UpdateInvitation indicates an expected call of UpdateInvitation.
+func (mr *MockDirectoryMockRecorder) UpdateInvitation(ctx, in, id, change interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "UpdateInvitation", reflect.TypeOf((*MockDirectory)(nil).UpdateInvitation), ctx, in, id, change)
 }
 
 // UpdateKey mocks base method.
@@ -270,16 +343,16 @@ func (mr *MockDirectoryMockRecorder) UpdateUser(ctx, id, change interface{}) *go
 }
 
 // Users mocks base method.
-func (m *MockDirectory) Users(ctx context.Context, platform bool, q page.Query) (page.Of[*tenancy.User], error) {
+func (m *MockDirectory) Users(ctx context.Context, f tenancy.UserFilter, q page.Query) (page.Of[*tenancy.User], error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Users", ctx, platform, q)
+	ret := m.ctrl.Call(m, "Users", ctx, f, q)
 	ret0, _ := ret[0].(page.Of[*tenancy.User])
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // Users indicates an expected call of Users.
-func (mr *MockDirectoryMockRecorder) Users(ctx, platform, q interface{}) *gomock.Call {
+func (mr *MockDirectoryMockRecorder) Users(ctx, f, q interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Users", reflect.TypeOf((*MockDirectory)(nil).Users), ctx, platform, q)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Users", reflect.TypeOf((*MockDirectory)(nil).Users), ctx, f, q)
 }

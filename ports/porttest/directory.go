@@ -130,7 +130,7 @@ func directoryLists(t *testing.T, s ports.Storage) {
 		}
 	}
 	for after := ""; ; {
-		p, err := d.Orgs(ctx, page.Query{Limit: 2, After: after})
+		p, err := d.Orgs(ctx, tenancy.OrgFilter{}, page.Query{Limit: 2, After: after})
 		must(t, err)
 		if orgs += len(p.Items); !p.More {
 			break
@@ -139,7 +139,7 @@ func directoryLists(t *testing.T, s ports.Storage) {
 	}
 	in := someone(t, "b", "x")
 	for q, turn := (page.Query{Limit: 1, Desc: true}), 0; turn < 9; turn++ {
-		p, err := d.Members(ctx, tenancy.RealmOf(in.Org()), q)
+		p, err := d.Members(ctx, tenancy.RealmOf(in.Org()), tenancy.MemberFilter{}, q)
 		must(t, err)
 		if people += len(p.Items); !p.More {
 			break
@@ -149,18 +149,18 @@ func directoryLists(t *testing.T, s ports.Storage) {
 		}
 		q.After = p.Items[0].User.String()
 	}
-	all, err := d.Users(ctx, false, page.Query{Limit: 100})
+	all, err := d.Users(ctx, tenancy.UserFilter{}, page.Query{Limit: 100})
 	must(t, err)
 	if orgs != 3 || people != 3 || len(all.Items) != 3 {
 		t.Errorf("%d organisations, %d members, %d users", orgs, people, len(all.Items))
 	}
 	must(t, d.UpdateUser(ctx, in.User(), func(u *tenancy.User, _ int) error { u.Platform = tenancy.PlatformAuditor; return nil }))
-	admins, err := d.Users(ctx, true, page.Query{Limit: 100})
+	admins, err := d.Users(ctx, tenancy.UserFilter{Platform: true}, page.Query{Limit: 100})
 	must(t, err)
 	if len(admins.Items) != 1 || admins.Items[0].ID != in.User() {
 		t.Errorf("on the platform are %+v", admins.Items)
 	}
-	_, err = d.Orgs(ctx, page.Query{Limit: 1, After: "nonsense"})
+	_, err = d.Orgs(ctx, tenancy.OrgFilter{}, page.Query{Limit: 1, After: "nonsense"})
 	is(t, err, fault.Invalid, "invalid_cursor")
 }
 
@@ -201,7 +201,7 @@ func apiKeys(t *testing.T, s ports.Storage) {
 	must(t, d.TouchKey(ctx, realm, tenancy.NewKeyID(moment, entropy()), moment))
 	of := func(owner tenancy.UserID) int {
 		t.Helper()
-		p, err := d.Keys(ctx, realm, owner, page.Query{Limit: 10})
+		p, err := d.Keys(ctx, realm, tenancy.KeyFilter{Owner: owner}, page.Query{Limit: 10})
 		must(t, err)
 		return len(p.Items)
 	}
@@ -242,9 +242,9 @@ func realms(t *testing.T, s ports.Storage) {
 		is(t, err, fault.NotFound, "key_not_found")
 		_, err = d.Member(ctx, in, ann.User())
 		is(t, err, fault.NotFound, "member_not_found")
-		keys, err := d.Keys(ctx, in, ann.User(), page.Query{Limit: 10})
+		keys, err := d.Keys(ctx, in, tenancy.KeyFilter{Owner: ann.User()}, page.Query{Limit: 10})
 		must(t, err)
-		members, err := d.Members(ctx, in, page.Query{Limit: 10})
+		members, err := d.Members(ctx, in, tenancy.MemberFilter{}, page.Query{Limit: 10})
 		must(t, err)
 		for _, m := range members.Items {
 			if m.Org == ann.Org() {
@@ -289,7 +289,7 @@ func lastAdmin(t *testing.T, s ports.Storage) {
 		})
 	}
 	all.Wait()
-	p, err := s.Directory().Users(t.Context(), true, page.Query{Limit: 10})
+	p, err := s.Directory().Users(t.Context(), tenancy.UserFilter{Platform: true}, page.Query{Limit: 10})
 	must(t, err)
 	if len(p.Items) != 1 || left.Load() != 1 {
 		t.Errorf("%d admins are left; %d were refused to go", len(p.Items), left.Load())

@@ -60,6 +60,10 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"organisations, users and members are listed":           directoryLists,
 		"API keys are kept, found and go with their owner":      apiKeys,
 		"another realm's members and keys do not exist":         realms,
+		"directories are searched":                              directoryFilters,
+		"an address has one pending invitation":                 invitations,
+		"another realm's invitations do not exist":              invitationsElsewhere,
+		"of an erased user no invitation is left":               erasesInvitations,
 		"a lease has one holder":                                leases,
 		"the audit log is one chain":                            auditChain,
 		"an audit entry is kept with what it records":           auditFollowsItsTransaction,
@@ -84,6 +88,7 @@ func StorageConcurrency(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"transactions do not see each other's halves":      isolated,
 		"a record that many book at once counts only once": bookedOnce,
 		"of all platform admins one stays":                 lastAdmin,
+		"of many invitations to one address one is made":   oneInvitation,
 		"many who append leave one audit chain":            oneChain,
 	} {
 		t.Run(name, func(t *testing.T) {

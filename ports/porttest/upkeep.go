@@ -164,7 +164,7 @@ func erases(t *testing.T, s ports.Storage) {
 		t.Helper()
 		got, err := s.Directory().Standing(t.Context(), in.Org(), in.User())
 		must(t, err)
-		have, err := s.Directory().Keys(t.Context(), tenancy.RealmOf(in.Org()), in.User(), page.Query{Limit: 10})
+		have, err := s.Directory().Keys(t.Context(), tenancy.RealmOf(in.Org()), tenancy.KeyFilter{Owner: in.User()}, page.Query{Limit: 10})
 		must(t, err)
 		if (got.Member != nil) != member || (got.User != nil) != user || len(have.Items) != keys {
 			t.Errorf("of a user are known %+v, and %d keys", got, len(have.Items))

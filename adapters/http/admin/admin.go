@@ -4,6 +4,9 @@ package admin
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -56,7 +59,21 @@ func sendList[T any](c *fiber.Ctx, found page.Of[T], as func(T) (id string, obje
 
 // listed reads the query of a list, runs it and answers.
 func listed[T any](h *Handler, c *fiber.Ctx, list func(ctx context.Context, q page.Query) (page.Of[T], error), as func(T) (string, any)) error {
-	q, err := rest.Query(c, "", nil)
+	return filtered(h, c, nil, list, as)
+}
+
+// words read the query parameters that choose what a list holds.
+type words map[string]func(value string) error
+
+// filtered is listed with words, which are read before the list is asked for.
+func filtered[T any](h *Handler, c *fiber.Ctx, w words, list func(ctx context.Context, q page.Query) (page.Of[T], error), as func(T) (string, any)) error {
+	q, err := rest.Query(c, strings.Join(slices.Sorted(maps.Keys(w)), ", "), func(name, value string) (known bool, err error) {
+		read, known := w[name]
+		if known {
+			err = read(value)
+		}
+		return known, err
+	})
 	if err != nil {
 		return err
 	}
@@ -67,6 +84,22 @@ func listed[T any](h *Handler, c *fiber.Ctx, list func(ctx context.Context, q pa
 		return err
 	}
 	return sendList(c, found, as)
+}
+
+// status reads a status into to; closed is an organisation's.
+func status(to *tenancy.Status, org bool) func(string) error {
+	return func(value string) error {
+		*to = tenancy.Status(value)
+		return tenancy.CheckStatus(*to, org)
+	}
+}
+
+// search reads a text that is looked for into to.
+func search(to *string) func(string) error {
+	return func(value string) error {
+		*to = value
+		return tenancy.CheckSearch("q", value)
+	}
 }
 
 // deleted is what is left of something.

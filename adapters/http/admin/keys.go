@@ -74,7 +74,7 @@ func (h *Handler) Keys(c *fiber.Ctx) error {
 		return err
 	}
 	return listed(h, c, func(ctx context.Context, q page.Query) (page.Of[*tenancy.APIKey], error) {
-		return h.Admin.Keys(ctx, caller(c), id, q)
+		return h.Admin.Keys(ctx, caller(c), id, tenancy.KeyFilter{}, q)
 	}, listedKey)
 }
 

@@ -35,14 +35,23 @@ func memberOf(m *tenancy.Member) member {
 	}
 }
 
-// Members answers GET /api/v1/orgs/{org}/members.
+// Members answers GET /api/v1/orgs/{org}/members; role, status and q (a part of the
+// name or the address) choose.
 func (h *Handler) Members(c *fiber.Ctx) error {
 	id, err := org(c)
 	if err != nil {
 		return err
 	}
-	return listed(h, c, func(ctx context.Context, q page.Query) (page.Of[*tenancy.Member], error) {
-		return h.Admin.Members(ctx, caller(c), id, q)
+	var f tenancy.MemberFilter
+	return filtered(h, c, words{
+		"role": func(value string) error {
+			role, err := tenancy.ParseRole(value)
+			f.Roles = []tenancy.Role{role}
+			return err
+		},
+		"status": status(&f.Status, false), "q": search(&f.Text),
+	}, func(ctx context.Context, q page.Query) (page.Of[*tenancy.Member], error) {
+		return h.Admin.Members(ctx, caller(c), id, f, q)
 	}, func(m *tenancy.Member) (string, any) { return m.User.String(), memberOf(m) })
 }
 

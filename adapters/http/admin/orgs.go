@@ -32,10 +32,12 @@ func orgOf(o *tenancy.Org) organisation {
 	}
 }
 
-// Orgs answers GET /api/v1/platform/orgs.
+// Orgs answers GET /api/v1/platform/orgs; status and q (how the name begins, or the
+// whole external id) choose.
 func (h *Handler) Orgs(c *fiber.Ctx) error {
-	return listed(h, c, func(ctx context.Context, q page.Query) (page.Of[*tenancy.Org], error) {
-		return h.Admin.Orgs(ctx, caller(c), q)
+	var f tenancy.OrgFilter
+	return filtered(h, c, words{"status": status(&f.Status, true), "q": search(&f.Text)}, func(ctx context.Context, q page.Query) (page.Of[*tenancy.Org], error) {
+		return h.Admin.Orgs(ctx, caller(c), f, q)
 	},
 		func(o *tenancy.Org) (string, any) { return o.ID.String(), orgOf(o) })
 }

@@ -44,10 +44,12 @@ func (h *Handler) Admins(c *fiber.Ctx) error {
 	}, listedAccount)
 }
 
-// Users answers GET /api/v1/platform/users.
+// Users answers GET /api/v1/platform/users; status and q (how the subject begins)
+// choose.
 func (h *Handler) Users(c *fiber.Ctx) error {
-	return listed(h, c, func(ctx context.Context, q page.Query) (page.Of[*tenancy.User], error) {
-		return h.Admin.Users(ctx, caller(c), q)
+	var f tenancy.UserFilter
+	return filtered(h, c, words{"status": status(&f.Status, false), "q": search(&f.Text)}, func(ctx context.Context, q page.Query) (page.Of[*tenancy.User], error) {
+		return h.Admin.Users(ctx, caller(c), f, q)
 	}, listedAccount)
 }
 

@@ -44,7 +44,7 @@ func (c *copying) pass(table string, rows, added int64) {
 	c.tell(c.progress)
 }
 
-// Copy copies organisations, users, members and their API keys, all sessions with
+// Copy copies organisations, users, members, their API keys and invitations, all sessions with
 // their turns, usage, and idempotency results from one database to another, and tells after each batch how far it is. Each batch
 // is one transaction, in the order of the primary key, so that what the target
 // holds says where a copy that was broken off goes on; a row that is there is
@@ -87,13 +87,13 @@ func Copy(ctx context.Context, from, to Transaction, tell func(Progress)) ([]Cop
 // directory copies the organisations and the users, to whom all else belongs.
 func (c *copying) directory(ctx context.Context) error {
 	err := walk(ctx, c, func(ctx context.Context, r *Repositories, q page.Query) (page.Of[*tenancy.Org], error) {
-		return r.Directory().Orgs(ctx, q)
+		return r.Directory().Orgs(ctx, tenancy.OrgFilter{}, q)
 	}, func(o *tenancy.Org) (string, tenancy.Standing) { return o.ID.String(), tenancy.Standing{Org: o} })
 	if err != nil {
 		return err
 	}
 	return walk(ctx, c, func(ctx context.Context, r *Repositories, q page.Query) (page.Of[*tenancy.User], error) {
-		return r.Directory().Users(ctx, false, q)
+		return r.Directory().Users(ctx, tenancy.UserFilter{}, q)
 	}, func(u *tenancy.User) (string, tenancy.Standing) { return u.ID.String(), tenancy.Standing{User: u} })
 }
 

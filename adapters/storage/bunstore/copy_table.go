@@ -51,6 +51,11 @@ var copied = []interface {
 		at:   func(r *keyRow) []any { return []any{r.ID} },
 		size: func(r *keyRow) int { return len(r.Name) + len(r.Models) + len(r.Networks) },
 	},
+	table[invitationRow]{
+		name: "invitations", key: []string{"id"}, which: "true", weight: "version",
+		at:   func(r *invitationRow) []any { return []any{r.ID} },
+		size: func(r *invitationRow) int { return len(r.Email) },
+	},
 	// What runs has an owner that is not there after the copy.
 	table[idempotencyRow]{
 		name: "idempotency", key: []string{"user_id", "key"}, which: "done", weight: "0",

@@ -130,8 +130,8 @@ func (d directory) Enrol(ctx context.Context, s tenancy.Standing) error {
 }
 
 // Orgs returns a page of the organisations.
-func (d directory) Orgs(ctx context.Context, q page.Query) (page.Of[*tenancy.Org], error) {
-	return list(ctx, d, "id", tenancy.ParseOrgID, q, func(s *bun.SelectQuery) *bun.SelectQuery { return s }, (*orgRow).org)
+func (d directory) Orgs(ctx context.Context, f tenancy.OrgFilter, q page.Query) (page.Of[*tenancy.Org], error) {
+	return list(ctx, d, "id", tenancy.ParseOrgID, q, func(s *bun.SelectQuery) *bun.SelectQuery { return d.chosenOrgs(s, &f) }, (*orgRow).org)
 }
 
 // Org returns an organisation.
@@ -159,13 +159,8 @@ func (d directory) UpdateOrg(ctx context.Context, id tenancy.OrgID, change func(
 }
 
 // Users returns a page of the users.
-func (d directory) Users(ctx context.Context, platform bool, q page.Query) (page.Of[*tenancy.User], error) {
-	return list(ctx, d, "id", tenancy.ParseUserID, q, func(s *bun.SelectQuery) *bun.SelectQuery {
-		if platform {
-			return s.Where("platform <> ''")
-		}
-		return s
-	}, (*userRow).user)
+func (d directory) Users(ctx context.Context, f tenancy.UserFilter, q page.Query) (page.Of[*tenancy.User], error) {
+	return list(ctx, d, "id", tenancy.ParseUserID, q, func(s *bun.SelectQuery) *bun.SelectQuery { return d.chosenUsers(s, &f) }, (*userRow).user)
 }
 
 // UpdateUser stores what change makes of a user.
@@ -204,7 +199,7 @@ func (d directory) UpdateUser(ctx context.Context, id tenancy.UserID, change fun
 }
 
 // Members returns a page of those who belong to the organisation.
-func (d directory) Members(ctx context.Context, in tenancy.Realm, q page.Query) (page.Of[*tenancy.Member], error) {
+func (d directory) Members(ctx context.Context, in tenancy.Realm, f tenancy.MemberFilter, q page.Query) (page.Of[*tenancy.Member], error) {
 	if in.IsZero() {
 		return page.Of[*tenancy.Member]{}, nil
 	}
@@ -212,7 +207,7 @@ func (d directory) Members(ctx context.Context, in tenancy.Realm, q page.Query) 
 		return page.Of[*tenancy.Member]{}, err
 	}
 	return list(ctx, d, "user_id", tenancy.ParseUserID, q, func(s *bun.SelectQuery) *bun.SelectQuery {
-		return s.Where("org_id = ?", in.Org().UUID())
+		return d.chosenMembers(s.Where("org_id = ?", in.Org().UUID()), &f)
 	}, (*memberRow).member)
 }
 
@@ -298,8 +293,8 @@ func (d directory) FindKey(ctx context.Context, id tenancy.KeyID) (*tenancy.APIK
 	return row.key()
 }
 
-// Keys returns a page of the keys of an owner, or of all.
-func (d directory) Keys(ctx context.Context, in tenancy.Realm, of tenancy.UserID, q page.Query) (page.Of[*tenancy.APIKey], error) {
+// Keys returns a page of the organisation's keys.
+func (d directory) Keys(ctx context.Context, in tenancy.Realm, f tenancy.KeyFilter, q page.Query) (page.Of[*tenancy.APIKey], error) {
 	if in.IsZero() {
 		return page.Of[*tenancy.APIKey]{}, nil
 	}
@@ -307,10 +302,7 @@ func (d directory) Keys(ctx context.Context, in tenancy.Realm, of tenancy.UserID
 		return page.Of[*tenancy.APIKey]{}, err
 	}
 	return list(ctx, d, "id", tenancy.ParseKeyID, q, func(s *bun.SelectQuery) *bun.SelectQuery {
-		if s = s.Where("org_id = ?", in.Org().UUID()); !of.IsZero() {
-			s = s.Where("user_id = ?", of.UUID())
-		}
-		return s
+		return chosenKeys(s.Where("org_id = ?", in.Org().UUID()), &f)
 	}, (*keyRow).key)
 }
 

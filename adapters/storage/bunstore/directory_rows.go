@@ -20,14 +20,16 @@ type orgRow struct {
 	Name      string    `bun:"name"`
 	Title     string    `bun:"title"`
 	Status    string    `bun:"status"`
+	Folded    *string   `bun:"folded"` // null in rows of builds that did not search
 	Version   int       `bun:"version"`
 	CreatedAt time.Time `bun:"created_at"`
 	UpdatedAt time.Time `bun:"updated_at"`
 }
 
 func rowOfOrg(o *tenancy.Org) *orgRow {
+	folded := withoutNUL(o.Folded())
 	return &orgRow{
-		ID: o.ID.UUID(), Issuer: withoutNUL(o.Issuer), Name: withoutNUL(o.Name), Title: withoutNUL(o.Title), Status: string(o.Status), Version: o.Version,
+		Folded: &folded, ID: o.ID.UUID(), Issuer: withoutNUL(o.Issuer), Name: withoutNUL(o.Name), Title: withoutNUL(o.Title), Status: string(o.Status), Version: o.Version,
 		CreatedAt: session.Moment(o.Created), UpdatedAt: session.Moment(o.Updated),
 	}
 }
@@ -50,6 +52,7 @@ type userRow struct {
 	Issuer    string    `bun:"issuer"`
 	Subject   string    `bun:"subject"`
 	Platform  string    `bun:"platform"`
+	Home      *string   `bun:"home"`
 	Status    string    `bun:"status"`
 	Version   int       `bun:"version"`
 	CreatedAt time.Time `bun:"created_at"`
@@ -57,10 +60,15 @@ type userRow struct {
 }
 
 func rowOfUser(u *tenancy.User) *userRow {
-	return &userRow{
+	r := &userRow{
 		ID: u.ID.UUID(), Issuer: withoutNUL(u.Issuer), Subject: withoutNUL(u.Subject), Platform: string(u.Platform), Status: string(u.Status), Version: u.Version,
 		CreatedAt: session.Moment(u.Created), UpdatedAt: session.Moment(u.Updated),
 	}
+	if !u.Home.IsZero() {
+		home := u.Home.UUID()
+		r.Home = &home
+	}
+	return r
 }
 
 func (r *userRow) user() (*tenancy.User, error) {
@@ -68,10 +76,16 @@ func (r *userRow) user() (*tenancy.User, error) {
 	if err != nil {
 		return nil, corrupt("user", err)
 	}
-	return &tenancy.User{
+	u := &tenancy.User{
 		ID: id, Issuer: r.Issuer, Subject: r.Subject, Platform: tenancy.Role(r.Platform), Status: tenancy.Status(r.Status), Version: r.Version,
 		Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(),
-	}, nil
+	}
+	if r.Home != nil {
+		if u.Home, err = tenancy.ParseOrgID(*r.Home); err != nil {
+			return nil, corrupt("user", err)
+		}
+	}
+	return u, nil
 }
 
 type memberRow struct {
@@ -83,6 +97,7 @@ type memberRow struct {
 	Email     string    `bun:"email"`
 	Role      string    `bun:"role"`
 	Given     bool      `bun:"given"`
+	Folded    *string   `bun:"folded"` // null in rows of builds that did not search
 	Status    string    `bun:"status"`
 	Version   int       `bun:"version"`
 	CreatedAt time.Time `bun:"created_at"`
@@ -90,8 +105,9 @@ type memberRow struct {
 }
 
 func rowOfMember(m *tenancy.Member) *memberRow {
+	folded := withoutNUL(m.Folded())
 	return &memberRow{
-		OrgID: m.Org.UUID(), UserID: m.User.UUID(), Name: withoutNUL(m.Name), Email: withoutNUL(m.Email), Role: string(m.Role), Given: m.Given,
+		Folded: &folded, OrgID: m.Org.UUID(), UserID: m.User.UUID(), Name: withoutNUL(m.Name), Email: withoutNUL(m.Email), Role: string(m.Role), Given: m.Given,
 		Status: string(m.Status), Version: m.Version, CreatedAt: session.Moment(m.Created), UpdatedAt: session.Moment(m.Updated),
 	}
 }

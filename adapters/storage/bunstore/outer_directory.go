@@ -28,9 +28,9 @@ func (d outerDirectory) Enrol(ctx context.Context, s tenancy.Standing) error {
 	return d.write(ctx, func(ctx context.Context, in ports.Directory) error { return in.Enrol(ctx, s) })
 }
 
-func (d outerDirectory) Orgs(ctx context.Context, q page.Query) (page.Of[*tenancy.Org], error) {
+func (d outerDirectory) Orgs(ctx context.Context, f tenancy.OrgFilter, q page.Query) (page.Of[*tenancy.Org], error) {
 	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (page.Of[*tenancy.Org], error) {
-		return r.Directory().Orgs(ctx, q)
+		return r.Directory().Orgs(ctx, f, q)
 	})
 }
 
@@ -42,9 +42,9 @@ func (d outerDirectory) UpdateOrg(ctx context.Context, id tenancy.OrgID, change 
 	return d.write(ctx, func(ctx context.Context, in ports.Directory) error { return in.UpdateOrg(ctx, id, change) })
 }
 
-func (d outerDirectory) Users(ctx context.Context, platform bool, q page.Query) (page.Of[*tenancy.User], error) {
+func (d outerDirectory) Users(ctx context.Context, f tenancy.UserFilter, q page.Query) (page.Of[*tenancy.User], error) {
 	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (page.Of[*tenancy.User], error) {
-		return r.Directory().Users(ctx, platform, q)
+		return r.Directory().Users(ctx, f, q)
 	})
 }
 
@@ -52,9 +52,9 @@ func (d outerDirectory) UpdateUser(ctx context.Context, id tenancy.UserID, chang
 	return d.write(ctx, func(ctx context.Context, in ports.Directory) error { return in.UpdateUser(ctx, id, change) })
 }
 
-func (d outerDirectory) Members(ctx context.Context, in tenancy.Realm, q page.Query) (page.Of[*tenancy.Member], error) {
+func (d outerDirectory) Members(ctx context.Context, in tenancy.Realm, f tenancy.MemberFilter, q page.Query) (page.Of[*tenancy.Member], error) {
 	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (page.Of[*tenancy.Member], error) {
-		return r.Directory().Members(ctx, in, q)
+		return r.Directory().Members(ctx, in, f, q)
 	})
 }
 
@@ -82,9 +82,9 @@ func (d outerDirectory) FindKey(ctx context.Context, id tenancy.KeyID) (*tenancy
 	})
 }
 
-func (d outerDirectory) Keys(ctx context.Context, in tenancy.Realm, owner tenancy.UserID, q page.Query) (page.Of[*tenancy.APIKey], error) {
+func (d outerDirectory) Keys(ctx context.Context, in tenancy.Realm, f tenancy.KeyFilter, q page.Query) (page.Of[*tenancy.APIKey], error) {
 	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (page.Of[*tenancy.APIKey], error) {
-		return r.Directory().Keys(ctx, in, owner, q)
+		return r.Directory().Keys(ctx, in, f, q)
 	})
 }
 
@@ -100,4 +100,30 @@ func (d outerDirectory) UpdateKey(ctx context.Context, in tenancy.Realm, id tena
 
 func (d outerDirectory) TouchKey(ctx context.Context, in tenancy.Realm, id tenancy.KeyID, at time.Time) error {
 	return d.write(ctx, func(ctx context.Context, r ports.Directory) error { return r.TouchKey(ctx, in, id, at) })
+}
+
+func (d outerDirectory) CreateInvitation(ctx context.Context, in tenancy.Realm, i *tenancy.Invitation) error {
+	return d.write(ctx, func(ctx context.Context, r ports.Directory) error { return r.CreateInvitation(ctx, in, i) })
+}
+
+func (d outerDirectory) FindInvitation(ctx context.Context, issuer, email string, at time.Time) (*tenancy.Invitation, error) {
+	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (*tenancy.Invitation, error) {
+		return r.Directory().FindInvitation(ctx, issuer, email, at)
+	})
+}
+
+func (d outerDirectory) Invitations(ctx context.Context, in tenancy.Realm, f tenancy.InvitationFilter, q page.Query) (page.Of[*tenancy.Invitation], error) {
+	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (page.Of[*tenancy.Invitation], error) {
+		return r.Directory().Invitations(ctx, in, f, q)
+	})
+}
+
+func (d outerDirectory) Invitation(ctx context.Context, in tenancy.Realm, id tenancy.InvitationID) (*tenancy.Invitation, error) {
+	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (*tenancy.Invitation, error) {
+		return r.Directory().Invitation(ctx, in, id)
+	})
+}
+
+func (d outerDirectory) UpdateInvitation(ctx context.Context, in tenancy.Realm, id tenancy.InvitationID, change func(*tenancy.Invitation) error) error {
+	return d.write(ctx, func(ctx context.Context, r ports.Directory) error { return r.UpdateInvitation(ctx, in, id, change) })
 }

@@ -214,7 +214,11 @@ func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym te
 		})
 	}
 	if err == nil {
-		err = r.expel(ctx, org, user, &total)
+		var n int
+		n, err = r.uninvite(ctx, org, user, pseudonym.UUID(), most)
+		if total += n; err == nil && n < most { // the member's address tells which are to go
+			err = r.expel(ctx, org, user, &total)
+		}
 	}
 	return total, r.failed(ctx, err)
 }

@@ -3,7 +3,6 @@ package memory
 import (
 	"bytes"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -21,12 +20,13 @@ type register struct {
 	users   map[tenancy.UserID]*tenancy.User
 	members map[owner]*tenancy.Member
 	keys    map[tenancy.KeyID]*tenancy.APIKey
+	invited map[tenancy.InvitationID]*tenancy.Invitation
 }
 
 func newRegister() register {
 	return register{
 		make(map[tenancy.OrgID]*tenancy.Org), make(map[tenancy.UserID]*tenancy.User),
-		make(map[owner]*tenancy.Member), make(map[tenancy.KeyID]*tenancy.APIKey),
+		make(map[owner]*tenancy.Member), make(map[tenancy.KeyID]*tenancy.APIKey), make(map[tenancy.InvitationID]*tenancy.Invitation),
 	}
 }
 
@@ -151,14 +151,24 @@ func paged[K id.Kind, V any](all []*V, idOf func(*V) id.ID[K], parse func(string
 	return found, err
 }
 
+// chosen gives what is kept that a filter chooses.
+func chosen[K comparable, V any](from map[K]*V, chooses func(*V) bool) (all []*V) {
+	for _, v := range from {
+		if chooses(v) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
 // Orgs returns a page of the organisations.
-func (d directory) Orgs(ctx context.Context, q page.Query) (page.Of[*tenancy.Org], error) {
+func (d directory) Orgs(ctx context.Context, f tenancy.OrgFilter, q page.Query) (page.Of[*tenancy.Org], error) {
 	leave, err := d.enter(ctx)
 	if err != nil {
 		return page.Of[*tenancy.Org]{}, err
 	}
 	defer leave()
-	all := slices.Collect(maps.Values(d.s.register.orgs))
+	all := chosen(d.s.register.orgs, f.Chooses)
 	return paged(all, func(o *tenancy.Org) tenancy.OrgID { return o.ID }, tenancy.ParseOrgID, q, copied)
 }
 
@@ -196,18 +206,13 @@ func (d directory) UpdateOrg(ctx context.Context, id tenancy.OrgID, change func(
 }
 
 // Users returns a page of the users.
-func (d directory) Users(ctx context.Context, platform bool, q page.Query) (page.Of[*tenancy.User], error) {
+func (d directory) Users(ctx context.Context, f tenancy.UserFilter, q page.Query) (page.Of[*tenancy.User], error) {
 	leave, err := d.enter(ctx)
 	if err != nil {
 		return page.Of[*tenancy.User]{}, err
 	}
 	defer leave()
-	var all []*tenancy.User
-	for _, u := range d.s.register.users {
-		if !platform || u.Platform != "" {
-			all = append(all, u)
-		}
-	}
+	all := chosen(d.s.register.users, f.Chooses)
 	return paged(all, func(u *tenancy.User) tenancy.UserID { return u.ID }, tenancy.ParseUserID, q, copied)
 }
 
@@ -238,18 +243,13 @@ func (d directory) UpdateUser(ctx context.Context, id tenancy.UserID, change fun
 }
 
 // Members returns a page of those who belong to the organisation.
-func (d directory) Members(ctx context.Context, in tenancy.Realm, q page.Query) (page.Of[*tenancy.Member], error) {
+func (d directory) Members(ctx context.Context, in tenancy.Realm, f tenancy.MemberFilter, q page.Query) (page.Of[*tenancy.Member], error) {
 	leave, err := d.enter(ctx)
 	if err != nil {
 		return page.Of[*tenancy.Member]{}, err
 	}
 	defer leave()
-	var all []*tenancy.Member
-	for _, m := range d.s.register.members {
-		if m.Org == in.Org() {
-			all = append(all, m)
-		}
-	}
+	all := chosen(d.s.register.members, func(m *tenancy.Member) bool { return m.Org == in.Org() && f.Chooses(m) })
 	return paged(all, func(m *tenancy.Member) tenancy.UserID { return m.User }, tenancy.ParseUserID, q, copied)
 }
 
@@ -367,19 +367,14 @@ func (d directory) FindKey(ctx context.Context, id tenancy.KeyID) (*tenancy.APIK
 	return nil, tenancy.NoKey()
 }
 
-// Keys returns a page of the keys of an owner, or of all.
-func (d directory) Keys(ctx context.Context, in tenancy.Realm, of tenancy.UserID, q page.Query) (page.Of[*tenancy.APIKey], error) {
+// Keys returns a page of the organisation's keys.
+func (d directory) Keys(ctx context.Context, in tenancy.Realm, f tenancy.KeyFilter, q page.Query) (page.Of[*tenancy.APIKey], error) {
 	leave, err := d.enter(ctx)
 	if err != nil {
 		return page.Of[*tenancy.APIKey]{}, err
 	}
 	defer leave()
-	var all []*tenancy.APIKey
-	for _, k := range d.s.register.keys {
-		if k.Org == in.Org() && (of.IsZero() || k.User == of) {
-			all = append(all, k)
-		}
-	}
+	all := chosen(d.s.register.keys, func(k *tenancy.APIKey) bool { return k.Org == in.Org() && f.Chooses(k) })
 	return paged(all, func(k *tenancy.APIKey) tenancy.KeyID { return k.ID }, tenancy.ParseKeyID, q, copyOfKey)
 }
 

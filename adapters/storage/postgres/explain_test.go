@@ -50,13 +50,15 @@ const fill = `
 	INSERT INTO agentapi.idempotency (org_id, user_id, key, body, owner, claimed_at, lapses_at, done, result, completed_at)
 	SELECT md5('org' || n % 200)::uuid, md5('user' || n % 200 || (n / 200) % 10)::uuid, md5('key' || n), '', 'o', now(), now(), true, '{}', now() - n * interval '1 s' FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.orgs (id, issuer, name, title, status, version)
-	SELECT md5('org' || n)::uuid, 'i', 'o' || n, 't', 'active', 1 FROM generate_series(0, 9999) n;
+	SELECT md5('org' || n)::uuid, 'i', 'o' || n, 't' || n, 'active', 1 FROM generate_series(0, 9999) n;
 	INSERT INTO agentapi.users (id, issuer, subject, platform, status, version)
 	SELECT md5('user' || n)::uuid, 'i', 's' || n, CASE WHEN n < 10 THEN 'platform_admin' ELSE '' END, 'active', 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.memberships (org_id, user_id, role, status, version)
 	SELECT md5('org' || n % 200)::uuid, md5('user' || n)::uuid, 'org_member', 'active', 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.api_keys (org_id, id, user_id, name, hint, hash, pepper, role, version)
 	SELECT md5('org' || n % 200)::uuid, md5('key' || n)::uuid, md5('user' || n)::uuid, 'k', 'h', 'h', 'p', 'org_member', 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.invitations (org_id, id, email, email_key, role, invited_by, status, expires_at, accepted_by, version)
+	SELECT md5('org' || n % 200)::uuid, md5('invitation' || n)::uuid, n || '@example.com', n || '@example.com', 'org_member', md5('user' || n)::uuid, CASE n % 2 WHEN 0 THEN 'pending' ELSE 'accepted' END, now() + interval '1 day', md5('user' || n)::uuid, 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.audit
 	SELECT 1, n, md5('org' || n % 200)::uuid, n, md5('audit' || n)::uuid, n * 1000000::bigint, 'subject_' || n % 2000, 'chat.completed', '', 'ok', 'r', 'i', convert_to(repeat('x', 400), 'UTF8'), sha256('x'), sha256('x')
 	FROM generate_series(1, 100000) n;
@@ -136,6 +138,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	r.seen["WITH old AS (SELECT org_id, id FROM usage WHERE created_at < now() - interval '1 day' AND org_id <> ALL ('{}'::uuid[]) LIMIT 500 FOR UPDATE SKIP LOCKED), "+
 		"gone AS (DELETE FROM usage u USING old WHERE u.org_id = old.org_id AND u.id = old.id RETURNING 1) SELECT count(*) FROM gone"] = true
 	r.seen["DELETE FROM idempotency WHERE done AND ctid = ANY (ARRAY(SELECT ctid FROM idempotency WHERE done AND completed_at < now() - interval '1 day' ORDER BY completed_at LIMIT 1000))"] = true
+	r.seen["SELECT i.* FROM invitations i JOIN orgs o ON o.id = i.org_id WHERE i.email_key = '8@example.com' AND i.status = 'pending' AND i.expires_at > now() AND o.issuer = 'i' AND o.status = 'active' ORDER BY i.id LIMIT 1"] = true
 	r.seen["SELECT 1 FROM instances WHERE id = 'i7' FOR UPDATE"] = true
 	explained := 0
 	for query := range r.seen {
@@ -185,7 +188,7 @@ func trailed(t *testing.T, s *Store) {
 func explain(t *testing.T, d *server.Database, query string) string {
 	t.Helper()
 	address := d.App
-	if strings.HasPrefix(query, "DELETE FROM idempotency WHERE") || strings.Contains(query, "tid[]") || strings.Contains(query, "SKIP LOCKED") {
+	if strings.HasPrefix(query, "DELETE FROM idempotency WHERE") || strings.Contains(query, "tid[]") || strings.Contains(query, "SKIP LOCKED") || strings.Contains(query, "JOIN orgs o") {
 		address = d.Owner
 	}
 	p, err := newPool(&Options{URL: address, Timeout: time.Minute}, 1)
@@ -198,7 +201,7 @@ func explain(t *testing.T, d *server.Database, query string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(t.Context(), fmt.Sprintf("BEGIN; SET LOCAL search_path = agentapi; SET LOCAL agentapi.upkeep = 'on'; SET LOCAL agentapi.audit = 'on'; SET LOCAL agentapi.org_id = '%s'", ann.Org().UUID())); err != nil {
+	if _, err := conn.ExecContext(t.Context(), fmt.Sprintf("BEGIN; SET LOCAL search_path = agentapi; SET LOCAL agentapi.upkeep = 'on'; SET LOCAL agentapi.audit = 'on'; SET LOCAL agentapi.find_invited = '8@example.com'; SET LOCAL agentapi.org_id = '%s'", ann.Org().UUID())); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := conn.QueryContext(t.Context(), "EXPLAIN "+query)
@@ -227,14 +230,30 @@ func registered(t *testing.T, s *Store) {
 	key := &tenancy.APIKey{ID: tenancy.NewKeyID(time.Now(), [10]byte{99}), Org: ann.Org(), User: ann.User(), Name: "k", Role: tenancy.OrgMember}
 	q := page.Query{Limit: 20, After: ann.Org().String()}
 	who := page.Query{Limit: 20, After: ann.User().String(), Desc: true}
-	_, orgs := d.Orgs(ctx, q)
-	_, users := d.Users(ctx, false, who)
-	_, platform := d.Users(ctx, true, page.Query{Limit: 20})
-	_, members := d.Members(ctx, in, who)
-	_, theirs := d.Keys(ctx, in, ann.User(), page.Query{Limit: 20})
-	_, all := d.Keys(ctx, in, tenancy.UserID{}, page.Query{Limit: 20, After: key.ID.String()})
+	_, orgs := d.Orgs(ctx, tenancy.OrgFilter{}, q)
+	_, titled := d.Orgs(ctx, tenancy.OrgFilter{Text: "t77", Status: tenancy.Active}, page.Query{Limit: 20})
+	_, closed := d.Orgs(ctx, tenancy.OrgFilter{Status: tenancy.Closed}, q)
+	_, users := d.Users(ctx, tenancy.UserFilter{}, who)
+	_, platform := d.Users(ctx, tenancy.UserFilter{Platform: true}, page.Query{Limit: 20})
+	_, named := d.Users(ctx, tenancy.UserFilter{Text: "s777"}, page.Query{Limit: 20})
+	_, out := d.Users(ctx, tenancy.UserFilter{Status: tenancy.Suspended}, page.Query{Limit: 20})
+	_, members := d.Members(ctx, in, tenancy.MemberFilter{}, who)
+	_, found := d.Members(ctx, in, tenancy.MemberFilter{
+		Roles: []tenancy.Role{tenancy.OrgMember}, Status: tenancy.Active, Text: "x", Emails: []string{"a@b"}, Users: []tenancy.UserID{ann.User()},
+	}, page.Query{Limit: 20})
+	_, theirs := d.Keys(ctx, in, tenancy.KeyFilter{Owner: ann.User(), Roles: []tenancy.Role{tenancy.OrgMember}, Kept: true}, page.Query{Limit: 20})
+	_, all := d.Keys(ctx, in, tenancy.KeyFilter{}, page.Query{Limit: 20, After: key.ID.String()})
+	at := time.Now()
+	i := &tenancy.Invitation{
+		ID: tenancy.NewInvitationID(at, [10]byte{99}), Org: ann.Org(), Email: "a@example.com", Role: tenancy.OrgMember, By: ann.User(), Status: tenancy.Pending,
+		Expires: at.Add(time.Hour), Created: at, Updated: at,
+	}
+	made := d.CreateInvitation(ctx, in, i)
+	_, pending := d.Invitations(ctx, in, tenancy.InvitationFilter{Email: i.Email, Status: []tenancy.InvitationStatus{tenancy.Pending}, At: at}, page.Query{Limit: 1})
+	_, any := d.Invitations(ctx, in, tenancy.InvitationFilter{}, page.Query{Limit: 20})
 	for _, err := range []error{
-		orgs, users, platform, members, theirs, all, d.CreateKey(ctx, in, key),
+		orgs, titled, closed, users, platform, named, out, members, found, theirs, all, made, pending, any, d.CreateKey(ctx, in, key),
+		d.UpdateInvitation(ctx, in, i.ID, func(*tenancy.Invitation) error { return nil }),
 		d.UpdateOrg(ctx, ann.Org(), func(*tenancy.Org) error { return nil }),
 		d.UpdateUser(ctx, ann.User(), func(*tenancy.User, int) error { return nil }),
 		d.UpdateMember(ctx, in, ann.User(), func(*tenancy.Member) error { return nil }),
