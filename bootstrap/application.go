@@ -48,7 +48,7 @@ var Application = fx.Module("application",
 func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, pepper tenancy.Pepper, rec *trail.Recorder) *access.Service {
 	keys.Use(apikey.Params{Directory: storage.Directory(), Pepper: pepper, Now: now})
 	p := access.Params{
-		Chain: chain, Directory: storage.Directory(), Audit: rec, Now: now,
+		Chain: chain, Storage: storage, Audit: rec, Now: now,
 		Strangers: access.Strangers{RefuseOrgs: c.Identity.Strangers.Orgs == "refuse", RefuseUsers: c.Identity.Strangers.Users == "refuse"},
 	}
 	for _, a := range c.Identity.PlatformAdmins {

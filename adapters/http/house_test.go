@@ -148,7 +148,7 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 	})
 	must(comp.Start(t.Context()))
 	h := &house{raw: r, logs: &lines{}}
-	door := access.New(access.Params{Chain: []ports.Authenticator{doors{}}, Directory: store.Directory(), Now: time.Now})
+	door := access.New(access.Params{Chain: []ports.Authenticator{doors{}}, Storage: store, Now: time.Now})
 	p := web.Params{
 		Options: web.Options{
 			Addr: "127.0.0.1:0", AllowedHosts: []string{"127.0.0.1", "localhost"}, MaxBody: 1 << 20,

@@ -30,7 +30,7 @@ type Service struct {
 // Params is what a Service needs.
 type Params struct {
 	Chain     []ports.Authenticator // asked in order until one knows the credential
-	Directory ports.Directory
+	Storage   ports.Storage
 	Admins    []Admin // who are platform admins, whatever their credential says
 	Strangers Strangers
 	Audit     *trail.Recorder // nil: nothing is recorded
@@ -58,7 +58,8 @@ func New(p Params) *Service {
 }
 
 // Authenticate makes a principal of a bearer credential that was presented from an
-// address. Whoever is not known yet is enrolled, unless strangers are refused. What
+// address. Whoever is not known yet is enrolled, unless strangers are refused and no
+// invitation is there. What
 // is known of a caller is asked for again after 30 s at the latest; refusals are
 // never remembered. fault.Unauthenticated: the credential is bad (code
 // invalid_api_key). fault.Forbidden: it names no organisation, one that is
@@ -137,12 +138,21 @@ func (s *Service) principal(ctx context.Context, who tenancy.Identity) (tenancy.
 	switch {
 	case who.Key != nil:
 		org, user = who.Key.Org, who.Key.User
-	case who.Org == "" || who.Subject == "":
+	case who.Subject == "":
 		return tenancy.NewPrincipal(who, org, user)
+	case who.Org == "":
+		var err error
+		user = named(user, who.Issuer, who.Subject)
+		if org, err = s.place(ctx, who, user); err != nil {
+			return tenancy.Principal{}, err
+		}
+		if org.IsZero() {
+			return tenancy.NewPrincipal(who, org, user)
+		}
 	default:
 		org, user = named(org, who.Issuer, who.Org), named(user, who.Issuer, who.Subject)
 	}
-	known, err := s.Directory.Standing(ctx, org, user)
+	known, err := s.Storage.Directory().Standing(ctx, org, user)
 	if err == nil {
 		known, err = s.enrol(ctx, who, org, user, known)
 	}
@@ -183,6 +193,16 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		}
 		return known, nil
 	}
+	if known.Member == nil {
+		var err error
+		if known, err = s.welcome(ctx, who, org, user, known); err != nil {
+			return known, err
+		}
+	}
+	if known.Member == nil && who.Org == "" { // it was taken back just now
+		_, err := tenancy.NewPrincipal(who, tenancy.OrgID{}, user)
+		return known, err
+	}
 	at := s.Now()
 	role := who.Role
 	if role.IsPlatform() { // it says nothing of the organisation
@@ -206,10 +226,10 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 	case m == nil && s.Strangers.RefuseUsers && !admin:
 		return known, fault.New(fault.Forbidden, "You are not known here.").WithCode("user_unknown").WithHint("Ask an administrator of your organisation to add you.")
 	case m == nil:
-		missing.Member = &tenancy.Member{Org: org, User: user, Name: who.Subject, Role: role, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
+		missing.Member = &tenancy.Member{Org: org, User: user, Name: who.Subject, Email: who.Email, Role: role, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
 		known.Member = missing.Member
 	case !m.Given && m.Role != role:
-		err := s.Directory.UpdateMember(ctx, tenancy.RealmOf(org), user, func(m *tenancy.Member) error {
+		err := s.Storage.Directory().UpdateMember(ctx, tenancy.RealmOf(org), user, func(m *tenancy.Member) error {
 			if !m.Given {
 				m.Role, m.Updated = role, at
 			}
@@ -222,7 +242,7 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		}
 	}
 	if missing != (tenancy.Standing{}) {
-		return known, s.Directory.Enrol(ctx, missing)
+		return known, s.Storage.Directory().Enrol(ctx, missing)
 	}
 	return known, nil
 }

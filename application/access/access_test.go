@@ -30,12 +30,12 @@ func (d door) Authenticate(_ context.Context, bearer string) (tenancy.Identity, 
 // opened makes a service on an empty directory, where nothing else is said.
 func opened(t *testing.T, p access.Params) *access.Service {
 	t.Helper()
-	if p.Directory == nil {
+	if p.Storage == nil {
 		store, err := memory.Open(memory.Options{MaxSessions: 1, MaxBytes: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.Directory = store.Directory()
+		p.Storage = store
 	}
 	if p.Now == nil {
 		p.Now = time.Now

@@ -242,3 +242,28 @@ func TestUnsafeOptionsAreRefused(t *testing.T) {
 		t.Error("an issuer twice, or none, were taken")
 	}
 }
+
+func TestAnAddressCountsWhereItIsVerified(t *testing.T) {
+	h, c := newHouse(t), newClock()
+	key := newEC(t, "k")
+	h.publish(key)
+	i := open(t, h, c, nil)
+	for name, x := range map[string]struct {
+		email, verified any
+		want            string
+	}{
+		"verified": {"Ann@example.com", true, "Ann@example.com"}, "not verified": {"ann@example.com", false, ""}, "not said": {"ann@example.com", nil, ""},
+		"a text": {"ann@example.com", "true", ""}, "a number": {"ann@example.com", 1, ""}, "a list": {"ann@example.com", []bool{true}, ""},
+		"none": {nil, true, ""}, "no address": {"ann", true, ""}, "several": {[]string{"ann@example.com"}, true, ""},
+	} {
+		who, ok, err := i.Authenticate(t.Context(), key.token(t, h, c.now(), map[string]any{"email": x.email, "email_verified": x.verified}))
+		if !ok || err != nil || who.Email != x.want {
+			t.Errorf("%s: got %q, %v, %v", name, who.Email, ok, err)
+		}
+	}
+	own := open(t, h, c, func(i *Issuer) { i.Claims.Email, i.Claims.Verified = "mail", "sure" })
+	who, _, err := own.Authenticate(t.Context(), key.token(t, h, c.now(), map[string]any{"mail": "ann@example.com", "sure": true, "email": "eve@example.com", "email_verified": true}))
+	if err != nil || who.Email != "ann@example.com" {
+		t.Errorf("by other names: got %q, %v", who.Email, err)
+	}
+}

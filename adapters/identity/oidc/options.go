@@ -35,6 +35,8 @@ type Claims struct {
 	Role        string `yaml:"role" doc:"a role: role if absent"`
 	Roles       string `yaml:"roles" doc:"a list of roles: roles if absent"`
 	Permissions string `yaml:"permissions" doc:"a list of permissions: permissions if absent; platform:admin makes a platform admin"`
+	Email       string `yaml:"email" doc:"the e-mail address, which invitations go by: email if absent"`
+	Verified    string `yaml:"email_verified" doc:"true where the address is verified; nothing else is taken for it: email_verified if absent"`
 }
 
 // Names is one name or a list of them.
@@ -61,6 +63,7 @@ func (i Issuer) complete() Issuer {
 	}{
 		{&i.Claims.User, "sub"}, {&i.Claims.Org, "org_id"}, {&i.Claims.Role, "role"},
 		{&i.Claims.Roles, "roles"}, {&i.Claims.Permissions, "permissions"},
+		{&i.Claims.Email, "email"}, {&i.Claims.Verified, "email_verified"},
 	} {
 		if *c.name == "" {
 			*c.name = c.fallback

@@ -51,10 +51,26 @@ func checkClaims(_ context.Context, _ *Identity, t *trial) (string, error) {
 		role = tenancy.PlatformAdmin
 	}
 	t.who.Issuer, t.who.Subject, t.who.Org, t.who.Role, t.who.Method = t.issuer.name(), user, org, role, "oidc"
+	t.who.Email = t.payload.verified(names.Email, names.Verified)
 	if org == "" {
-		org = "none, and without one nothing can be asked for"
+		org = "none, and without one nothing can be asked for but by whom an invitation has brought"
 	}
-	return fmt.Sprintf("user %s, organisation %s, role %s", user, org, role), nil
+	address := "no verified e-mail address"
+	if t.who.Email != "" {
+		address = "a verified e-mail address"
+	}
+	return fmt.Sprintf("user %s, organisation %s, role %s, %s", user, org, role, address), nil
+}
+
+// verified is the e-mail address that a token says is verified, and empty where it
+// does not say so by the one value that means it. Such a token is as good as any:
+// an address grants nothing by itself.
+func (m members) verified(email, verified string) string {
+	address, err := m.text(email)
+	if err != nil || string(m[verified]) != "true" || tenancy.CheckEmail(email, address) != nil {
+		return ""
+	}
+	return address
 }
 
 // role is the strongest that the provider's names stand for; whoever has none is
