@@ -13,6 +13,7 @@ import (
 	"agentapi/adapters/http/admin"
 	"agentapi/adapters/http/openai"
 	"agentapi/adapters/http/ops"
+	"agentapi/adapters/http/organization"
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/sessions"
 	"agentapi/domain/fault"
@@ -37,6 +38,7 @@ func (s *Server) surface() []Route {
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
 	adm := &admin.Handler{Admin: s.p.Admin, Base: s.base, Limit: storageLimit}
+	like := &organization.Handler{Admin: s.p.Admin, Base: s.base, Limit: storageLimit} // OpenAI's own
 	return []Route{
 		{"GET", "/livez", "", health.Live},
 		{"GET", "/healthz", "", health.Live},
@@ -47,6 +49,32 @@ func (s *Server) surface() []Route {
 		{"POST", "/v1/chat/completions", tenancy.UseChat, chat.Serve},
 		{"GET", "/v1/models", tenancy.ReadModels, models.List},
 		{"GET", "/v1/models/*", tenancy.ReadModels, models.Get},
+
+		{"GET", "/v1/organization/users", tenancy.ReadMembers, like.Users},
+		{"GET", "/v1/organization/users/:user", tenancy.ReadMembers, like.User},
+		{"POST", "/v1/organization/users/:user", tenancy.WriteMembers, like.EditUser},
+		{"DELETE", "/v1/organization/users/:user", tenancy.WriteMembers, like.RemoveUser},
+		{"GET", "/v1/organization/invites", tenancy.ReadMembers, like.Invites},
+		{"POST", "/v1/organization/invites", tenancy.WriteMembers, like.Invite},
+		{"GET", "/v1/organization/invites/:invite", tenancy.ReadMembers, like.Invitation},
+		{"DELETE", "/v1/organization/invites/:invite", tenancy.WriteMembers, like.Uninvite},
+		{"GET", "/v1/organization/projects", tenancy.ReadOrg, like.Projects},
+		{"POST", "/v1/organization/projects", tenancy.WriteOrg, like.OneProject},
+		{"GET", "/v1/organization/projects/:project", tenancy.ReadOrg, like.Project},
+		{"POST", "/v1/organization/projects/:project", tenancy.WriteOrg, like.OneProject},
+		{"POST", "/v1/organization/projects/:project/archive", tenancy.WriteOrg, like.OneProject},
+		{"GET", "/v1/organization/projects/:project/users", tenancy.ReadMembers, like.ProjectUsers},
+		{"GET", "/v1/organization/projects/:project/service_accounts", tenancy.ReadMembers, like.Accounts},
+		{"POST", "/v1/organization/projects/:project/service_accounts", tenancy.WriteKeys, like.CreateAccount},
+		{"GET", "/v1/organization/projects/:project/service_accounts/:account", tenancy.ReadMembers, like.Account},
+		{"DELETE", "/v1/organization/projects/:project/service_accounts/:account", tenancy.WriteMembers, like.RemoveAccount},
+		{"GET", "/v1/organization/projects/:project/api_keys", tenancy.ReadKeys, like.ProjectKeys},
+		{"GET", "/v1/organization/projects/:project/api_keys/:key", tenancy.ReadKeys, like.ProjectKey},
+		{"DELETE", "/v1/organization/projects/:project/api_keys/:key", tenancy.WriteKeys, like.RevokeProjectKey},
+		{"GET", "/v1/organization/admin_api_keys", tenancy.ReadKeys, like.AdminKeys},
+		{"POST", "/v1/organization/admin_api_keys", tenancy.WriteKeys, like.CreateAdminKey},
+		{"GET", "/v1/organization/admin_api_keys/:key", tenancy.ReadKeys, like.AdminKey},
+		{"DELETE", "/v1/organization/admin_api_keys/:key", tenancy.WriteKeys, like.RevokeAdminKey},
 
 		{"GET", "/api/v1/sessions", tenancy.OwnSessions, own.List},
 		{"POST", "/api/v1/sessions", tenancy.OwnSessions, own.Create},

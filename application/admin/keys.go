@@ -42,30 +42,20 @@ func (s *Service) CreateKey(ctx context.Context, who tenancy.Principal, org tena
 	if err != nil {
 		return nil, "", err
 	}
-	at := s.Now()
-	k := &tenancy.APIKey{
-		Org: in.Org(), User: who.User(), Name: n.Name, Role: n.Role, Models: n.Models, Networks: n.Networks, Expires: n.Expires,
-		Version: 1, Created: at, Updated: at,
-	}
+	at, user := s.Now(), who.User()
 	var account tenancy.Standing
 	if !own {
 		if account, err = service(in.Org(), n.Service, at); err != nil {
 			return nil, "", err
 		}
-		k.User, k.Role = account.User.ID, tenancy.Service
-	} else if k.Role == "" {
-		k.Role = tenancy.OrgMember.Lesser(who.Role())
+		user, n.Role = account.User.ID, tenancy.Service
+	} else if n.Role == "" {
+		n.Role = tenancy.OrgMember.Lesser(who.Role())
 	}
-	if !k.Role.Within(who.Role()) {
-		return nil, "", fault.New(fault.Forbidden, "A key may not be more than you are: %s is more than %s.", k.Role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
-	}
-	if by := who.Key(); by != nil && (len(by.Models) > 0 || len(by.Networks) > 0) {
-		return nil, "", fault.New(fault.Forbidden, "A key that is bound to models or networks makes no other keys.").WithCode("insufficient_permissions")
-	}
-	if err := k.Check(at); err != nil {
+	k, credential, err := s.newKey(who, in, n, user, at)
+	if err != nil {
 		return nil, "", err
 	}
-	credential := s.arm(k)
 	made, err := s.create(ctx, who, note(who, audit.KeyCreated, k.ID.String(), map[string]string{"role": string(k.Role), "service": n.Service}), o, func(ctx context.Context, d ports.Directory) (string, error) {
 		if account != (tenancy.Standing{}) {
 			if err := d.Enrol(ctx, account); err != nil {
@@ -80,12 +70,35 @@ func (s *Service) CreateKey(ctx context.Context, who tenancy.Principal, org tena
 	if made == "" {
 		return k, credential, nil
 	}
-	first, err := tenancy.ParseKeyID(made)
-	if err != nil {
-		return nil, "", fault.Internalf("a stored idempotency result names no key: %w", err)
-	}
-	k, err = s.Storage.Directory().Key(ctx, in, first)
+	k, err = s.made(ctx, in, made)
 	return k, "", err
+}
+
+// newKey makes a key of a user's, and its credential; nothing is stored.
+func (s *Service) newKey(who tenancy.Principal, in tenancy.Realm, n NewKey, user tenancy.UserID, at time.Time) (*tenancy.APIKey, string, error) {
+	k := &tenancy.APIKey{
+		Org: in.Org(), User: user, Name: n.Name, Role: n.Role, Models: n.Models, Networks: n.Networks, Expires: n.Expires,
+		Version: 1, Created: at, Updated: at,
+	}
+	if !k.Role.Within(who.Role()) {
+		return nil, "", fault.New(fault.Forbidden, "A key may not be more than you are: %s is more than %s.", k.Role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
+	}
+	if by := who.Key(); by != nil && (len(by.Models) > 0 || len(by.Networks) > 0) {
+		return nil, "", fault.New(fault.Forbidden, "A key that is bound to models or networks makes no other keys.").WithCode("insufficient_permissions")
+	}
+	if err := k.Check(at); err != nil {
+		return nil, "", err
+	}
+	return k, s.arm(k), nil
+}
+
+// made is the key that an earlier request has made.
+func (s *Service) made(ctx context.Context, in tenancy.Realm, name string) (*tenancy.APIKey, error) {
+	first, err := tenancy.ParseKeyID(name)
+	if err != nil {
+		return nil, fault.Internalf("a stored idempotency result names no key: %w", err)
+	}
+	return s.Storage.Directory().Key(ctx, in, first)
 }
 
 // arm gives a key an id, and the credential that proves it.
@@ -265,10 +278,6 @@ func (s *Service) RotateKey(ctx context.Context, who tenancy.Principal, org tena
 	if made == "" {
 		return &next, credential, nil
 	}
-	first, err := tenancy.ParseKeyID(made)
-	if err != nil {
-		return nil, "", fault.Internalf("a stored idempotency result names no key: %w", err)
-	}
-	k, err := s.Storage.Directory().Key(ctx, in, first)
+	k, err := s.made(ctx, in, made)
 	return k, "", err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -140,23 +139,9 @@ func (h *Handler) RotateKey(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	grace := 24 * time.Hour
-	err = rest.Body(c, rest.Members{"grace_seconds": func(r *jsontext.Reader) error {
-		if k := r.Kind(); k != '-' && (k < '0' || k > '9') {
-			return rest.WrongType(r, "grace_seconds", "an integer")
-		}
-		text, err := r.Number()
-		if err != nil {
-			return err
-		}
-		n, err := strconv.Atoi(string(text))
-		if err != nil || n < 0 || n > int(admin.MaxGrace.Seconds()) {
-			return fault.Invalidf("grace_seconds", "out_of_range", "grace_seconds must be between 0 and %d.", int(admin.MaxGrace.Seconds()))
-		}
-		grace = time.Duration(n) * time.Second
-		return nil
-	}})
-	if err != nil {
+	const grace = 24 * time.Hour
+	seconds := int(grace.Seconds())
+	if err := rest.Body(c, rest.Members{"grace_seconds": rest.Integer("grace_seconds", 0, int(admin.MaxGrace.Seconds()), &seconds)}); err != nil {
 		return err
 	}
 	once, err := onceOf(c)
@@ -165,7 +150,7 @@ func (h *Handler) RotateKey(c *fiber.Ctx) error {
 	}
 	ctx, cancel := h.context()
 	defer cancel()
-	k, credential, err := h.Admin.RotateKey(ctx, caller(c), in, id, grace, once)
+	k, credential, err := h.Admin.RotateKey(ctx, caller(c), in, id, time.Duration(seconds)*time.Second, once)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -109,6 +110,39 @@ func Texts(name string, each func(text string) error) func(*jsontext.Reader) err
 			}
 			return each(text)
 		})
+	}
+}
+
+// Integer reads an integer between two bounds into to.
+func Integer(name string, low, high int, to *int) func(*jsontext.Reader) error {
+	return func(r *jsontext.Reader) error {
+		if k := r.Kind(); k != '-' && (k < '0' || k > '9') {
+			return WrongType(r, name, "an integer")
+		}
+		text, err := r.Number()
+		if err != nil {
+			return err
+		}
+		if *to, err = strconv.Atoi(string(text)); err != nil || *to < low || *to > high {
+			return fault.Invalidf(name, "out_of_range", "%s must be between %d and %d.", name, low, high)
+		}
+		return nil
+	}
+}
+
+// Bool reads true or false into to; null is false.
+func Bool(name string, to *bool) func(*jsontext.Reader) error {
+	return func(r *jsontext.Reader) (err error) {
+		switch r.Kind() {
+		case 'n':
+			*to = false
+			return r.Null()
+		case 't', 'f':
+			*to, err = r.Bool()
+			return err
+		default:
+			return WrongType(r, name, "true or false")
+		}
 	}
 }
 

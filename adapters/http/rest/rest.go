@@ -1,4 +1,4 @@
-// Package rest is what all routes under /api/v1 have in common: lists, versions,
+// Package rest is what routes of administration have in common: lists, versions,
 // and how bodies and queries are read.
 package rest
 
@@ -67,13 +67,13 @@ func Send(c *fiber.Ctx, v any) error {
 }
 
 // Query reads the parameters of a list; more is given those that choose what it
-// holds, and tells whether it knows one. Unknown ones and those that come twice are
-// refused: they were meant to do something.
+// holds, and tells whether it knows one. Unknown ones and those that come twice, but
+// for lists, whose names end in [], are refused: they were meant to do something.
 func Query(c *fiber.Ctx, names string, more func(name, value string) (known bool, err error)) (q page.Query, err error) {
 	seen := map[string]bool{}
 	for k, v := range c.Context().QueryArgs().All() {
 		name, value := string(k), string(v)
-		if seen[name] {
+		if seen[name] && !strings.HasSuffix(name, "[]") {
 			return q, fault.Invalidf(name, "invalid_value", "The query parameter %s is given twice.", name)
 		}
 		seen[name] = true
