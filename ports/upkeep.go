@@ -29,7 +29,7 @@ type Upkeep interface {
 	// Erase removes the scope's user: at most most sessions, some thousands of turns,
 	// most idempotency keys, and books at most most usage records, stripped of what
 	// they were about, under the pseudonym; the membership goes with its API keys,
-	// with the invitations that the user accepted or that were to the member's address,
+	// with the invitations to an address of the user's, as far as they are known,
 	// and with the pseudonyms by which the audit log knows who was invited; other
 	// invitations of the user's are the pseudonym's. So does the user go, where no
 	// other organisation has one. It returns how many rows

@@ -107,8 +107,8 @@ func (d directory) UpdateInvitation(ctx context.Context, in tenancy.Realm, id te
 	return d.failed(ctx, err)
 }
 
-// uninvite removes at most most of the invitations that brought a user or were to a
-// member's address, with what the audit log knows of who was invited, and takes the
+// uninvite removes at most most of the invitations that brought a user or were to an
+// address of theirs, with what the audit log knows of who was invited, and takes the
 // user out of as many of those that they made. It returns how many it touched.
 func (r *Repositories) uninvite(ctx context.Context, org, user, pseudonym string, most int) (int, error) {
 	var address string
@@ -117,8 +117,11 @@ func (r *Repositories) uninvite(ctx context.Context, org, user, pseudonym string
 		return 0, err
 	}
 	var gone, made []string
+	// What they accepted tells their address, and so goes last.
+	accepted := r.db.NewSelect().Model((*invitationRow)(nil)).Column("email_key").Where("org_id = ? AND accepted_by = ?", org, user)
 	err = r.db.NewSelect().Model((*invitationRow)(nil)).Column("id").Where("org_id = ?", org).
-		Where("accepted_by = ? OR email_key <> '' AND email_key = ?", user, tenancy.FoldEmail(address)).Limit(int64(most)).Scan(ctx, &gone)
+		Where("email_key IN (?) OR email_key = ?", accepted, withoutNUL(tenancy.FoldEmail(address))).
+		OrderExpr("CASE WHEN accepted_by = ? THEN 1 ELSE 0 END, id", user).Limit(int64(most)).Scan(ctx, &gone)
 	if err == nil && len(gone) > 0 {
 		guests := r.db.NewSelect().Model((*subjectRow)(nil)).Column("id").Where("org_id = ? AND user_id IN (?)", org, bun.In(gone))
 		_, err = r.db.NewDelete().Model((*valueRow)(nil)).Where("org_id = ? AND subject_id IN (?)", org, guests).Exec(ctx)

@@ -125,18 +125,23 @@ func (d directory) UpdateInvitation(ctx context.Context, in tenancy.Realm, id te
 	return nil
 }
 
-// uninvite removes the invitations that brought a user or were to their address, with
+// uninvite removes the invitations that brought a user or were to an address of theirs, with
 // what the audit log knows of who was invited, and takes the user out of others. The
 // mutex must be held. It returns how many it touched.
 func (s *Store) uninvite(who owner, pseudonym tenancy.UserID) (n int) {
-	address := ""
+	addresses := map[string]bool{}
 	if m := s.register.members[who]; m != nil {
-		address = tenancy.FoldEmail(m.Email)
+		addresses[tenancy.FoldEmail(m.Email)] = true
+	}
+	for _, i := range s.register.invited {
+		if i.Org == who.org && i.User == who.user {
+			addresses[tenancy.FoldEmail(i.Email)] = true
+		}
 	}
 	for id, i := range s.register.invited {
 		switch {
 		case i.Org != who.org:
-		case i.User == who.user, address != "" && tenancy.FoldEmail(i.Email) == address:
+		case addresses[tenancy.FoldEmail(i.Email)]:
 			guest := owner{who.org, i.Guest()}
 			delete(s.log.subjects, guest)
 			delete(s.log.values, guest)
