@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"testing"
@@ -120,5 +121,53 @@ func TestAnInvitationIsAcceptedOnce(t *testing.T) {
 	}
 	if left, err := s.Directory().Invitation(t.Context(), tenancy.RealmOf(i.Org), i.ID); err != nil || left.Version != 2 {
 		t.Errorf("the invitation is %+v, %v", left, err)
+	}
+}
+
+// interrupted is a storage in which something happens just after invitations were
+// looked up, once.
+type interrupted struct {
+	*memory.Store
+	happens func()
+}
+
+func (s *interrupted) Directory() ports.Directory {
+	return interruptedDirectory{s.Store.Directory(), s}
+}
+
+type interruptedDirectory struct {
+	ports.Directory
+	s *interrupted
+}
+
+func (d interruptedDirectory) Invitations(ctx context.Context, in tenancy.Realm, f tenancy.InvitationFilter, q page.Query) (page.Of[*tenancy.Invitation], error) {
+	found, err := d.Directory.Invitations(ctx, in, f, q)
+	if happens := d.s.happens; happens != nil {
+		d.s.happens = nil
+		happens()
+	}
+	return found, err
+}
+
+func TestWhatBecomesOfAnInvitationMeanwhileCounts(t *testing.T) {
+	who := tenancy.Identity{Issuer: "i", Subject: "ann", Email: "ann@example.com"}
+	s, i := inviting(t, time.Now().Add(time.Hour))
+	between := &interrupted{Store: s, happens: func() {
+		if _, err := shut(t, s, who).Authenticate(t.Context(), "x", netip.Addr{}); err != nil {
+			t.Error(err)
+		}
+	}}
+	if p, err := shut(t, between, who).Authenticate(t.Context(), "x", netip.Addr{}); err != nil || p.Org() != i.Org {
+		t.Errorf("accepted: got %v, %v", p, err)
+	}
+	s, i = inviting(t, time.Now().Add(time.Hour))
+	between = &interrupted{Store: s, happens: func() {
+		err := s.Directory().UpdateInvitation(t.Context(), tenancy.RealmOf(i.Org), i.ID, func(i *tenancy.Invitation) error { return i.Revoke(time.Now()) })
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	if _, err := shut(t, between, who).Authenticate(t.Context(), "x", netip.Addr{}); fault.As(err) == nil || fault.As(err).Code != "org_required" {
+		t.Errorf("taken back: got %v", err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"agentapi/domain/tenancy"
 )
 
-// user is a member who is no service account.
+// user is a member who is no service account, of the organisation or of its project.
 type user struct {
 	Object string  `json:"object"`
 	ID     string  `json:"id"`
@@ -104,16 +104,6 @@ func (h *Handler) RemoveUser(c *fiber.Ctx) error {
 	})
 }
 
-// projectUser is a user as one of the project's.
-type projectUser struct {
-	Object string  `json:"object"`
-	ID     string  `json:"id"`
-	Name   *string `json:"name"`
-	Email  *string `json:"email"`
-	Role   string  `json:"role"`
-	Added  int64   `json:"added_at"`
-}
-
 // ProjectUsers answers GET /v1/organization/projects/{project}/users.
 func (h *Handler) ProjectUsers(c *fiber.Ctx) error {
 	q, err := rest.Query(c, "", nil)
@@ -126,7 +116,7 @@ func (h *Handler) ProjectUsers(c *fiber.Ctx) error {
 			return err
 		}
 		return sendList(r, found, func(m *tenancy.Member) (string, any) {
-			return m.User.String(), projectUser{"organization.project.user", m.User.String(), text(m.Name), text(m.Email), inProject(m.Role), m.Created.Unix()}
+			return m.User.String(), user{"organization.project.user", m.User.String(), text(m.Name), text(m.Email), inProject(m.Role), m.Created.Unix()}
 		})
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"agentapi/domain/page"
 	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
 	"agentapi/migrations"
 )
 
@@ -63,5 +64,44 @@ func TestAnOlderBuildsSessionsGoOn(t *testing.T) {
 	}
 	if list(session.Filter{Status: session.Archived, Title: "BEFORE"}) != 1 {
 		t.Error("it is not found as it has become")
+	}
+}
+
+// A member and an organisation that an older build wrote are found, too.
+func TestAnOlderBuildsDirectoryIsSearched(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	s := start(t, path)
+	org := tenancy.Org{ID: scope().Org(), Issuer: "i", Name: "o", Title: "From Before", Status: tenancy.Active, Version: 1}
+	user := tenancy.User{ID: scope().User(), Issuer: "i", Subject: "s", Status: tenancy.Active, Version: 1}
+	member := tenancy.Member{Org: org.ID, User: user.ID, Name: "Ann", Email: "Ann@Example.com", Role: tenancy.OrgMember, Status: tenancy.Active, Version: 1}
+	if err := s.Directory().Enrol(t.Context(), tenancy.Standing{Org: &org, User: &user, Member: &member}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err == nil {
+		_, err = db.Exec("UPDATE orgs SET folded = NULL; UPDATE memberships SET folded = NULL")
+	}
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, path)
+	defer func() {
+		if err := s.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	orgs, err := s.Directory().Orgs(t.Context(), tenancy.OrgFilter{Text: "from b"}, page.Query{Limit: 9})
+	if err != nil || len(orgs.Items) != 1 {
+		t.Errorf("found are %+v, %v", orgs.Items, err)
+	}
+	members, err := s.Directory().Members(t.Context(), tenancy.RealmOf(org.ID), tenancy.MemberFilter{Text: "n@EX"}, page.Query{Limit: 9})
+	if err != nil || len(members.Items) != 1 {
+		t.Errorf("found are %+v, %v", members.Items, err)
 	}
 }
