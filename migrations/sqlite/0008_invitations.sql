@@ -22,9 +22,9 @@ ALTER TABLE memberships ADD COLUMN folded TEXT;
 ALTER TABLE orgs ADD COLUMN folded TEXT;
 CREATE INDEX orgs_folded ON orgs (coalesce(folded, lower(title)));
 CREATE INDEX orgs_name ON orgs (name);
-CREATE INDEX orgs_status ON orgs (status, id) WHERE status <> 'active';
+CREATE INDEX orgs_status ON orgs (status, id);
 CREATE INDEX users_subject ON users (subject);
-CREATE INDEX users_status ON users (status, id) WHERE status <> 'active';
+CREATE INDEX users_status ON users (status, id);
 
 -- +goose Down
 DROP INDEX users_status;
