@@ -92,6 +92,11 @@ type Usage interface {
 	// Records returns the user's records that come after the one with this id, which
 	// need not exist, by id: at most most of them.
 	Records(ctx context.Context, in tenancy.Scope, after usage.ID, most int) ([]usage.Record, error)
+	// Report sums what was consumed in an organisation, by q.Normal's query, in the
+	// order of usage.Compare. fault.Invalid: it would have more than usage.MaxRows rows.
+	Report(ctx context.Context, in tenancy.Realm, q usage.Query) ([]usage.Row, error)
+	// ReportAll is Report for the whole deployment, for whoever answers for it.
+	ReportAll(ctx context.Context, q usage.Query) ([]usage.Row, error)
 	// Totals sums what the scope's user consumed.
 	Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error)
 }

@@ -9,6 +9,7 @@ import (
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
+	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
 	"agentapi/ports"
 )
@@ -70,8 +71,12 @@ func (r *run) result(at time.Time) idempotency.Result {
 }
 
 func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Record {
+	var key tenancy.KeyID
+	if k := r.cmd.Caller.Key(); k != nil {
+		key = k.ID
+	}
 	return usage.Record{
-		ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
+		Key: key, ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
 		Tokens: tokens, Outcome: how, At: at,
 	}
 }

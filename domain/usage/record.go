@@ -8,6 +8,7 @@ import (
 	"agentapi/domain/chat"
 	"agentapi/domain/id"
 	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
 )
 
 type recordKind struct{}
@@ -38,6 +39,7 @@ type Record struct {
 	ID      ID
 	Request string
 	Session session.ID
+	Key     tenancy.KeyID // that the caller came with; zero: none
 	Agent   agent.Name
 	Model   string
 	Tokens  chat.Usage

@@ -495,6 +495,36 @@ func (mr *MockUsageMockRecorder) Records(ctx, in, after, most interface{}) *gomo
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Records", reflect.TypeOf((*MockUsage)(nil).Records), ctx, in, after, most)
 }
 
+// Report mocks base method.
+func (m *MockUsage) Report(ctx context.Context, in tenancy.Realm, q usage.Query) ([]usage.Row, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Report", ctx, in, q)
+	ret0, _ := ret[0].([]usage.Row)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Report indicates an expected call of Report.
+func (mr *MockUsageMockRecorder) Report(ctx, in, q interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Report", reflect.TypeOf((*MockUsage)(nil).Report), ctx, in, q)
+}
+
+// ReportAll mocks base method.
+func (m *MockUsage) ReportAll(ctx context.Context, q usage.Query) ([]usage.Row, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "ReportAll", ctx, q)
+	ret0, _ := ret[0].([]usage.Row)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// ReportAll indicates an expected call of ReportAll.
+func (mr *MockUsageMockRecorder) ReportAll(ctx, q interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ReportAll", reflect.TypeOf((*MockUsage)(nil).ReportAll), ctx, q)
+}
+
 // Totals mocks base method.
 func (m *MockUsage) Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error) {
 	m.ctrl.T.Helper()

@@ -52,6 +52,8 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"results are forgotten after their time":                idempotencyPrune,
 		"what is old goes, whose it is by rule":                 expires,
 		"sessions of many turns go in parts":                    expiresInParts,
+		"usage is reported by time and what is told apart":      usageReports,
+		"a report that would be too long is refused":            usageReportsAreBounded,
 		"usage that nobody keeps goes by its time":              rotates,
 		"of a user who is erased nothing is left":               erases,
 		"agents are mirrored, and never removed":                agentsMirror,
@@ -147,6 +149,14 @@ func asks(t *testing.T, in tenancy.Scope, v *session.Session) map[string]ask {
 			_, err := r.Usage().Records(ctx, in, usage.ID{}, 1)
 			return err
 		},
+		"Usage.Report": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Usage().Report(ctx, tenancy.RealmOf(in.Org()), thatDay)
+			return err
+		},
+		"Usage.ReportAll": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Usage().ReportAll(ctx, thatDay)
+			return err
+		},
 		"Usage.Totals": func(ctx context.Context, r ports.Repositories) error {
 			_, err := r.Usage().Totals(ctx, in)
 			return err
@@ -228,7 +238,7 @@ func nobody(t *testing.T, s ports.Storage) {
 			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: got %v", name, err)
 			}
-		case "Sessions.List", "Usage.Records", "Usage.Totals", "Audit.Values":
+		case "Sessions.List", "Usage.Records", "Usage.Report", "Usage.ReportAll", "Usage.Totals", "Audit.Values":
 			must(t, err)
 		default: // it writes
 			if !fault.Is(err, fault.Forbidden) {

@@ -114,6 +114,14 @@ func (u outerUsage) Records(ctx context.Context, in tenancy.Scope, after usage.I
 	})
 }
 
+func (u outerUsage) Report(ctx context.Context, in tenancy.Realm, q usage.Query) ([]usage.Row, error) {
+	return read(ctx, u.o, func(ctx context.Context, r *Repositories) ([]usage.Row, error) { return r.Usage().Report(ctx, in, q) })
+}
+
+func (u outerUsage) ReportAll(ctx context.Context, q usage.Query) ([]usage.Row, error) {
+	return read(ctx, u.o, func(ctx context.Context, r *Repositories) ([]usage.Row, error) { return r.Usage().ReportAll(ctx, q) })
+}
+
 func (u outerUsage) Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, error) {
 	return read(ctx, u.o, func(ctx context.Context, r *Repositories) (usage.Totals, error) { return r.Usage().Totals(ctx, in) })
 }

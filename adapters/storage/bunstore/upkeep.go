@@ -208,7 +208,7 @@ func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym te
 	}
 	if err == nil {
 		err = each((*usageRow)(nil), "id", func(keys any) error {
-			_, err := r.db.NewUpdate().Model((*usageRow)(nil)).Set("user_id = ?, request = ?, session_id = ?", pseudonym.UUID(), "", session.ID{}.UUID()).
+			_, err := r.db.NewUpdate().Model((*usageRow)(nil)).Set("user_id = ?, request = ?, session_id = ?, key_id = NULL", pseudonym.UUID(), "", session.ID{}.UUID()).
 				Where(whose+" AND id IN (?)", org, user, keys).Exec(ctx)
 			return err
 		})

@@ -23,6 +23,7 @@ type usageRow struct {
 	UserID     string    `bun:"user_id"`
 	Request    string    `bun:"request"`
 	SessionID  string    `bun:"session_id"`
+	KeyID      *string   `bun:"key_id"`
 	Agent      string    `bun:"agent"`
 	Model      string    `bun:"model"`
 	Prompt     int       `bun:"prompt_tokens"`
@@ -49,7 +50,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 		rows[i] = &usageRow{
 			OrgID: in.Org().UUID(), ID: r.ID.UUID(), UserID: in.User().UUID(), Request: withoutNUL(r.Request), SessionID: r.Session.UUID(),
 			Agent: withoutNUL(string(r.Agent)), Model: withoutNUL(r.Model), Prompt: r.Tokens.Prompt, Completion: r.Tokens.Completion,
-			Details: string(details), Outcome: string(r.Outcome), CreatedAt: session.Moment(r.At),
+			KeyID: keyColumn(r.Key), Details: string(details), Outcome: string(r.Outcome), CreatedAt: session.Moment(r.At),
 		}
 	}
 	if len(rows) == 0 {
@@ -82,6 +83,15 @@ func (c usages) Records(ctx context.Context, in tenancy.Scope, after usage.ID, m
 	return out, nil
 }
 
+// keyColumn is null where there is no key.
+func keyColumn(k tenancy.KeyID) *string {
+	if k.IsZero() {
+		return nil
+	}
+	text := k.UUID()
+	return &text
+}
+
 func (r *usageRow) record() (out usage.Record, err error) {
 	var tokens usageJSON
 	if err := json.Unmarshal([]byte(r.Details), &tokens); err != nil {
@@ -92,6 +102,11 @@ func (r *usageRow) record() (out usage.Record, err error) {
 	}
 	if none := (session.ID{}).UUID(); r.SessionID != none { // of an erased user it is not known any more
 		if out.Session, err = session.ParseID(r.SessionID); err != nil {
+			return out, corrupt("usage record", err)
+		}
+	}
+	if r.KeyID != nil {
+		if out.Key, err = tenancy.ParseKeyID(*r.KeyID); err != nil {
 			return out, corrupt("usage record", err)
 		}
 	}

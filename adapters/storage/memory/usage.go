@@ -45,7 +45,7 @@ func (a *account) rename(who, other owner) (n int) {
 	for id, b := range a.seen {
 		if b.who == who {
 			b.who = other
-			b.record.Request, b.record.Session = "", session.ID{}
+			b.record.Request, b.record.Session, b.record.Key = "", session.ID{}, tenancy.KeyID{}
 			a.seen[id] = b
 			n++
 		}
@@ -118,6 +118,42 @@ func (c usages) Records(ctx context.Context, in tenancy.Scope, after usage.ID, m
 	}
 	slices.SortFunc(out, func(a, b usage.Record) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	return out[:min(most, len(out))], nil
+}
+
+// Report sums what was consumed in an organisation, of what is remembered.
+func (c usages) Report(ctx context.Context, in tenancy.Realm, q usage.Query) ([]usage.Row, error) {
+	return c.report(ctx, q, func(org tenancy.OrgID) bool { return !in.IsZero() && org == in.Org() })
+}
+
+// ReportAll sums what was consumed, of what is remembered.
+func (c usages) ReportAll(ctx context.Context, q usage.Query) ([]usage.Row, error) {
+	return c.report(ctx, q, func(tenancy.OrgID) bool { return true })
+}
+
+func (c usages) report(ctx context.Context, q usage.Query, of func(tenancy.OrgID) bool) ([]usage.Row, error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	sums := make(map[usage.Group]usage.Sums)
+	for _, b := range c.s.usage.seen {
+		if of(b.who.org) && q.Has(b.who.user, &b.record) {
+			g := q.Group(b.who.org, b.who.user, &b.record)
+			s := sums[g]
+			s.Add(&b.record)
+			sums[g] = s
+		}
+	}
+	if len(sums) > usage.MaxRows {
+		return nil, usage.TooMany()
+	}
+	rows := make([]usage.Row, 0, len(sums))
+	for g, s := range sums {
+		rows = append(rows, usage.Row{Group: g, Sums: s})
+	}
+	slices.SortFunc(rows, usage.Compare)
+	return rows, nil
 }
 
 // Totals sums what the scope's user consumed.

@@ -125,6 +125,10 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	copiedTwice(t, s)
 	registered(t, s)
 	trailed(t, s)
+	month := usage.Query{Since: time.Now().Add(-30 * 24 * time.Hour), Until: time.Now(), Width: 24 * time.Hour, By: usage.Dimensions(), Users: []tenancy.UserID{ann.User()}}
+	if _, err := s.Usage().Report(t.Context(), tenancy.RealmOf(ann.Org()), month); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Usage().Records(t.Context(), ann, usage.ID{}, 500); err != nil {
 		t.Fatal(err)
 	}
