@@ -22,6 +22,9 @@ type Audit interface {
 	// Subject returns the pseudonym of the scope's user; it is fresh's from now on
 	// where there was none.
 	Subject(ctx context.Context, in tenancy.Scope, fresh audit.Subject) (audit.Subject, error)
+	// Known returns those of the realm's pseudonyms that are one of these users' or one
+	// of these, in no order.
+	Known(ctx context.Context, in tenancy.Realm, users []tenancy.UserID, subjects []audit.SubjectID) ([]audit.Known, error)
 	// Values returns the personal values of the scope's user, by name and commitment.
 	Values(ctx context.Context, in tenancy.Scope) ([]audit.Value, error)
 	// Forget removes the pseudonym of the scope's user, its salt and all values, and

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"agentapi/domain/id"
+	"agentapi/domain/tenancy"
 )
 
 type subjectKind struct{}
@@ -24,6 +25,12 @@ func ParseSubjectID(s string) (SubjectID, error) { return id.Parse[subjectKind](
 type Subject struct {
 	ID   SubjectID
 	Salt [32]byte
+}
+
+// Known is a pseudonym and who is meant by it.
+type Known struct {
+	Subject SubjectID
+	User    tenancy.UserID
 }
 
 // NewSubject makes a pseudonym for the moment at, with entropy from rand.

@@ -71,6 +71,21 @@ func (mr *MockAuditMockRecorder) Forget(ctx, in interface{}) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Forget", reflect.TypeOf((*MockAudit)(nil).Forget), ctx, in)
 }
 
+// Known mocks base method.
+func (m *MockAudit) Known(ctx context.Context, in tenancy.Realm, users []tenancy.UserID, subjects []audit.SubjectID) ([]audit.Known, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Known", ctx, in, users, subjects)
+	ret0, _ := ret[0].([]audit.Known)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Known indicates an expected call of Known.
+func (mr *MockAuditMockRecorder) Known(ctx, in, users, subjects interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Known", reflect.TypeOf((*MockAudit)(nil).Known), ctx, in, users, subjects)
+}
+
 // Subject mocks base method.
 func (m *MockAudit) Subject(ctx context.Context, in tenancy.Scope, fresh audit.Subject) (audit.Subject, error) {
 	m.ctrl.T.Helper()

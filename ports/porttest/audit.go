@@ -252,6 +252,24 @@ func auditSubjects(t *testing.T, s ports.Storage) {
 			t.Errorf("another's: %v, %v", got.ID, err)
 		}
 	}
+	bobs, err := s.Audit().Subject(t.Context(), bob, audit.Subject{})
+	must(t, err)
+	for _, c := range []struct {
+		in       tenancy.Realm
+		users    []tenancy.UserID
+		subjects []audit.SubjectID
+		want     []audit.Known
+	}{
+		{tenancy.RealmOf(ann.Org()), []tenancy.UserID{ann.User(), named[tenancy.UserID]("none")}, nil, []audit.Known{{Subject: first.ID, User: ann.User()}}},
+		{tenancy.RealmOf(ann.Org()), nil, []audit.SubjectID{bobs.ID, fresh().ID}, []audit.Known{{Subject: bobs.ID, User: bob.User()}}},
+		{tenancy.RealmOf(eve.Org()), nil, []audit.SubjectID{first.ID}, nil},
+		{tenancy.RealmOf(ann.Org()), nil, nil, nil},
+		{tenancy.Realm{}, []tenancy.UserID{ann.User()}, nil, nil},
+	} {
+		if known, err := s.Audit().Known(t.Context(), c.in, c.users, c.subjects); err != nil || len(known) != len(c.want) || len(known) > 0 && known[0] != c.want[0] {
+			t.Errorf("of %v and %v it knows %v, %v", c.users, c.subjects, known, err)
+		}
+	}
 	about := func(s audit.Subject, clear string) audit.Entry {
 		return newEntry(t, ann.Org(), func(f *audit.Fields) { f.Subject, f.Personal = s, map[string]string{"ip": clear} })
 	}

@@ -177,6 +177,10 @@ func asks(t *testing.T, in tenancy.Scope, v *session.Session) map[string]ask {
 			_, err := r.Audit().Values(ctx, in)
 			return err
 		},
+		"Audit.Known": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Audit().Known(ctx, tenancy.RealmOf(in.Org()), []tenancy.UserID{in.User()}, nil)
+			return err
+		},
 		"Audit.Forget": func(ctx context.Context, r ports.Repositories) error {
 			_, err := r.Audit().Forget(ctx, in)
 			return err
@@ -238,7 +242,7 @@ func nobody(t *testing.T, s ports.Storage) {
 			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: got %v", name, err)
 			}
-		case "Sessions.List", "Usage.Records", "Usage.Report", "Usage.ReportAll", "Usage.Totals", "Audit.Values":
+		case "Sessions.List", "Usage.Records", "Usage.Report", "Usage.ReportAll", "Usage.Totals", "Audit.Values", "Audit.Known":
 			must(t, err)
 		default: // it writes
 			if !fault.Is(err, fault.Forbidden) {

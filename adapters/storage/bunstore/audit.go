@@ -116,6 +116,41 @@ func (a audits) subject(ctx context.Context, in tenancy.Scope) (s audit.Subject,
 	return s, nil
 }
 
+// Known returns those pseudonyms that are one of these users' or one of these.
+func (a audits) Known(ctx context.Context, in tenancy.Realm, users []tenancy.UserID, subjects []audit.SubjectID) ([]audit.Known, error) {
+	if in.IsZero() || len(users)+len(subjects) == 0 {
+		return nil, Failed(ctx, ctx.Err())
+	}
+	if a.enter != nil {
+		if err := a.enter(ctx, in.Org()); err != nil {
+			return nil, a.failed(ctx, err)
+		}
+	}
+	var rows []subjectRow
+	err := a.db.NewSelect().Model(&rows).Where("org_id = ?", in.Org().UUID()).WhereGroup(" AND ", func(s *bun.SelectQuery) *bun.SelectQuery {
+		if len(users) > 0 {
+			s = s.WhereOr("user_id IN (?)", bun.In(uuids(users)))
+		}
+		if len(subjects) > 0 {
+			s = s.WhereOr("id IN (?)", bun.In(uuids(subjects)))
+		}
+		return s
+	}).Scan(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := make([]audit.Known, len(rows))
+	for i, r := range rows {
+		if out[i].Subject, err = audit.ParseSubjectID(r.ID); err != nil {
+			return nil, corrupt("audit subject", err)
+		}
+		if out[i].User, err = tenancy.ParseUserID(r.UserID); err != nil {
+			return nil, corrupt("audit subject", err)
+		}
+	}
+	return out, nil
+}
+
 // Values returns the personal values of the scope's user.
 func (a audits) Values(ctx context.Context, in tenancy.Scope) ([]audit.Value, error) {
 	if in.IsZero() {

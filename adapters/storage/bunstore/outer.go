@@ -190,6 +190,12 @@ func (a outerAudit) Subject(ctx context.Context, in tenancy.Scope, fresh audit.S
 	return out, nil
 }
 
+func (a outerAudit) Known(ctx context.Context, in tenancy.Realm, users []tenancy.UserID, subjects []audit.SubjectID) ([]audit.Known, error) {
+	return read(ctx, a.o, func(ctx context.Context, r *Repositories) ([]audit.Known, error) {
+		return r.Audit().Known(ctx, in, users, subjects)
+	})
+}
+
 func (a outerAudit) Values(ctx context.Context, in tenancy.Scope) ([]audit.Value, error) {
 	return read(ctx, a.o, func(ctx context.Context, r *Repositories) ([]audit.Value, error) { return r.Audit().Values(ctx, in) })
 }

@@ -101,12 +101,18 @@ func oneOf[T any](s *bun.SelectQuery, column string, of []T, as func(T) string) 
 	if len(of) == 0 {
 		return s
 	}
-	values := make([]string, len(of))
-	for i, v := range of {
-		values[i] = as(v)
-	}
-	return s.Where("? IN (?)", bun.Ident(column), bun.In(values))
+	return s.Where("? IN (?)", bun.Ident(column), bun.In(mapped(of, as)))
 }
+
+func mapped[T any](of []T, as func(T) string) []string {
+	out := make([]string, len(of))
+	for i, v := range of {
+		out[i] = as(v)
+	}
+	return out
+}
+
+func uuids[T interface{ UUID() string }](ids []T) []string { return mapped(ids, T.UUID) }
 
 func made(rows []reportRow) ([]usage.Row, error) {
 	out := make([]usage.Row, len(rows))

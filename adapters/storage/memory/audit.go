@@ -124,6 +124,21 @@ func (a audits) Subject(ctx context.Context, in tenancy.Scope, fresh audit.Subje
 	return fresh, nil
 }
 
+// Known returns those pseudonyms that are one of these users' or one of these.
+func (a audits) Known(ctx context.Context, in tenancy.Realm, users []tenancy.UserID, subjects []audit.SubjectID) (out []audit.Known, err error) {
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	for who, s := range a.s.log.subjects {
+		if !in.IsZero() && who.org == in.Org() && (slices.Contains(users, who.user) || slices.Contains(subjects, s.ID)) {
+			out = append(out, audit.Known{Subject: s.ID, User: who.user})
+		}
+	}
+	return out, nil
+}
+
 // Values returns the personal values of the scope's user.
 func (a audits) Values(ctx context.Context, in tenancy.Scope) ([]audit.Value, error) {
 	leave, err := a.enter(ctx)
