@@ -14,6 +14,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
+	"agentapi/application/reports"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
 	"agentapi/application/vitals"
@@ -39,6 +40,7 @@ var Application = fx.Module("application",
 		newCatalog,
 		newConversations,
 		newCompletion,
+		func(storage ports.Storage) *reports.Service { return &reports.Service{Storage: storage, Now: now} },
 		newVitals,
 		newUpkeep,
 	),

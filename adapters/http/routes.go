@@ -37,8 +37,8 @@ func (s *Server) surface() []Route {
 	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
-	adm := &admin.Handler{Admin: s.p.Admin, Base: s.base, Limit: storageLimit}
-	org := &organization.Handler{Admin: s.p.Admin, Base: s.base, Limit: storageLimit} // OpenAI's own
+	adm := &admin.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit}
+	org := &organization.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit} // OpenAI's own
 	return []Route{
 		{"GET", "/livez", "", health.Live},
 		{"GET", "/healthz", "", health.Live},
@@ -71,6 +71,17 @@ func (s *Server) surface() []Route {
 		{"GET", "/v1/organization/projects/:project/api_keys", tenancy.ReadKeys, org.ProjectKeys},
 		{"GET", "/v1/organization/projects/:project/api_keys/:key", tenancy.ReadKeys, org.ProjectKey},
 		{"DELETE", "/v1/organization/projects/:project/api_keys/:key", tenancy.WriteKeys, org.RevokeProjectKey},
+		{"GET", "/v1/organization/audit_logs", tenancy.ReadAudit, org.Log},
+		{"GET", "/v1/organization/usage/completions", tenancy.ReadUsage, org.Usage},
+		{"GET", "/v1/organization/usage/audio_speeches", tenancy.ReadUsage, org.NoUsage},
+		{"GET", "/v1/organization/usage/audio_transcriptions", tenancy.ReadUsage, org.NoUsage},
+		{"GET", "/v1/organization/usage/code_interpreter_sessions", tenancy.ReadUsage, org.NoUsage},
+		{"GET", "/v1/organization/usage/embeddings", tenancy.ReadUsage, org.NoUsage},
+		{"GET", "/v1/organization/usage/file_search_calls", tenancy.ReadUsage, org.NoUsage},
+		{"GET", "/v1/organization/usage/images", tenancy.ReadUsage, org.NoUsage},
+		{"GET", "/v1/organization/usage/moderations", tenancy.ReadUsage, org.NoUsage},
+		{"GET", "/v1/organization/usage/vector_stores", tenancy.ReadUsage, org.NoUsage},
+		{"GET", "/v1/organization/usage/web_search_calls", tenancy.ReadUsage, org.NoUsage},
 		{"GET", "/v1/organization/admin_api_keys", tenancy.ReadKeys, org.AdminKeys},
 		{"POST", "/v1/organization/admin_api_keys", tenancy.WriteKeys, org.CreateAdminKey},
 		{"GET", "/v1/organization/admin_api_keys/:key", tenancy.ReadKeys, org.AdminKey},
@@ -85,6 +96,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/sessions/:id/messages", tenancy.OwnSessions, own.Messages},
 
 		{"GET", "/api/v1/me", tenancy.ReadSelf, adm.Me},
+		{"GET", "/api/v1/me/usage", tenancy.ReadSelf, adm.OwnUsage},
 		{"GET", "/api/v1/me/api-keys", tenancy.OwnKeys, adm.OwnKeys},
 		{"POST", "/api/v1/me/api-keys", tenancy.OwnKeys, adm.CreateKey},
 		{"GET", "/api/v1/me/api-keys/:key", tenancy.OwnKeys, adm.Key},
@@ -110,8 +122,10 @@ func (s *Server) surface() []Route {
 		{"DELETE", "/api/v1/orgs/:org/api-keys/:key", tenancy.WriteKeys, adm.RevokeKey},
 		{"POST", "/api/v1/orgs/:org/api-keys/:key/rotate", tenancy.WriteKeys, adm.RotateKey},
 
+		{"GET", "/api/v1/orgs/:org/usage", tenancy.ReadUsage, adm.OrgUsage},
 		{"GET", "/api/v1/orgs/:org/audit", tenancy.ReadAudit, adm.Log},
 
+		{"GET", "/api/v1/platform/usage", tenancy.ReadPlatform, adm.Usage},
 		{"GET", "/api/v1/platform/audit", tenancy.ReadPlatform, adm.Log},
 		{"GET", "/api/v1/platform/orgs", tenancy.ReadPlatform, adm.Orgs},
 		{"POST", "/api/v1/platform/orgs", tenancy.WritePlatform, adm.CreateOrg},

@@ -21,6 +21,7 @@ import (
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/sessions"
 	"agentapi/application/admin"
+	"agentapi/application/reports"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 )
@@ -49,6 +50,7 @@ type Params struct {
 	Catalog       openai.Catalog
 	Conversations sessions.Conversations
 	Admin         *admin.Service
+	Reports       *reports.Service
 	Vitals        interface {
 		ops.Vitals
 		Drain()

@@ -14,15 +14,17 @@ import (
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/rest"
 	"agentapi/application/admin"
+	"agentapi/application/reports"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
 )
 
 // Handler serves /api/v1/me, /api/v1/orgs and /api/v1/platform.
 type Handler struct {
-	Admin *admin.Service
-	Base  context.Context
-	Limit time.Duration // for one request to the storage
+	Admin   *admin.Service
+	Reports *reports.Service
+	Base    context.Context
+	Limit   time.Duration // for one request to the storage
 }
 
 func (h *Handler) context() (context.Context, context.CancelFunc) {

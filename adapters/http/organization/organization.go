@@ -12,17 +12,20 @@ import (
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/rest"
 	"agentapi/application/admin"
+	"agentapi/application/reports"
 	"agentapi/domain/fault"
 	"agentapi/domain/jsontext"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
 )
 
-// Handler serves users, invites, projects and keys under /v1/organization.
+// Handler serves users, invites, projects, keys, usage and the audit log under
+// /v1/organization.
 type Handler struct {
-	Admin *admin.Service
-	Base  context.Context
-	Limit time.Duration // for one request to the storage
+	Admin   *admin.Service
+	Reports *reports.Service
+	Base    context.Context
+	Limit   time.Duration // for one request to the storage
 }
 
 // call is a request about an organisation.

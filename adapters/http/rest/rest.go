@@ -67,20 +67,17 @@ func Send(c *fiber.Ctx, v any) error {
 }
 
 // Query reads the parameters of a list; more is given those that choose what it
-// holds, and tells whether it knows one. Unknown ones and those that come twice, but
-// for lists, whose names end in [], are refused: they were meant to do something.
+// holds, as Parameters' read is.
 func Query(c *fiber.Ctx, names string, more func(name, value string) (known bool, err error)) (q page.Query, err error) {
-	seen := map[string]bool{}
-	for k, v := range c.Context().QueryArgs().All() {
-		name, value := string(k), string(v)
-		if seen[name] && !strings.HasSuffix(name, "[]") {
-			return q, fault.Invalidf(name, "invalid_value", "The query parameter %s is given twice.", name)
-		}
-		seen[name] = true
+	takes := "limit, after, before and order"
+	if names != "" {
+		takes += ", and " + names
+	}
+	err = Parameters(c, takes, func(name, value string) (known bool, err error) {
 		switch name {
 		case "limit":
 			if q.Limit, err = strconv.Atoi(value); err != nil {
-				return q, fault.Invalidf("limit", "invalid_type", "limit must be an integer.")
+				return true, fault.Invalidf("limit", "invalid_type", "limit must be an integer.")
 			}
 			if q.Limit == 0 {
 				q.Limit = -1 // said, and out of range
@@ -91,27 +88,40 @@ func Query(c *fiber.Ctx, names string, more func(name, value string) (known bool
 			q.Before = value
 		case "order":
 			if value != "asc" && value != "desc" {
-				return q, fault.Invalidf("order", "invalid_value", "order must be asc or desc.")
+				return true, fault.Invalidf("order", "invalid_value", "order must be asc or desc.")
 			}
 			q.Desc = value == "desc"
 		default:
-			known := false
-			if more != nil {
-				known, err = more(name, value)
+			if more == nil {
+				return false, nil
 			}
-			if err != nil {
-				return q, err
-			}
-			if !known {
-				hint := "This list takes limit, after, before and order"
-				if names != "" {
-					hint += ", and " + names
-				}
-				return q, fault.New(fault.Invalid, "Unknown query parameter.").WithCode("unknown_parameter").WithHint(hint + ".")
-			}
+			return more(name, value)
+		}
+		return true, nil
+	})
+	return q, err
+}
+
+// Parameters reads the query's parameters; read is given each, and tells whether it
+// knows one. Unknown ones and those that come twice, but for lists, whose names end in
+// [], are refused: they were meant to do something. names are those that are taken.
+func Parameters(c *fiber.Ctx, names string, read func(name, value string) (known bool, err error)) error {
+	seen := map[string]bool{}
+	for k, v := range c.Context().QueryArgs().All() {
+		name, value := string(k), string(v)
+		if seen[name] && !strings.HasSuffix(name, "[]") {
+			return fault.Invalidf(name, "invalid_value", "The query parameter %s is given twice.", name)
+		}
+		seen[name] = true
+		known, err := read(name, value)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return fault.New(fault.Invalid, "Unknown query parameter.").WithCode("unknown_parameter").WithHint("This takes " + names + ".")
 		}
 	}
-	return q, nil
+	return nil
 }
 
 // Moment reads a time.
