@@ -41,6 +41,7 @@ var Application = fx.Module("application",
 		newCompletion,
 		newVitals,
 		newUpkeep,
+		newOperations,
 	),
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) { background(life, svc.Run) }),
 )

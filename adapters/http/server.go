@@ -21,6 +21,7 @@ import (
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/sessions"
 	"agentapi/application/admin"
+	"agentapi/application/operations"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 )
@@ -49,6 +50,7 @@ type Params struct {
 	Catalog       openai.Catalog
 	Conversations sessions.Conversations
 	Admin         *admin.Service
+	Operations    *operations.Service
 	Vitals        interface {
 		ops.Vitals
 		Drain()

@@ -7,6 +7,7 @@ import (
 
 	"agentapi/domain/agent"
 	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
 )
 
 // Status is the state of the sessions that a list shall have.
@@ -30,6 +31,7 @@ type Filter struct {
 	Since  time.Time  // created then or later
 	Until  time.Time  // created before
 	Title  string     // a part of the title, in upper or lower case
+	User   tenancy.UserID
 }
 
 // Check refuses a filter that can choose nothing sensible. fault.Invalid.
@@ -60,7 +62,8 @@ func (f *Filter) Chooses(s *Session) bool {
 	return (f.Status != Open || !s.Archived) && (f.Status != Archived || s.Archived) &&
 		(f.Agent == "" || s.Agent == f.Agent) && (f.Model == "" || s.Model == f.Model) &&
 		(f.Since.IsZero() || !s.Created.Before(Moment(f.Since))) && (f.Until.IsZero() || s.Created.Before(Moment(f.Until))) &&
-		(f.Title == "" || strings.Contains(Folded(s.Title), Folded(f.Title)))
+		(f.Title == "" || strings.Contains(Folded(s.Title), Folded(f.Title))) &&
+		(f.User.IsZero() || s.User == f.User)
 }
 
 // Folded is a title as it is searched in: one rule for all storages, whose own

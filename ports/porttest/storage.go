@@ -55,6 +55,9 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"usage that nobody keeps goes by its time":              rotates,
 		"of a user who is erased nothing is left":               erases,
 		"agents are mirrored, and never removed":                agentsMirror,
+		"an agent's switch stays as it was turned":              switches,
+		"a realm lists the sessions of all its users":           realmSessions,
+		"how much there is can be counted, up to a bound":       counted,
 		"who is enrolled is known, and stays as they are":       standings,
 		"organisations, users and members change":               directoryUpdates,
 		"organisations, users and members are listed":           directoryLists,
@@ -132,6 +135,14 @@ func asks(t *testing.T, in tenancy.Scope, v *session.Session) map[string]ask {
 		},
 		"Sessions.List": func(ctx context.Context, r ports.Repositories) error {
 			_, err := r.Sessions().List(ctx, in, session.Filter{}, page.Query{Limit: 1})
+			return err
+		},
+		"Sessions.Find": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Sessions().Find(ctx, realmOf(in), v.ID)
+			return err
+		},
+		"Sessions.ListAll": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Sessions().ListAll(ctx, realmOf(in), session.Filter{}, page.Query{Limit: 1})
 			return err
 		},
 		"Sessions.Delete": func(ctx context.Context, r ports.Repositories) error { return r.Sessions().Delete(ctx, in, v.ID) },
@@ -219,11 +230,11 @@ func nobody(t *testing.T, s ports.Storage) {
 	for name, ask := range asks(t, none, v) {
 		err := ask(t.Context(), s)
 		switch name {
-		case "Sessions.Get", "Sessions.ByKey", "Sessions.History", "Sessions.Turns":
+		case "Sessions.Get", "Sessions.ByKey", "Sessions.History", "Sessions.Turns", "Sessions.Find":
 			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: got %v", name, err)
 			}
-		case "Sessions.List", "Usage.Records", "Usage.Totals", "Audit.Values":
+		case "Sessions.List", "Sessions.ListAll", "Usage.Records", "Usage.Totals", "Audit.Values":
 			must(t, err)
 		default: // it writes
 			if !fault.Is(err, fault.Forbidden) {
