@@ -25,13 +25,13 @@ const MaxSearch = 200
 
 // Filter chooses sessions of a list; what is zero chooses all.
 type Filter struct {
-	Status Status     // Any, if it is empty
-	Agent  agent.Name // of the last turn
-	Model  string     // of the last turn
-	Since  time.Time  // created then or later
-	Until  time.Time  // created before
-	Title  string     // a part of the title, in upper or lower case
-	User   tenancy.UserID
+	Status Status         // Any, if it is empty
+	Agent  agent.Name     // of the last turn
+	Model  string         // of the last turn
+	Since  time.Time      // created then or later
+	Until  time.Time      // created before
+	Title  string         // a part of the title, in upper or lower case
+	User   tenancy.UserID // whose they are, in a list of everybody's
 }
 
 // Check refuses a filter that can choose nothing sensible. fault.Invalid.
