@@ -247,11 +247,11 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		}
 		r.s.Observer.AttemptFailed(ctx, c.Agent, err)
 		failures = append(failures, failure{c, err})
-		if i < len(r.candidates)-1 {
-			r.lose()
-		}
 		if ctx.Err() != nil || !agent.MayFailOver(err) {
 			return err
+		}
+		if i < len(r.candidates)-1 {
+			r.lose()
 		}
 	}
 	return allFailed(failures)
