@@ -43,6 +43,7 @@ var Application = fx.Module("application",
 		func(storage ports.Storage) *reports.Service { return &reports.Service{Storage: storage, Now: now} },
 		newVitals,
 		newUpkeep,
+		newOperations,
 	),
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) { background(life, svc.Run) }),
 )

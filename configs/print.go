@@ -3,38 +3,33 @@ package configs
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// secretKeys are the keys whose values are never shown.
-var secretKeys = []string{"api_key", "token", "password", "secret", "dsn", "headers", "env", "key"}
-
 // Print renders the effective configuration as YAML, secrets masked; with
 // origin, each value says where it comes from.
 func (c *Config) Print(origin bool) string {
 	var b strings.Builder
-	printNode(&b, c.tree, 0, origin, false)
+	printNode(&b, masked(c.tree, false), 0, origin)
 	return b.String()
 }
 
-func printNode(b *strings.Builder, n *node, depth int, origin, secret bool) {
+func printNode(b *strings.Builder, n *node, depth int, origin bool) {
 	for _, key := range n.order {
 		child := n.fields[key]
-		hidden := secret || slices.Contains(secretKeys, key)
 		fmt.Fprintf(b, "%s%s:", strings.Repeat("  ", depth), plainKey(key))
 		switch {
 		case child.fields != nil && len(child.order) > 0:
 			b.WriteByte('\n')
-			printNode(b, child, depth+1, origin, hidden)
+			printNode(b, child, depth+1, origin)
 			continue
 		case child.list != nil && hasObjects(child):
 			b.WriteByte('\n')
 			for _, item := range child.list {
 				var inner strings.Builder
-				printNode(&inner, item, 0, false, hidden)
+				printNode(&inner, item, 0, false)
 				for i, line := range strings.Split(strings.TrimRight(inner.String(), "\n"), "\n") {
 					lead := "  "
 					if i == 0 {
@@ -45,7 +40,7 @@ func printNode(b *strings.Builder, n *node, depth int, origin, secret bool) {
 			}
 			continue
 		case !child.isNull():
-			b.WriteString(" " + flow(child, hidden))
+			b.WriteString(" " + flow(child))
 		}
 		if origin {
 			fmt.Fprintf(b, "  # %s", child.origin)
@@ -59,36 +54,21 @@ func hasObjects(n *node) bool {
 }
 
 // flow renders a value on one line.
-func flow(n *node, hidden bool) string {
+func flow(n *node) string {
 	switch {
 	case n.list != nil:
 		parts := make([]string, len(n.list))
 		for i, item := range n.list {
-			parts[i] = flow(item, hidden)
+			parts[i] = flow(item)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case n.fields != nil:
 		return "{}"
 	case n.scalar == nil:
 		return "null"
-	case hidden && *n.scalar != "":
-		return fmt.Sprintf("%q", fmt.Sprintf("•••• (len %d)", len(*n.scalar)))
 	default:
-		return plainScalar(withoutPassword(*n.scalar))
+		return plainScalar(*n.scalar)
 	}
-}
-
-// withoutPassword masks the password in an address.
-func withoutPassword(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.User == nil {
-		return s
-	}
-	if _, has := u.User.Password(); !has {
-		return s
-	}
-	u.User = url.UserPassword(u.User.Username(), "MASK")
-	return strings.Replace(u.String(), ":MASK@", ":••••@", 1)
 }
 
 // plainScalar quotes what YAML would read as something else.
@@ -129,7 +109,7 @@ func shown(n *node) any {
 	case n.fields != nil:
 		out := map[string]any{}
 		for key, child := range n.fields {
-			if !slices.Contains(secretKeys, key) {
+			if !secretKey(key) {
 				out[key] = shown(child)
 			}
 		}
@@ -143,6 +123,6 @@ func shown(n *node) any {
 	case n.scalar == nil:
 		return nil
 	default:
-		return withoutPassword(*n.scalar)
+		return withoutSecrets(*n.scalar)
 	}
 }

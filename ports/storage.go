@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"agentapi/domain/census"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/page"
 	"agentapi/domain/session"
@@ -37,6 +38,10 @@ type Storage interface {
 	Agents() Agents
 	// Trail reads the audit log and keeps its checkpoints.
 	Trail() Trail
+	// Census counts what all tenants have, up to most of each, and sums what was
+	// consumed in the hour and the day before at. It reads a bounded number of rows
+	// and gives nothing but numbers.
+	Census(ctx context.Context, at time.Time, most int64) (census.Census, error)
 }
 
 // Repositories is the same set of collections inside and outside a transaction.
@@ -47,6 +52,7 @@ type Repositories interface {
 	Idempotency() Idempotency
 	Directory() Directory
 	Audit() Audit
+	Switches() Switches
 }
 
 // Sessions keeps conversations and their turns. A session outside the scope is
@@ -83,6 +89,11 @@ type Sessions interface {
 	List(ctx context.Context, in tenancy.Scope, f session.Filter, q page.Query) (page.Of[*session.Session], error)
 	// Delete removes the session and its turns; a second Delete is fault.NotFound.
 	Delete(ctx context.Context, in tenancy.Scope, id session.ID) error
+	// Find returns a session of whichever of the realm's users. fault.NotFound.
+	Find(ctx context.Context, in tenancy.Realm, id session.ID) (*session.Session, error)
+	// ListAll is List over all users of the realm, who may be narrowed down to one by
+	// the filter.
+	ListAll(ctx context.Context, in tenancy.Realm, f session.Filter, q page.Query) (page.Of[*session.Session], error)
 }
 
 // Usage keeps the account of what was consumed.

@@ -37,7 +37,7 @@ func (s *Server) surface() []Route {
 	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
-	adm := &admin.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit}
+	adm := &admin.Handler{Admin: s.p.Admin, Operations: s.p.Operations, Reports: s.p.Reports, Base: s.base, Limit: storageLimit}
 	org := &organization.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit} // OpenAI's own
 	return []Route{
 		{"GET", "/livez", "", health.Live},
@@ -122,7 +122,12 @@ func (s *Server) surface() []Route {
 		{"DELETE", "/api/v1/orgs/:org/api-keys/:key", tenancy.WriteKeys, adm.RevokeKey},
 		{"POST", "/api/v1/orgs/:org/api-keys/:key/rotate", tenancy.WriteKeys, adm.RotateKey},
 
+		{"GET", "/api/v1/orgs/:org/models", tenancy.ReadModels, adm.OrgModels},
+		{"GET", "/api/v1/orgs/:org/sessions", tenancy.ReadSessions, adm.OrgSessions},
+		{"GET", "/api/v1/orgs/:org/sessions/:id", tenancy.ReadSessions, adm.OrgSession},
+		{"DELETE", "/api/v1/orgs/:org/sessions/:id", tenancy.WriteSessions, adm.RemoveSession},
 		{"GET", "/api/v1/orgs/:org/usage", tenancy.ReadUsage, adm.OrgUsage},
+
 		{"GET", "/api/v1/orgs/:org/audit", tenancy.ReadAudit, adm.Log},
 
 		{"GET", "/api/v1/platform/usage", tenancy.ReadPlatform, adm.Usage},
@@ -135,6 +140,17 @@ func (s *Server) surface() []Route {
 		{"POST", "/api/v1/platform/admins", tenancy.WritePlatform, adm.Appoint},
 		{"DELETE", "/api/v1/platform/admins/:user", tenancy.WritePlatform, adm.Dismiss},
 		{"GET", "/api/v1/platform/roles", tenancy.ReadPlatform, adm.Roles},
+
+		{"GET", "/api/v1/platform/agents", tenancy.ReadPlatform, adm.Agents},
+		{"GET", "/api/v1/platform/agents/:agent", tenancy.ReadPlatform, adm.Agent},
+		{"PATCH", "/api/v1/platform/agents/:agent", tenancy.WritePlatform, adm.EditAgent},
+		{"POST", "/api/v1/platform/agents/:agent/test", tenancy.WritePlatform, adm.TestAgent},
+		{"GET", "/api/v1/platform/models", tenancy.ReadPlatform, adm.Models},
+		{"GET", "/api/v1/platform/aliases", tenancy.ReadPlatform, adm.Aliases},
+		{"GET", "/api/v1/platform/sessions", tenancy.ReadPlatform, adm.Running},
+		{"DELETE", "/api/v1/platform/sessions/:request", tenancy.WritePlatform, adm.EndRequest},
+		{"GET", "/api/v1/platform/stats", tenancy.ReadPlatform, adm.Stats},
+		{"GET", "/api/v1/platform/config", tenancy.ReadPlatform, adm.Config},
 	}
 }
 

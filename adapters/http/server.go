@@ -21,6 +21,7 @@ import (
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/sessions"
 	"agentapi/application/admin"
+	"agentapi/application/operations"
 	"agentapi/application/reports"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
@@ -50,6 +51,7 @@ type Params struct {
 	Catalog       openai.Catalog
 	Conversations sessions.Conversations
 	Admin         *admin.Service
+	Operations    *operations.Service
 	Reports       *reports.Service
 	Vitals        interface {
 		ops.Vitals

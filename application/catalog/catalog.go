@@ -59,6 +59,7 @@ type Service struct {
 	cache   ports.Cache
 	started time.Time
 	strict  bool
+	off     atomic.Pointer[map[agent.Name]bool] // out of service; nil: none
 }
 
 type entry struct {
@@ -177,7 +178,9 @@ func (s *Service) Models(_ context.Context, who tenancy.Principal) ([]Listed, er
 		}
 	}
 	for _, alias := range slices.Sorted(maps.Keys(s.routing.Aliases)) {
-		add(alias, agent.Model{OwnedBy: "agentapi"})
+		if len(s.working(s.routing.Aliases[alias])) > 0 {
+			add(alias, agent.Model{OwnedBy: "agentapi"})
+		}
 	}
 	for _, qualified := range []bool{false, true} {
 		names := s.names
@@ -185,6 +188,9 @@ func (s *Service) Models(_ context.Context, who tenancy.Principal) ([]Listed, er
 			names = s.routing.Default
 		}
 		for _, n := range names {
+			if s.Off(n) {
+				continue
+			}
 			for _, m := range s.entries[n].models() {
 				if m.Wildcard() {
 					continue
@@ -231,8 +237,9 @@ func (s *Service) Model(ctx context.Context, who tenancy.Principal, name string)
 
 // Resolve gives the candidates for a model's name, best first. An alias goes
 // along its list; agent/model is that agent alone; a bare id goes along the
-// default route. fault.NotFound as in Model; fault.Forbidden where the caller's API
-// key is for other models only.
+// default route. Agents that are out of service are passed over; fault.Unavailable,
+// code agent_unavailable, where no other is left. fault.NotFound as in Model;
+// fault.Forbidden where the caller's API key is for other models only.
 func (s *Service) Resolve(ctx context.Context, who tenancy.Principal, name string) (agent.Route, error) {
 	route, err := s.resolve(ctx, who, name)
 	if err != nil || who.Key() == nil || who.MayAsk(name) == nil {
@@ -252,12 +259,12 @@ func (s *Service) Resolve(ctx context.Context, who tenancy.Principal, name strin
 
 func (s *Service) resolve(ctx context.Context, who tenancy.Principal, name string) (agent.Route, error) {
 	if cs := s.routing.Aliases[name]; len(cs) > 0 {
-		return agent.Route{Candidates: cs, Via: "alias"}, nil
+		return s.inService(name, agent.Route{Candidates: cs, Via: "alias"})
 	}
 	known := func(n agent.Name) bool { return s.entries[n] != nil }
 	if c, ok := agent.SplitModel(name, known); ok {
 		if s.entries[c.Agent].serves(c.Model) {
-			return agent.Route{Candidates: []agent.Candidate{c}, Via: "agent"}, nil
+			return s.inService(name, agent.Route{Candidates: []agent.Candidate{c}, Via: "agent"})
 		}
 		return agent.Route{}, s.unknown(ctx, who, name)
 	}
@@ -272,7 +279,7 @@ func (s *Service) resolve(ctx context.Context, who tenancy.Principal, name strin
 		return agent.Route{}, s.unknown(ctx, who, name)
 	}
 	route.Via = "default"
-	return route, nil
+	return s.inService(name, route)
 }
 
 // Fit keeps the candidates that can honour the request. Where none can, it
@@ -301,13 +308,18 @@ func (s *Service) Fit(route agent.Route, r *chat.Request) ([]agent.Candidate, er
 	return fit, nil
 }
 
+// shown is a name as a message may quote it.
+func shown(name string) string {
+	const most = 100
+	if len(name) > most {
+		name = name[:most] + "…"
+	}
+	return strings.ToValidUTF8(name, "�")
+}
+
 // unknown says that there is no such model, and which are spelled most alike.
 func (s *Service) unknown(ctx context.Context, who tenancy.Principal, name string) error {
-	const shown = 100
-	if len(name) > shown {
-		name = name[:shown] + "…"
-	}
-	f := fault.NotFoundf("model_not_found", "The model '%s' does not exist or you do not have access to it.", strings.ToValidUTF8(name, "�")).WithParam("model")
+	f := fault.NotFoundf("model_not_found", "The model '%s' does not exist or you do not have access to it.", shown(name)).WithParam("model")
 	all, err := s.Models(ctx, who)
 	if err != nil || len(all) == 0 {
 		return f.WithHint("No models are configured; see GET /v1/models.")

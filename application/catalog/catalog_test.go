@@ -180,3 +180,48 @@ func TestARouteToAnAgentThatIsNotThereStopsTheStart(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAgentThatIsOffIsPassedOver(t *testing.T) {
+	s := house(t)
+	s.Switch(map[agent.Name]bool{"up": true, "quiet": true, "router": false})
+	resolved := func(want map[string]string) {
+		t.Helper()
+		for name, want := range want {
+			route, err := s.Resolve(t.Context(), tenancy.Principal{}, name)
+			if want == "" {
+				if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.Code != "agent_unavailable" || !strings.Contains(f.Message, "administrator") {
+					t.Errorf("%q: got %v, %v", name, route, err)
+				}
+				continue
+			}
+			got := ""
+			for _, c := range route.Candidates {
+				got += c.String() + " "
+			}
+			if err != nil || strings.TrimSpace(got) != want {
+				t.Errorf("%q: got %q, %v", name, got, err)
+			}
+		}
+	}
+	resolved(map[string]string{"gpt-4o": "two/mock-1", "mock-1": "two/mock-1", "mock-2": "", "up/mock-1": "", "quiet/x": "", "router/vendor/x": "router/vendor/x"})
+	listed := func() (ids []string) {
+		all, err := s.Models(t.Context(), tenancy.Principal{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range all {
+			ids = append(ids, l.ID)
+		}
+		return ids
+	}
+	if got := listed(); !slices.Equal(got, []string{"gpt-4o", "mock-1", "two/mock-1"}) {
+		t.Errorf("listed are %q", got)
+	}
+	s.Switch(map[agent.Name]bool{"up": true, "two": true})
+	if got := listed(); len(got) != 0 {
+		t.Errorf("listed are %q", got)
+	}
+	resolved(map[string]string{"gpt-4o": "", "mock-1": ""})
+	s.Switch(nil)
+	resolved(map[string]string{"gpt-4o": "up/mock-1 two/mock-1", "mock-2": "up/mock-2"})
+}

@@ -47,6 +47,7 @@ func (r *Reply) Next() (e chat.Event, err error, ok bool) {
 			e, err, ok = r.pass(e)
 		}
 		if err != nil {
+			err = r.run.why(err)
 			r.finish(err)
 			return chat.Event{}, err, true
 		}

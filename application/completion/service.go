@@ -38,12 +38,14 @@ type Service struct {
 	turns   *turnstile
 	late    *ledger
 	streams streams
+	live    live
 }
 
 // New makes a Service.
 func New(p Params) *Service {
 	return &Service{
 		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer, p.Audit), streams: streams{running: map[streamKey]*stream{}},
+		live: live{all: map[*place]struct{}{}},
 	}
 }
 
@@ -72,6 +74,7 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err erro
 	if replay != nil {
 		return replayWhole(replay)
 	}
+	ctx = r.ctx
 	defer r.mend(ctx, &err)
 	err = r.each(ctx, func(events ports.Events) error {
 		for e, err := range events {
@@ -87,6 +90,7 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err erro
 	if err == nil {
 		err = r.settle(ctx)
 	}
+	err = r.why(err)
 	r.end(ctx, err)
 	if err != nil {
 		return nil, err
@@ -116,6 +120,7 @@ func (s *Service) begin(ctx context.Context, cmd Command) (_ *Reply, err error) 
 	if replay != nil {
 		return replayStream(replay)
 	}
+	ctx = r.ctx
 	defer r.mend(ctx, &err)
 	reply := &Reply{run: r, ctx: ctx}
 	err = r.each(ctx, func(events ports.Events) error {
@@ -139,6 +144,7 @@ func (s *Service) begin(ctx context.Context, cmd Command) (_ *Reply, err error) 
 		}
 	})
 	if err != nil {
+		err = r.why(err)
 		r.end(ctx, err)
 		return nil, err
 	}
@@ -153,6 +159,8 @@ type run struct {
 	s     *Service
 	cmd   Command
 	began time.Time
+	ctx   context.Context // ends with the request's, and when an administrator ends it
+	place *place          // among what runs
 
 	claim      *idempotency.Claim
 	candidates []agent.Candidate
@@ -165,6 +173,7 @@ type run struct {
 	usageID usage.ID
 	lost    []usage.Record // what attempts have used that another agent took over from
 	release []func()       // undone in reverse when the run ends
+	speaks  bool           // the agent that is asked now has begun
 	ended   bool
 }
 
@@ -188,7 +197,12 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 			return nil, out.Replay, nil
 		}
 	}
-	if err := r.find(ctx); err != nil {
+	in := cmd.Caller.Scope()
+	r.ctx, r.place = s.live.enter(ctx, Running{
+		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
+	})
+	if err := r.find(r.ctx); err != nil {
+		err = r.why(err)
 		r.end(ctx, err)
 		return nil, nil, err
 	}
@@ -220,7 +234,10 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 	var failures []failure
 	for i, c := range r.candidates {
 		r.Attempts, r.Agent, r.Served = i+1, c.Agent, c.Model
-		r.fold, r.native, r.events = chat.Assembler{}, "", r.events[:0]
+		r.fold, r.native, r.events, r.speaks = chat.Assembler{}, "", r.events[:0], false
+		r.place.tell(func(is *Running) {
+			is.Session, is.Agent, is.Served, is.Attempt, is.Phase = r.Session, c.Agent, c.Model, i+1, Waiting
+		})
 		a := r.s.Catalog.Agent(c.Agent)
 		r.Ignored = a.Capabilities().Ignored(r.cmd.Request)
 		r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
@@ -230,11 +247,11 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		}
 		r.s.Observer.AttemptFailed(ctx, c.Agent, err)
 		failures = append(failures, failure{c, err})
-		if i < len(r.candidates)-1 {
-			r.lose()
-		}
 		if ctx.Err() != nil || !agent.MayFailOver(err) {
 			return err
+		}
+		if i < len(r.candidates)-1 {
+			r.lose()
 		}
 	}
 	return allFailed(failures)
@@ -256,6 +273,10 @@ func (r *run) task(c agent.Candidate) agent.Task {
 func (r *run) take(e chat.Event) error {
 	if err := r.fold.Add(e); err != nil {
 		return err
+	}
+	if !r.speaks && e.Kind.Content() {
+		r.speaks = true
+		r.place.tell(func(is *Running) { is.Phase = Answering })
 	}
 	keep := r.claim != nil && !r.cmd.Request.Stream // a stream's events are kept as they are delivered
 	if e.Kind == chat.Finished {
@@ -317,6 +338,7 @@ func (r *run) end(ctx context.Context, err error) {
 	for _, undo := range slices.Backward(r.release) {
 		undo()
 	}
+	r.place.leave()
 	r.s.Observer.CompletionEnded(ctx, ports.Ended{
 		Request: r.cmd.RequestID, Agent: r.Agent, Model: r.Served, Attempts: r.Attempts, Stream: r.cmd.Request.Stream,
 		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err,

@@ -22,6 +22,7 @@ const settleWithin = 5 * time.Second
 func (r *run) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
+	r.place.tell(func(is *Running) { is.Phase = Storing })
 	at := r.s.Now()
 	record := r.usage(usage.Completed, r.answer.Usage, at)
 	entry, err := r.s.Audit.Entry(ctx, r.note(audit.OK, r.answer.Usage, nil))
@@ -87,7 +88,7 @@ func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Re
 func (r *run) book(ctx context.Context, why error) {
 	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim, usage: r.lost}
 	how, outcome := usage.Failed, audit.Failed
-	if fault.Is(why, fault.Canceled) {
+	if fault.Is(why, fault.Canceled) || r.stopped() {
 		how, outcome = usage.Canceled, audit.Canceled
 	}
 	if tokens, any := r.seen(); any {

@@ -50,8 +50,8 @@ type Note struct {
 	Actor   string        // audit.System or audit.Operator
 	Org     tenancy.OrgID // of what an Actor did in an organisation
 	What    string        // the kind of thing that it was done to, such as session
-	Own     string        // its id, which is the user's own; the log has a commitment to it
-	About   tenancy.Scope // or the user whom it was done to
+	Own     string        // its id, which is Who's own, or About's; the log has a commitment to it
+	About   tenancy.Scope // the user whom it was done to
 	Target  string        // or what it was done to, where that is nobody's own
 	Outcome audit.Outcome // OK if empty
 	Request string
@@ -94,6 +94,9 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 			return audit.Entry{}, err
 		}
 		f.Target, f.Subject = s.ID.String(), s
+		if n.Own != "" {
+			f.Target = s.Own(n.What, n.Own)
+		}
 	}
 	if len(n.Details) > 0 {
 		f.Details = make(map[string]string, len(n.Details))

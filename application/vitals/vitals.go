@@ -166,7 +166,15 @@ func (s *Service) Ready(ctx context.Context) error {
 // Report gathers the state of everything; it calls no model.
 func (s *Service) Report(ctx context.Context) Report {
 	r := Report{Draining: s.draining.Load(), Storage: s.p.Storage.Ready(ctx), Started: s.started}
-	r.Ready = s.Ready(ctx)
+	r.Ready, r.Agents = s.Ready(ctx), s.Agents()
+	return r
+}
+
+// Started is when the server began.
+func (s *Service) Started() time.Time { return s.started }
+
+// Agents is how the agents are.
+func (s *Service) Agents() (out []AgentReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.p.Catalog.Entries() {
@@ -177,9 +185,9 @@ func (s *Service) Report(ctx context.Context) Report {
 		for _, m := range s.p.Catalog.Serving(e.Name) {
 			a.Models = append(a.Models, m.ID)
 		}
-		r.Agents = append(r.Agents, a)
+		out = append(out, a)
 	}
-	return r
+	return out
 }
 
 // Drain makes the server not ready for good; it happens at shutdown.

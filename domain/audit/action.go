@@ -36,6 +36,9 @@ const (
 	UserChanged        Action = "user.changed" // suspended everywhere, or let in again
 	AdminAppointed     Action = "admin.appointed"
 	AdminDismissed     Action = "admin.dismissed"
+	AgentChanged       Action = "agent.changed" // taken out of service, or brought back
+	AgentTested        Action = "agent.tested"
+	RequestEnded       Action = "request.ended" // of another, by an administrator
 	AuditExported      Action = "audit.exported"
 	AuditVerified      Action = "audit.verified"
 )
@@ -46,7 +49,7 @@ func Actions() []Action {
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
-		AuditExported, AuditVerified,
+		AgentChanged, AgentTested, RequestEnded, AuditExported, AuditVerified,
 	}
 }
 

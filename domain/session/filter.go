@@ -7,6 +7,7 @@ import (
 
 	"agentapi/domain/agent"
 	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
 )
 
 // Status is the state of the sessions that a list shall have.
@@ -24,12 +25,13 @@ const MaxSearch = 200
 
 // Filter chooses sessions of a list; what is zero chooses all.
 type Filter struct {
-	Status Status     // Any, if it is empty
-	Agent  agent.Name // of the last turn
-	Model  string     // of the last turn
-	Since  time.Time  // created then or later
-	Until  time.Time  // created before
-	Title  string     // a part of the title, in upper or lower case
+	Status Status         // Any, if it is empty
+	Agent  agent.Name     // of the last turn
+	Model  string         // of the last turn
+	Since  time.Time      // created then or later
+	Until  time.Time      // created before
+	Title  string         // a part of the title, in upper or lower case
+	User   tenancy.UserID // whose they are, in a list of everybody's
 }
 
 // Check refuses a filter that can choose nothing sensible. fault.Invalid.
@@ -60,7 +62,8 @@ func (f *Filter) Chooses(s *Session) bool {
 	return (f.Status != Open || !s.Archived) && (f.Status != Archived || s.Archived) &&
 		(f.Agent == "" || s.Agent == f.Agent) && (f.Model == "" || s.Model == f.Model) &&
 		(f.Since.IsZero() || !s.Created.Before(Moment(f.Since))) && (f.Until.IsZero() || s.Created.Before(Moment(f.Until))) &&
-		(f.Title == "" || strings.Contains(Folded(s.Title), Folded(f.Title)))
+		(f.Title == "" || strings.Contains(Folded(s.Title), Folded(f.Title))) &&
+		(f.User.IsZero() || s.User == f.User)
 }
 
 // Folded is a title as it is searched in: one rule for all storages, whose own

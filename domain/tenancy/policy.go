@@ -25,6 +25,8 @@ const (
 	WriteKeys     Permission = "keys:write"     // to revoke them, and to make keys of service accounts
 	ReadUsage     Permission = "usage:read"     // to see what it consumed
 	ReadAudit     Permission = "audit:read"     // to see what was done in it
+	ReadSessions  Permission = "sessions:read"  // to see who has which conversations in it, but not what was said
+	WriteSessions Permission = "sessions:write" // to end and remove them
 	WriteData     Permission = "data:write"     // to export and erase its users' data
 	ReadPlatform  Permission = "platform:read"  // to see the whole deployment
 	WritePlatform Permission = "platform:write" // to change it: organisations, administrators, agents
@@ -34,8 +36,8 @@ const (
 var rights = func() map[Role][]Permission {
 	service := []Permission{UseChat, ReadModels, OwnSessions, ReadSelf}
 	member := append(slices.Clone(service), OwnKeys)
-	auditor := append(slices.Clone(member), ReadOrg, ReadMembers, ReadKeys, ReadUsage, ReadAudit)
-	admin := append(slices.Clone(auditor), WriteOrg, WriteMembers, WriteKeys, WriteData)
+	auditor := append(slices.Clone(member), ReadOrg, ReadMembers, ReadKeys, ReadUsage, ReadAudit, ReadSessions)
+	admin := append(slices.Clone(auditor), WriteOrg, WriteMembers, WriteKeys, WriteSessions, WriteData)
 	return map[Role][]Permission{
 		Service: service, OrgMember: member, OrgAuditor: auditor, OrgAdmin: admin, OrgOwner: admin,
 		PlatformAuditor: append(slices.Clone(auditor), ReadPlatform),

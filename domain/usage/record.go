@@ -31,7 +31,7 @@ type Outcome string
 const (
 	Completed Outcome = "completed"
 	Failed    Outcome = "failed"   // the agent failed after its answer had begun
-	Canceled  Outcome = "canceled" // the client left
+	Canceled  Outcome = "canceled" // the client left, or an administrator ended it
 )
 
 // Record is what one request consumed. It is written once.

@@ -5,6 +5,7 @@
 package portmock
 
 import (
+	census "agentapi/domain/census"
 	idempotency "agentapi/domain/idempotency"
 	page "agentapi/domain/page"
 	session "agentapi/domain/session"
@@ -83,6 +84,21 @@ func (mr *MockStorageMockRecorder) Audit() *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Audit", reflect.TypeOf((*MockStorage)(nil).Audit))
 }
 
+// Census mocks base method.
+func (m *MockStorage) Census(ctx context.Context, at time.Time, most int64) (census.Census, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Census", ctx, at, most)
+	ret0, _ := ret[0].(census.Census)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Census indicates an expected call of Census.
+func (mr *MockStorageMockRecorder) Census(ctx, at, most interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Census", reflect.TypeOf((*MockStorage)(nil).Census), ctx, at, most)
+}
+
 // Directory mocks base method.
 func (m *MockStorage) Directory() ports.Directory {
 	m.ctrl.T.Helper()
@@ -137,6 +153,20 @@ func (m *MockStorage) Sessions() ports.Sessions {
 func (mr *MockStorageMockRecorder) Sessions() *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Sessions", reflect.TypeOf((*MockStorage)(nil).Sessions))
+}
+
+// Switches mocks base method.
+func (m *MockStorage) Switches() ports.Switches {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Switches")
+	ret0, _ := ret[0].(ports.Switches)
+	return ret0
+}
+
+// Switches indicates an expected call of Switches.
+func (mr *MockStorageMockRecorder) Switches() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Switches", reflect.TypeOf((*MockStorage)(nil).Switches))
 }
 
 // Trail mocks base method.
@@ -260,6 +290,20 @@ func (mr *MockRepositoriesMockRecorder) Sessions() *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Sessions", reflect.TypeOf((*MockRepositories)(nil).Sessions))
 }
 
+// Switches mocks base method.
+func (m *MockRepositories) Switches() ports.Switches {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Switches")
+	ret0, _ := ret[0].(ports.Switches)
+	return ret0
+}
+
+// Switches indicates an expected call of Switches.
+func (mr *MockRepositoriesMockRecorder) Switches() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Switches", reflect.TypeOf((*MockRepositories)(nil).Switches))
+}
+
 // Usage mocks base method.
 func (m *MockRepositories) Usage() ports.Usage {
 	m.ctrl.T.Helper()
@@ -364,6 +408,21 @@ func (mr *MockSessionsMockRecorder) Delete(ctx, in, id interface{}) *gomock.Call
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Delete", reflect.TypeOf((*MockSessions)(nil).Delete), ctx, in, id)
 }
 
+// Find mocks base method.
+func (m *MockSessions) Find(ctx context.Context, in tenancy.Realm, id session.ID) (*session.Session, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Find", ctx, in, id)
+	ret0, _ := ret[0].(*session.Session)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Find indicates an expected call of Find.
+func (mr *MockSessionsMockRecorder) Find(ctx, in, id interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Find", reflect.TypeOf((*MockSessions)(nil).Find), ctx, in, id)
+}
+
 // Get mocks base method.
 func (m *MockSessions) Get(ctx context.Context, in tenancy.Scope, id session.ID) (*session.Session, error) {
 	m.ctrl.T.Helper()
@@ -407,6 +466,21 @@ func (m *MockSessions) List(ctx context.Context, in tenancy.Scope, f session.Fil
 func (mr *MockSessionsMockRecorder) List(ctx, in, f, q interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "List", reflect.TypeOf((*MockSessions)(nil).List), ctx, in, f, q)
+}
+
+// ListAll mocks base method.
+func (m *MockSessions) ListAll(ctx context.Context, in tenancy.Realm, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "ListAll", ctx, in, f, q)
+	ret0, _ := ret[0].(page.Of[*session.Session])
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// ListAll indicates an expected call of ListAll.
+func (mr *MockSessionsMockRecorder) ListAll(ctx, in, f, q interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListAll", reflect.TypeOf((*MockSessions)(nil).ListAll), ctx, in, f, q)
 }
 
 // Turns mocks base method.

@@ -57,6 +57,9 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"usage that nobody keeps goes by its time":              rotates,
 		"of a user who is erased nothing is left":               erases,
 		"agents are mirrored, and never removed":                agentsMirror,
+		"an agent's switch stays as it was turned":              switches,
+		"a realm lists the sessions of all its users":           realmSessions,
+		"how much there is can be counted, up to a bound":       counted,
 		"who is enrolled is known, and stays as they are":       standings,
 		"organisations, users and members change":               directoryUpdates,
 		"organisations, users and members are listed":           directoryLists,
@@ -139,6 +142,14 @@ func asks(t *testing.T, in tenancy.Scope, v *session.Session) map[string]ask {
 		},
 		"Sessions.List": func(ctx context.Context, r ports.Repositories) error {
 			_, err := r.Sessions().List(ctx, in, session.Filter{}, page.Query{Limit: 1})
+			return err
+		},
+		"Sessions.Find": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Sessions().Find(ctx, realmOf(in), v.ID)
+			return err
+		},
+		"Sessions.ListAll": func(ctx context.Context, r ports.Repositories) error {
+			_, err := r.Sessions().ListAll(ctx, realmOf(in), session.Filter{}, page.Query{Limit: 1})
 			return err
 		},
 		"Sessions.Delete": func(ctx context.Context, r ports.Repositories) error { return r.Sessions().Delete(ctx, in, v.ID) },
@@ -238,11 +249,11 @@ func nobody(t *testing.T, s ports.Storage) {
 	for name, ask := range asks(t, none, v) {
 		err := ask(t.Context(), s)
 		switch name {
-		case "Sessions.Get", "Sessions.ByKey", "Sessions.History", "Sessions.Turns":
+		case "Sessions.Get", "Sessions.ByKey", "Sessions.History", "Sessions.Turns", "Sessions.Find":
 			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: got %v", name, err)
 			}
-		case "Sessions.List", "Usage.Records", "Usage.Report", "Usage.ReportAll", "Usage.Totals", "Audit.Values", "Audit.Known":
+		case "Sessions.List", "Sessions.ListAll", "Usage.Records", "Usage.Report", "Usage.ReportAll", "Usage.Totals", "Audit.Values", "Audit.Known":
 			must(t, err)
 		default: // it writes
 			if !fault.Is(err, fault.Forbidden) {

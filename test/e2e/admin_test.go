@@ -39,6 +39,11 @@ func object(t *testing.T, a kit.Answer) map[string]any {
 
 // staffed runs a test on a server of each storage that knows the staff.
 func staffed(t *testing.T, test func(t *testing.T, s *kit.Server, again func() *kit.Server)) {
+	configured(t, staff, test)
+}
+
+// configured is staffed with a configuration of its own.
+func configured(t *testing.T, config string, test func(t *testing.T, s *kit.Server, again func() *kit.Server)) {
 	start := func(t *testing.T, o kit.Options) {
 		s := kit.Start(t, o)
 		test(t, s, func() *kit.Server {
@@ -48,11 +53,11 @@ func staffed(t *testing.T, test func(t *testing.T, s *kit.Server, again func() *
 			return kit.Start(t, o)
 		})
 	}
-	t.Run("in memory", func(t *testing.T) { start(t, kit.Options{Config: staff + "storage: {driver: memory}\n"}) })
-	t.Run("in SQLite", func(t *testing.T) { start(t, kit.Options{Config: staff, Dir: t.TempDir()}) })
+	t.Run("in memory", func(t *testing.T) { start(t, kit.Options{Config: config + "storage: {driver: memory}\n"}) })
+	t.Run("in SQLite", func(t *testing.T) { start(t, kit.Options{Config: config, Dir: t.TempDir()}) })
 	t.Run("in Postgres", func(t *testing.T) {
 		_, env := migrated(t, postgres.Shared(t))
-		start(t, kit.Options{Config: staff, Env: env, Dir: t.TempDir()})
+		start(t, kit.Options{Config: config, Env: env, Dir: t.TempDir()})
 	})
 }
 
@@ -63,7 +68,7 @@ func TestEveryRouteIsForTheRolesThatMay(t *testing.T) {
 		me := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))
 		names := strings.NewReplacer(":org", fmt.Sprint(me["org_id"]), ":user", fmt.Sprint(me["user_id"]), ":id", "sess_01kdy7585ee0080000000000ke",
 			":key", "key_01kdy7585ee0080000000000ke", ":invite", "inv_01kdy7585ee0080000000000ke",
-			":account", "user_01kdy7585ee0080000000000ke", ":project", strings.Replace(fmt.Sprint(me["org_id"]), "org_", "proj_", 1), "*", "demo/echo")
+			":account", "user_01kdy7585ee0080000000000ke", ":project", strings.Replace(fmt.Sprint(me["org_id"]), "org_", "proj_", 1), ":agent", "demo", ":request", "req_0", "*", "demo/echo")
 		tried := 0
 		for _, route := range web.Surface() {
 			path := names.Replace(route.Path)

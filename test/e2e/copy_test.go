@@ -16,6 +16,7 @@ import (
 	"agentapi/adapters/storage/bunstore"
 	pgstore "agentapi/adapters/storage/postgres"
 	"agentapi/adapters/storage/sqlite"
+	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
@@ -95,6 +96,9 @@ func laden(t *testing.T, path string, sessions int) {
 				t.Fatal(err)
 			}
 		}
+	}
+	if err := s.Switches().Turn(t.Context(), "resting", func(w *agent.Switch) error { w.Off, w.Changed = true, at; return nil }); err != nil {
+		t.Fatal(err)
 	}
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -226,6 +230,11 @@ func TestACopyTellsEveryoneTheSame(t *testing.T) {
 	to := connected(t, d)
 	from := opened(t, path)
 	alike(t, from, to, 25)
+	for name, s := range map[string]ports.Storage{"the file": from, "the database": to} {
+		if all, err := s.Switches().All(t.Context()); err != nil || len(all) != 1 || all[0].Agent != agent.Name("resting") || !all[0].Off || all[0].Version != 2 {
+			t.Errorf("out of service by %s: %+v, %v", name, all, err)
+		}
+	}
 	if err := from.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}

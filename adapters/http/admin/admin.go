@@ -14,6 +14,7 @@ import (
 	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/rest"
 	"agentapi/application/admin"
+	"agentapi/application/operations"
 	"agentapi/application/reports"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -21,10 +22,16 @@ import (
 
 // Handler serves /api/v1/me, /api/v1/orgs and /api/v1/platform.
 type Handler struct {
-	Admin   *admin.Service
-	Reports *reports.Service
-	Base    context.Context
-	Limit   time.Duration // for one request to the storage
+	Admin      *admin.Service
+	Operations *operations.Service
+	Reports    *reports.Service
+	Base       context.Context
+	Limit      time.Duration // for one request to the storage
+}
+
+// patient is the context of what takes longer than one request to the storage.
+func (h *Handler) patient() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(h.Base, 5*h.Limit)
 }
 
 func (h *Handler) context() (context.Context, context.CancelFunc) {

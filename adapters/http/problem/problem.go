@@ -14,6 +14,10 @@ import (
 	"agentapi/domain/jsontext"
 )
 
+// ended is the code of what an administrator has ended, which a client must not send
+// again by itself.
+const ended = "request_ended"
+
 // Problem is a failure as a client sees it.
 type Problem struct {
 	Status     int
@@ -53,7 +57,7 @@ func From(err error) Problem {
 	switch {
 	case f.Kind == fault.Conflict && p.Code == "idempotency_in_progress":
 		p.Type = idempotencyErr
-	case f.Kind == fault.QuotaExhausted:
+	case f.Kind == fault.QuotaExhausted, p.Code == ended:
 		p.RetryAfter = 0
 	case (f.Kind == fault.RateLimited || f.Kind == fault.Unavailable) && p.RetryAfter <= 0:
 		p.RetryAfter = time.Second
@@ -138,7 +142,7 @@ func (p Problem) Headers(set func(name, value string)) {
 		set("Retry-After", strconv.Itoa(seconds))
 		set("retry-after-ms", strconv.FormatInt(max(1, p.RetryAfter.Milliseconds()), 10))
 	}
-	if p.Type == quotaError {
+	if p.Type == quotaError || p.Code == ended {
 		set("x-should-retry", "false")
 	}
 }

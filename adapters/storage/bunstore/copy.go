@@ -2,7 +2,9 @@ package bunstore
 
 import (
 	"context"
+	"errors"
 
+	"agentapi/domain/agent"
 	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -44,8 +46,9 @@ func (c *copying) pass(table string, rows, added int64) {
 	c.tell(c.progress)
 }
 
-// Copy copies organisations, users, members, their API keys and invitations, all sessions with
-// their turns, usage, and idempotency results from one database to another, and tells after each batch how far it is. Each batch
+// Copy copies organisations, users, members, their API keys and invitations, which
+// agents are out of service, all sessions with their turns, usage, and idempotency
+// results from one database to another, and tells after each batch how far it is. Each batch
 // is one transaction, in the order of the primary key, so that what the target
 // holds says where a copy that was broken off goes on; a row that is there is
 // left as it is. The source must not change meanwhile. It can only be one in
@@ -70,6 +73,9 @@ func Copy(ctx context.Context, from, to Transaction, tell func(Progress)) ([]Cop
 		}
 	}
 	if err := c.directory(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.switches(ctx); err != nil {
 		return nil, err
 	}
 	for i, table := range copied {
@@ -145,4 +151,35 @@ func taken(table string, err error) error {
 	}
 	return fault.Wrap(fault.Conflict, err, "The target has something else where a row of %s belongs.", table).
 		WithHint("Copy into a database that holds nothing but what was copied from here.")
+}
+
+// errTurned leaves a switch as it is.
+var errTurned = errors.New("somebody has turned it in the target")
+
+// switches copies which agents are out of service, where nobody has decided that in
+// the target.
+func (c *copying) switches(ctx context.Context) error {
+	var all []agent.Switch
+	err := c.from(ctx, func(ctx context.Context, r *Repositories) (err error) {
+		all, err = r.Switches().All(ctx)
+		return err
+	})
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	return c.to(ctx, func(ctx context.Context, r *Repositories) error {
+		for _, w := range all {
+			err := r.Switches().Turn(ctx, w.Agent, func(v *agent.Switch) error {
+				if !v.Changed.IsZero() {
+					return errTurned
+				}
+				v.Off, v.Changed = w.Off, w.Changed
+				return nil
+			})
+			if err != nil && !errors.Is(err, errTurned) {
+				return err
+			}
+		}
+		return nil
+	})
 }

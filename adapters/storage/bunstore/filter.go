@@ -9,8 +9,8 @@ import (
 	"agentapi/domain/session"
 )
 
-// chosen narrows a query of a user's sessions to those that the filter chooses.
-// The user's own index bounds what is looked at.
+// chosen narrows a query of a user's or an organisation's sessions to those that the
+// filter chooses. The index of either bounds what is looked at.
 func chosen(q *bun.SelectQuery, f *session.Filter) *bun.SelectQuery {
 	if f.Status == session.Open || f.Status == session.Archived {
 		q = q.Where("archived = ?", f.Status == session.Archived)
@@ -29,6 +29,9 @@ func chosen(q *bun.SelectQuery, f *session.Filter) *bun.SelectQuery {
 	}
 	if f.Title != "" {
 		q = q.Where(`coalesce(title_folded, lower(title)) LIKE ? ESCAPE '~'`, "%"+wildcards.Replace(session.Folded(withoutNUL(f.Title)))+"%")
+	}
+	if !f.User.IsZero() {
+		q = q.Where("user_id = ?", f.User.UUID())
 	}
 	return q
 }

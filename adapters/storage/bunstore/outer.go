@@ -102,6 +102,18 @@ func (s outerSessions) List(ctx context.Context, in tenancy.Scope, f session.Fil
 	})
 }
 
+func (s outerSessions) Find(ctx context.Context, in tenancy.Realm, id session.ID) (*session.Session, error) {
+	return read(ctx, s.o, func(ctx context.Context, r *Repositories) (*session.Session, error) {
+		return r.Sessions().Find(ctx, in, id)
+	})
+}
+
+func (s outerSessions) ListAll(ctx context.Context, in tenancy.Realm, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
+	return read(ctx, s.o, func(ctx context.Context, r *Repositories) (page.Of[*session.Session], error) {
+		return r.Sessions().ListAll(ctx, in, f, q)
+	})
+}
+
 type outerUsage struct{ o *Outer }
 
 func (u outerUsage) Record(ctx context.Context, in tenancy.Scope, records ...usage.Record) error {

@@ -50,28 +50,43 @@ func badCursor(q page.Query) error {
 
 // List returns one page of the scope's sessions that the filter chooses.
 func (c sessions) List(ctx context.Context, in tenancy.Scope, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
-	var (
-		out  page.Of[*session.Session]
-		rows []sessionRow
-	)
 	if in.IsZero() {
-		return out, nil
+		return page.Of[*session.Session]{}, nil
 	}
 	if err := c.within(ctx, in); err != nil {
-		return out, err
+		return page.Of[*session.Session]{}, err
 	}
-	find := func(cursor string) (any, error) {
+	var rows []sessionRow
+	query := c.db.NewSelect().Model(&rows).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID())
+	return c.page(ctx, chosen(query, &f), q, &rows)
+}
+
+// ListAll returns one page of the realm's sessions that the filter chooses.
+func (c sessions) ListAll(ctx context.Context, in tenancy.Realm, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
+	if in.IsZero() {
+		return page.Of[*session.Session]{}, nil
+	}
+	if err := c.of(ctx, in.Org()); err != nil {
+		return page.Of[*session.Session]{}, err
+	}
+	var rows []sessionRow
+	query := c.db.NewSelect().Model(&rows).Where("org_id = ?", in.Org().UUID())
+	return c.page(ctx, chosen(query, &f), q, &rows)
+}
+
+// page runs a query of sessions, into rows, for one page by id.
+func (c sessions) page(ctx context.Context, query *bun.SelectQuery, q page.Query, into *[]sessionRow) (out page.Of[*session.Session], err error) {
+	more, err := cut(ctx, c.Repositories, query, "id", q, func(cursor string) (any, error) {
 		id, err := session.ParseID(cursor)
 		if err != nil {
 			return nil, badCursor(q)
 		}
 		return id.UUID(), nil
-	}
-	query := c.db.NewSelect().Model(&rows).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID())
-	more, err := cut(ctx, c.Repositories, chosen(query, &f), "id", q, find, &rows)
+	}, into)
 	if err != nil {
 		return out, err
 	}
+	rows := *into
 	out.More = more
 	for i := range rows {
 		s, err := rows[i].session()

@@ -60,6 +60,25 @@ func (c sessions) Get(ctx context.Context, in tenancy.Scope, id session.ID) (*se
 	return c.one(ctx, in, func(q *bun.SelectQuery) *bun.SelectQuery { return q.Where("id = ?", id.UUID()) })
 }
 
+// Find returns a session of whichever of the realm's users.
+func (c sessions) Find(ctx context.Context, in tenancy.Realm, id session.ID) (*session.Session, error) {
+	if in.IsZero() {
+		return nil, absent()
+	}
+	if err := c.of(ctx, in.Org()); err != nil {
+		return nil, err
+	}
+	var row sessionRow
+	err := c.db.NewSelect().Model(&row).Where("org_id = ? AND id = ?", in.Org().UUID(), id.UUID()).Scan(ctx)
+	if noRows(err) {
+		return nil, absent()
+	}
+	if err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	return row.session()
+}
+
 // ByKey returns the session that has the conversation key.
 func (c sessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) (*session.Session, error) {
 	return c.one(ctx, in, func(q *bun.SelectQuery) *bun.SelectQuery {

@@ -81,6 +81,20 @@ func (c sessions) Get(ctx context.Context, in tenancy.Scope, id session.ID) (*se
 	return r.session.Clone(), nil
 }
 
+// Find returns a session of whichever of the realm's users.
+func (c sessions) Find(ctx context.Context, in tenancy.Realm, id session.ID) (*session.Session, error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	r := c.s.sessions.byID[id]
+	if r == nil || in.IsZero() || r.session.Org != in.Org() {
+		return nil, absent()
+	}
+	return r.session.Clone(), nil
+}
+
 // ByKey returns the session that has the conversation key.
 func (c sessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) (*session.Session, error) {
 	leave, err := c.enter(ctx)

@@ -56,6 +56,7 @@ type Store struct {
 	keys     keyring
 	leases   map[string]lease
 	agents   map[agent.Name]agent.Stored
+	switches map[agent.Name]*agent.Switch
 	register register
 	log      log
 }
@@ -67,6 +68,7 @@ func Open(o Options) (*Store, error) {
 	return &Store{
 		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes), leases: make(map[string]lease),
 		agents:   make(map[agent.Name]agent.Stored),
+		switches: make(map[agent.Name]*agent.Switch),
 		register: newRegister(),
 		log:      newLog(o.MaxBytes / logShare),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
@@ -127,6 +129,7 @@ func (t tx) Usage() ports.Usage             { return usages{t.s, held{}} }
 func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} }
 func (t tx) Directory() ports.Directory     { return directory{t.s, held{}} }
 func (t tx) Audit() ports.Audit             { return audits{t.s, held{}} }
+func (t tx) Switches() ports.Switches       { return switches{t.s, held{}} }
 
 // locker is how a repository call gets hold of the store.
 type locker interface {

@@ -103,6 +103,13 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 			if _, err := s.Sessions().List(t.Context(), ann, f, q); err != nil {
 				t.Fatal(err)
 			}
+			for _, user := range []tenancy.UserID{{}, ann.User()} {
+				if f.User = user; f.Title == "" {
+					if _, err := s.Sessions().ListAll(t.Context(), tenancy.RealmOf(ann.Org()), f, q); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
 		}
 	}
 	_, cursor := s.Sessions().List(t.Context(), ann, session.Filter{}, page.Query{Limit: 20, Desc: true, After: again.ID.String()})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"agentapi/domain/census"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
@@ -340,9 +341,13 @@ func (p *two) Usage() ports.Usage             { return p.next().Usage() }
 func (p *two) Idempotency() ports.Idempotency { return p.next().Idempotency() }
 func (p *two) Upkeep() ports.Upkeep           { return p.next().Upkeep() }
 func (p *two) Agents() ports.Agents           { return p.next().Agents() }
-func (p *two) Directory() ports.Directory     { return p.next().Directory() }
-func (p *two) Audit() ports.Audit             { return p.next().Audit() }
-func (p *two) Trail() ports.Trail             { return p.next().Trail() }
+func (p *two) Switches() ports.Switches       { return p.next().Switches() }
+func (p *two) Census(ctx context.Context, at time.Time, most int64) (census.Census, error) {
+	return p.next().Census(ctx, at, most)
+}
+func (p *two) Directory() ports.Directory { return p.next().Directory() }
+func (p *two) Audit() ports.Audit         { return p.next().Audit() }
+func (p *two) Trail() ports.Trail         { return p.next().Trail() }
 func (p *two) Ready(ctx context.Context) error {
 	return p.next().Ready(ctx)
 }

@@ -1,0 +1,135 @@
+package completion
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"agentapi/domain/agent"
+	"agentapi/domain/fault"
+	"agentapi/domain/session"
+	"agentapi/domain/tenancy"
+)
+
+// Phase is how far a request is that runs.
+type Phase string
+
+// The phases, in their order. With another agent it begins to wait again.
+const (
+	Preparing Phase = "preparing" // no agent is asked yet
+	Waiting   Phase = "waiting"   // for the agent's first words
+	Answering Phase = "answering"
+	Storing   Phase = "storing" // the answer is complete, and cannot be ended any more
+)
+
+// Running is a request that runs on this instance.
+type Running struct {
+	Request string
+	Org     tenancy.OrgID
+	User    tenancy.UserID
+	Session session.ID // zero: it is not known yet
+	Model   string     // as asked for
+	Agent   agent.Name // that is asked now; empty: none yet
+	Served  string     // the agent's id of the model
+	Attempt int        // candidates tried, from 1; 0: none yet
+	Stream  bool
+	Started time.Time
+	Phase   Phase
+}
+
+// live is what runs on this instance.
+type live struct {
+	mu  sync.Mutex
+	all map[*place]struct{}
+}
+
+// place is one request's entry among what runs.
+type place struct {
+	among *live
+	stop  context.CancelCauseFunc
+	over  chan struct{} // closed when it has ended
+
+	is Running // guarded by the mutex of live
+}
+
+// enter gives a request its place, and the context that ends it. Whoever gave ctx
+// ends that, and this one with it.
+func (l *live) enter(ctx context.Context, is Running) (context.Context, *place) {
+	p := &place{among: l, over: make(chan struct{}), is: is}
+	ctx, p.stop = context.WithCancelCause(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all[p] = struct{}{}
+	return ctx, p
+}
+
+// tell notes how far the request is.
+func (p *place) tell(change func(*Running)) {
+	p.among.mu.Lock()
+	defer p.among.mu.Unlock()
+	change(&p.is)
+}
+
+func (p *place) leave() {
+	p.among.mu.Lock()
+	defer p.among.mu.Unlock()
+	delete(p.among.all, p)
+	close(p.over)
+}
+
+// Running lists what runs on this instance, the oldest first.
+func (s *Service) Running() []Running {
+	s.live.mu.Lock()
+	out := make([]Running, 0, len(s.live.all))
+	for p := range s.live.all {
+		out = append(out, p.is)
+	}
+	s.live.mu.Unlock()
+	slices.SortFunc(out, func(a, b Running) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Request, b.Request)) })
+	return out
+}
+
+// errStopped is why a context ends whose request an administrator has ended. It is
+// no fault, so that no agent is blamed.
+var errStopped = errors.New("an administrator has ended the request")
+
+// End ends the running requests that chosen chooses, and gives them. Their clients
+// are told why, with code request_ended. It waits until they have ended, but not
+// longer than ctx lasts: a client that takes nothing holds its own up.
+func (s *Service) End(ctx context.Context, chosen func(Running) bool) []Running {
+	var (
+		out    []Running
+		places []*place
+	)
+	s.live.mu.Lock()
+	for p := range s.live.all {
+		if chosen(p.is) {
+			out, places = append(out, p.is), append(places, p)
+		}
+	}
+	s.live.mu.Unlock()
+	for _, p := range places {
+		p.stop(errStopped)
+	}
+	for _, p := range places {
+		select {
+		case <-p.over:
+		case <-ctx.Done():
+		}
+	}
+	return out
+}
+
+// stopped tells whether an administrator has ended the run.
+func (r *run) stopped() bool { return errors.Is(context.Cause(r.ctx), errStopped) }
+
+// why is the error of a run as its client shall see it.
+func (r *run) why(err error) error {
+	if err == nil || !r.stopped() {
+		return err
+	}
+	return fault.Wrap(fault.Unavailable, err, "An administrator has ended this request.").WithCode("request_ended")
+}

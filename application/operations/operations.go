@@ -1,0 +1,100 @@
+// Package operations is how operators run the platform: which agents work, what they
+// serve, what runs now and how much there is.
+package operations
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"agentapi/application/catalog"
+	"agentapi/application/completion"
+	"agentapi/application/trail"
+	"agentapi/application/vitals"
+	"agentapi/domain/agent"
+	"agentapi/ports"
+)
+
+// Params is what a Service works with.
+type Params struct {
+	Storage    ports.Storage
+	Catalog    *catalog.Service
+	Completion *completion.Service
+	Vitals     *vitals.Service
+	Audit      *trail.Recorder // nil: nothing is recorded
+	Profiles   map[agent.Name]Profile
+	Settings   []Setting
+	Now        func() time.Time
+	Random     func([]byte)  // fills with random bytes
+	Every      time.Duration // between two looks for switches that other instances have turned
+	Limit      time.Duration // for one of them
+	Instance   string        // this server process
+	Version    string
+}
+
+// Service serves operators. It is safe for concurrent use. Whoever may not do
+// something gets fault.Forbidden; what is another organisation's is fault.NotFound.
+type Service struct {
+	Params
+
+	mu       sync.Mutex // held while switches are read or turned, until they are felt
+	switches map[agent.Name]agent.Switch
+}
+
+// New makes a Service; Start must be called before requests are served.
+func New(p Params) *Service {
+	return &Service{Params: p, switches: make(map[agent.Name]agent.Switch)}
+}
+
+// Start learns which agents are out of service. It fails where the storage does not
+// say: none of them must work.
+func (s *Service) Start(ctx context.Context) error { return s.look(ctx) }
+
+// Run follows what other instances do, until ctx ends. While the storage is away
+// everything stays as it is.
+func (s *Service) Run(ctx context.Context) {
+	tick := time.NewTicker(s.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			limited, cancel := context.WithTimeout(ctx, s.Limit)
+			_ = s.look(limited) // readiness tells of a storage that is away
+			cancel()
+		}
+	}
+}
+
+// look reads the switches and has them felt.
+func (s *Service) look(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.learn(ctx)
+}
+
+// learn is look for who holds the mutex.
+func (s *Service) learn(ctx context.Context) error {
+	all, err := s.Storage.Switches().All(ctx)
+	if err != nil {
+		return err
+	}
+	clear(s.switches)
+	for _, w := range all {
+		s.switches[w.Agent] = w
+	}
+	s.feel()
+	return nil
+}
+
+// feel has the switches felt by requests that come from now on.
+func (s *Service) feel() {
+	off := make(map[agent.Name]bool)
+	for name, w := range s.switches {
+		if w.Off {
+			off[name] = true
+		}
+	}
+	s.Catalog.Switch(off)
+}
