@@ -39,6 +39,9 @@ func (h *Handler) Resource(c *fiber.Ctx) error {
 	}
 	for _, l := range h.Logins {
 		out.Issuers = append(out.Issuers, l.Issuer)
+		if l.Scopes == nil {
+			l.Scopes = []string{}
+		}
 		if l.ClientID != "" {
 			out.Logins = append(out.Logins, l)
 		}
