@@ -3,14 +3,19 @@ package configs
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// secretKeys are the keys whose values are never shown.
-var secretKeys = []string{"api_key", "token", "password", "secret", "dsn", "headers", "env", "key"}
+// secretWords end the names of what is never shown.
+var secretWords = []string{"key", "token", "password", "pepper", "secret", "dsn", "headers", "env"}
+
+// isSecret tells whether what stands under a key is never shown.
+func isSecret(key string) bool {
+	return slices.Contains(secretWords, key[strings.LastIndexByte(key, '_')+1:])
+}
 
 // Print renders the effective configuration as YAML, secrets masked; with
 // origin, each value says where it comes from.
@@ -23,7 +28,7 @@ func (c *Config) Print(origin bool) string {
 func printNode(b *strings.Builder, n *node, depth int, origin, secret bool) {
 	for _, key := range n.order {
 		child := n.fields[key]
-		hidden := secret || slices.Contains(secretKeys, key)
+		hidden := secret || isSecret(key)
 		fmt.Fprintf(b, "%s%s:", strings.Repeat("  ", depth), plainKey(key))
 		switch {
 		case child.fields != nil && len(child.order) > 0:
@@ -78,17 +83,19 @@ func flow(n *node, hidden bool) string {
 	}
 }
 
-// withoutPassword masks the password in an address.
+// What is secret within a text that is shown: the password of an address, up to the
+// last @, and what is assigned to a name that says so, as in a database's DSN.
+var (
+	password = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^:/?#\s@]*:)\S*@`)
+	bearer   = regexp.MustCompile(`(https?://)[^/?#\s@:]+@`)
+	assigned = regexp.MustCompile(`(?i)((?:password|passwd|pwd|secret|token|key)\s*=\s*)('[^']*'|[^\s&;]+)`)
+)
+
+// withoutPassword masks what is secret in a text.
 func withoutPassword(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.User == nil {
-		return s
-	}
-	if _, has := u.User.Password(); !has {
-		return s
-	}
-	u.User = url.UserPassword(u.User.Username(), "MASK")
-	return strings.Replace(u.String(), ":MASK@", ":••••@", 1)
+	s = password.ReplaceAllString(s, "${1}••••@")
+	s = bearer.ReplaceAllString(s, "${1}••••@")
+	return assigned.ReplaceAllString(s, "${1}••••")
 }
 
 // plainScalar quotes what YAML would read as something else.
@@ -129,7 +136,7 @@ func shown(n *node) any {
 	case n.fields != nil:
 		out := map[string]any{}
 		for key, child := range n.fields {
-			if !slices.Contains(secretKeys, key) {
+			if !isSecret(key) {
 				out[key] = shown(child)
 			}
 		}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -204,7 +205,9 @@ func TestTheBannersCurlLineWorksWhenPasted(t *testing.T) {
 // command runs the program and gives its output, errors and exit code.
 func command(t *testing.T, dir string, env []string, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), kit.Binary(t), args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, kit.Binary(t), args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "AGENTAPI_DATA_DIR=" + dir}, env...)
 	cmd.Dir = dir
 	cmd.Stdin = strings.NewReader(stdin)
