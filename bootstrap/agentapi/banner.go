@@ -52,8 +52,9 @@ func (a *announcement) text() string {
 	switch {
 	case a.made:
 		row("Token", "%s   (kept in %s)", token, filepath.Join(a.setting.DataDir, tokenFile))
-	case token != "":
-		row("Token", "%s   (from AGENTAPI_DEV_TOKEN)", token)
+	case token != "": // whoever set it knows it, and what is said here may be kept as a log
+		row("Token", "as AGENTAPI_DEV_TOKEN says")
+		token = "$AGENTAPI_DEV_TOKEN"
 	case slices.Contains(a.loaded.Identity.Chain, "dev"):
 		row("Token", "see identity.dev.tokens in the configuration")
 		token = "YOUR_TOKEN"
