@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -110,11 +111,13 @@ func (cl *client) do(ctx context.Context, method, path string, body []byte) (*ht
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
-	if ctx.Err() != nil {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, &exit{code: exitDependency, err: fmt.Errorf("the server at %s does not answer in time", line(cl.url))}
+	case ctx.Err() != nil:
 		return nil, &exit{code: exitInterrupt, err: ctx.Err()}
-	}
-	if err != nil {
-		return nil, &exit{code: exitDependency, err: fmt.Errorf("no server answers at %s", cl.url), fix: "start one with: agentapi serve"}
+	case err != nil:
+		return nil, &exit{code: exitDependency, err: fmt.Errorf("no server answers at %s", line(cl.url)), fix: "start one with: agentapi serve"}
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
@@ -147,10 +150,5 @@ func refused(err error, statuses ...int) bool {
 	if !errors.As(err, &r) {
 		return false
 	}
-	for _, s := range statuses {
-		if r.status == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(statuses, r.status)
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// serverLimit is how long a server has for what it does in a login and a logout.
+const serverLimit = 30 * time.Second
+
 // wish is how somebody wants to log in.
 type wish struct {
 	url, issuer, client, role string
@@ -90,7 +93,9 @@ func (w *wish) login(c *cobra.Command) error {
 		}
 		cl.token, a.Expires = got.Raw, got.Expires
 	}
-	me, err := cl.whoami(c.Context())
+	ctx, cancel := context.WithTimeout(c.Context(), serverLimit)
+	defer cancel()
+	me, err := cl.whoami(ctx)
 	if err != nil {
 		return err
 	}
@@ -99,7 +104,7 @@ func (w *wish) login(c *cobra.Command) error {
 		a.Expires = *me.Expires
 	}
 	if !w.stdin && !w.token {
-		if err := w.key(c.Context(), cl, me, a); err != nil {
+		if err := w.key(ctx, cl, me, a); err != nil {
 			return err
 		}
 	}
@@ -107,12 +112,16 @@ func (w *wish) login(c *cobra.Command) error {
 	all.All[name], all.Current = a, name
 	if err := all.write(); err != nil {
 		if a.Key != "" { // what is not kept shall not stay good
-			_ = cl.revoke(c.Context(), a.Key)
+			_ = cl.revoke(ctx, a.Key)
 		}
 		return err
 	}
-	if before != nil && before.Key != "" && before.URL == a.URL {
-		_ = cl.revoke(c.Context(), before.Key) // it may be another's, or have ended
+	switch {
+	case before == nil || before.Key == "":
+	case before.URL == a.URL:
+		_ = cl.revoke(ctx, before.Key) // it may be another's, or have ended
+	default:
+		fmt.Fprintf(c.ErrOrStderr(), "The API key %s at %s stays good until it expires or is revoked.\n", line(before.Key), line(before.URL))
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s at %s, in %s as %s\n", line(me.name()), line(a.URL), line(cmp.Or(me.OrgName, me.Org)), line(me.Role))
 	fmt.Fprintf(c.ErrOrStderr(), "This is the context %s now; its credential expires %s.\n", name, day(all.shown(name).Expires))

@@ -32,9 +32,11 @@ func logoutCommand() *cobra.Command {
 				return errNoContext()
 			}
 			if a.Key != "" {
+				ctx, cancel := context.WithTimeout(c.Context(), serverLimit)
+				defer cancel()
 				cl := &client{url: a.URL, token: a.Token}
 				// A key that is not good any more needs no end.
-				if err := cl.revoke(c.Context(), a.Key); err != nil && !refused(err, http.StatusUnauthorized, http.StatusNotFound) {
+				if err := cl.revoke(ctx, a.Key); err != nil && !refused(err, http.StatusUnauthorized, http.StatusNotFound) {
 					return &exit{code: codeOf(err), err: fmt.Errorf("the API key is not revoked: %w", err), fix: "try again; or only forget it: agentapi context remove " + name}
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -226,7 +227,25 @@ func TestALoginThatNobodyFinishesLeavesNothing(t *testing.T) {
 	if code != 1 || !strings.Contains(errs, "Nobody has logged in in time") || !strings.Contains(errs, "--device") || time.Since(began) > 10*time.Second {
 		t.Errorf("exit %d after %v: %s %s", code, time.Since(began), out, errs)
 	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if out, errs, code := command(t, dir, nil, "", "login", "--url", "http://"+silent.Addr().String(), "--timeout", "300ms"); code != 4 || !strings.Contains(errs, "does not answer in time") {
+		t.Errorf("a server that is silent: exit %d %s %s", code, out, errs)
+	}
 	if _, err := os.Stat(filepath.Join(dir, ".config")); err == nil {
 		t.Error("something is kept")
+	}
+}
+
+func TestALogoutThatDoesNotReachTheServerKeepsTheContext(t *testing.T) {
+	dir, file := home(t, "current: work\ncontexts: {work: {url: 'http://127.0.0.1:1', token: aak_x, key: key_1}}\n")
+	if _, errs, code := command(t, dir, nil, "", "logout"); code != 4 || !strings.Contains(errs, "agentapi context remove work") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), "key_1") {
+		t.Errorf("left is %s, %v", text, err)
 	}
 }
