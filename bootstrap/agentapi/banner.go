@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,7 +55,9 @@ func (a *announcement) text() string {
 		row("Token", "%s   (kept in %s)", token, filepath.Join(a.setting.DataDir, tokenFile))
 	case token != "": // whoever set it knows it, and what is said here may be kept as a log
 		row("Token", "as AGENTAPI_DEV_TOKEN says")
-		token = "$AGENTAPI_DEV_TOKEN"
+		if token = "$AGENTAPI_DEV_TOKEN"; os.Getenv("AGENTAPI_DEV_TOKEN") == "" {
+			token = `$(cat "$AGENTAPI_DEV_TOKEN_FILE")`
+		}
 	case slices.Contains(a.loaded.Identity.Chain, "dev"):
 		row("Token", "see identity.dev.tokens in the configuration")
 		token = "YOUR_TOKEN"

@@ -189,20 +189,32 @@ func TestTheBannersCurlLineWorksWhenPasted(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Fatal("curl is not installed; install it with: apt-get install curl")
 	}
-	s := kit.Start(t, kit.Options{})
-	kit.Soon(2*time.Second, func() bool { return strings.Contains(s.Logs.String(), "\n  Next") })
-	_, rest, ok := strings.Cut(s.Logs.String(), "Try       ")
-	line, _, ok2 := strings.Cut(rest, "\n  Next")
-	if !ok || !ok2 {
-		t.Fatalf("there is no curl line in\n%s", s.Logs)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(kit.Token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	out, err := exec.Command("bash", "-c", line+" -sS").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), `"content":"hello"`) {
-		t.Errorf("%s\ngave %s, %v", line, out, err)
+	for name, env := range map[string][]string{
+		"a token that is made": {"AGENTAPI_DEV_TOKEN="}, "one of the variable": {"AGENTAPI_DEV_TOKEN=" + kit.Token}, "one of a file": {"AGENTAPI_DEV_TOKEN=", "AGENTAPI_DEV_TOKEN_FILE=" + file},
+	} {
+		s := kit.Start(t, kit.Options{Env: env})
+		kit.Soon(2*time.Second, func() bool { return strings.Contains(s.Logs.String(), "\n  Next") })
+		_, rest, ok := strings.Cut(s.Logs.String(), "Try       ")
+		line, _, ok2 := strings.Cut(rest, "\n  Next")
+		if !ok || !ok2 {
+			t.Fatalf("%s: there is no curl line in\n%s", name, s.Logs)
+		}
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", line+" -sS")
+		cmd.Env = append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), `"content":"hello"`) {
+			t.Errorf("%s: %s\ngave %s, %v", name, line, out, err)
+		}
+		if strings.Contains(s.Logs.String(), kit.Token) {
+			t.Errorf("%s: the token that was set is shown:\n%s", name, s.Logs)
+		}
 	}
 }
 
-// command runs the program and gives its output, errors and exit code.
 func command(t *testing.T, dir string, env []string, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
