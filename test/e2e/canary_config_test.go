@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"agentapi/test/kit"
+	"agentapi/test/postgres"
 )
 
 // canaries are secrets that are told from each other, and from all else.
@@ -150,4 +154,45 @@ func TestNoSecretOfTheConfigurationIsShown(t *testing.T) {
 		}
 	}
 	t.Logf("%d secrets", len(c.names))
+}
+
+// A database that refuses the password, or that a server uses with it, does not
+// have it shown either.
+func TestNoDatabasePasswordIsShown(t *testing.T) {
+	_, env := migrated(t, postgres.Shared(t))
+	var good string
+	for _, e := range env {
+		if text, ok := strings.CutPrefix(e, "DATABASE_URL="); ok {
+			good = text
+		}
+	}
+	u, err := url.Parse(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, _ := u.User.Password()
+	c := newCanaries(t)
+	u.User = url.UserPassword(u.User.Username(), c.put("a wrong password"))
+	if right != "" {
+		c.names[right] = "the right password"
+	}
+	for name, env := range map[string][]string{"right": env, "wrong": {"DATABASE_URL=" + u.String(), "LOG_LEVEL=debug"}} {
+		for _, args := range [][]string{{"doctor"}, {"migrate", "status"}, {"audit", "tail"}, {"config", "print", "--origin"}, {"serve"}} {
+			if name == "right" && args[0] == "serve" {
+				continue
+			}
+			out, errs, code := command(t, t.TempDir(), append(env, "AGENTAPI_PORT=0"), "", args...)
+			if found := c.find(out + errs); found != nil {
+				t.Errorf("%s, %v (exit %d) shows %v:\n%s%s", name, args, code, found, out, errs)
+			}
+			if args[0] == "serve" && code == 0 {
+				t.Error("a server starts with a wrong password")
+			}
+		}
+	}
+	s := kit.Start(t, kit.Options{Env: append(env, "LOG_LEVEL=debug")})
+	s.Chat(t, kit.Ask("demo/echo", "hello"))
+	if found := c.find(s.Logs.String()); found != nil {
+		t.Errorf("the log shows %v", found)
+	}
 }
