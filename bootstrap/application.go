@@ -10,6 +10,7 @@ import (
 	"go.uber.org/fx"
 
 	"agentapi/adapters/identity/apikey"
+	"agentapi/adapters/identity/oidc"
 	"agentapi/application/access"
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
@@ -48,7 +49,12 @@ var Application = fx.Module("application",
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) { background(life, svc.Run) }),
 )
 
-func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, pepper tenancy.Pepper, rec *trail.Recorder) *access.Service {
+func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, cache ports.Cache, pepper tenancy.Pepper, rec *trail.Recorder) *access.Service {
+	for _, a := range chain {
+		if login, ok := a.(*oidc.Identity); ok {
+			login.Share(cache, pepper.Seal)
+		}
+	}
 	keys.Use(apikey.Params{Directory: storage.Directory(), Pepper: pepper, Now: now})
 	p := access.Params{
 		Chain: chain, Storage: storage, Audit: rec, Now: now,

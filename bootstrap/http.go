@@ -1,10 +1,14 @@
 package bootstrap
 
 import (
+	"slices"
+
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
 	web "agentapi/adapters/http"
+	"agentapi/adapters/http/discovery"
+	"agentapi/adapters/identity/oidc"
 	"agentapi/application/access"
 	"agentapi/application/admin"
 	"agentapi/application/catalog"
@@ -30,8 +34,24 @@ func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *ope
 			Addr: c.Server.Addr, AllowedHosts: c.Server.AllowedHosts, MaxBody: c.Server.MaxBody,
 			DrainDelay: c.Server.DrainDelay, Drain: c.Server.Drain, Heartbeat: c.Server.Heartbeat, ReadTimeout: c.Server.ReadTimeout,
 		},
-		Access: a, Admin: adm, Operations: op, Reports: rep, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Log: log, Version: Version().Version,
+		Access: a, Admin: adm, Operations: op, Reports: rep, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Logins: logins(c), Log: log, Version: Version().Version,
 	})
 	driver.Hook(life, s)
 	return s
+}
+
+// logins are the providers whose tokens are taken, as clients may know them.
+func logins(c *configs.Config) (out []discovery.Login) {
+	var o oidc.Options
+	if !slices.Contains(c.Identity.Chain, "oidc") || c.Decode("identity.oidc", &o) != nil {
+		return nil // what is wrong there stops the start with the identity
+	}
+	for _, i := range o.Issuers {
+		l := discovery.Login{Issuer: i.Issuer[0], ClientID: i.ClientID, Scopes: i.Scopes}
+		if len(i.Audience) > 0 {
+			l.Audience = i.Audience[0]
+		}
+		out = append(out, l)
+	}
+	return out
 }

@@ -68,8 +68,8 @@ var reserved = map[string]string{
 	"AGENTAPI_PORT":      "the port to listen on",
 	"AGENTAPI_DATA_DIR":  "where data is kept",
 	"AGENTAPI_DEV_TOKEN": "the token of the built-in development identity",
-	"AGENTAPI_URL":       "the server that agentapi chat talks to",
-	"AGENTAPI_TOKEN":     "the token that agentapi chat uses",
+	"AGENTAPI_URL":       "the server that commands such as agentapi chat talk to",
+	"AGENTAPI_TOKEN":     "the token that they use",
 }
 
 // alias are variables that have a path of their own.

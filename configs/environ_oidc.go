@@ -6,7 +6,7 @@ import (
 )
 
 // oidcNames are the variables that name a provider of logins.
-var oidcNames = []string{"AUTHKIT_JWKS_URL", "WORKOS_CLIENT_ID", "OIDC_ISSUER", "OIDC_AUDIENCE"}
+var oidcNames = []string{"AUTHKIT_JWKS_URL", "WORKOS_CLIENT_ID", "OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_CLIENT_ID"}
 
 // workOS is where WorkOS has its API, and so the keys of every client.
 const workOS = "https://api.workos.com"
@@ -67,7 +67,7 @@ func (e *environ) issuers(origin string, d *decoder) []*node {
 	switch {
 	case len(known) > 0:
 	case keys == "":
-		return bad("OIDC_AUDIENCE", "it names no provider: set OIDC_ISSUER, WORKOS_CLIENT_ID or AUTHKIT_JWKS_URL, too")
+		return bad(strings.TrimPrefix(origin, "env "), "it names no provider: set OIDC_ISSUER, WORKOS_CLIENT_ID or AUTHKIT_JWKS_URL, too")
 	case client == "":
 		return bad("AUTHKIT_JWKS_URL", "it does not tell the issuer: set OIDC_ISSUER (or WORKOS_CLIENT_ID), too")
 	default:
@@ -81,6 +81,9 @@ func (e *environ) issuers(origin string, d *decoder) []*node {
 		}
 		if len(accepted) > 0 {
 			out.set([]string{"audience"}, names(origin, accepted...))
+		}
+		if id := e.value("OIDC_CLIENT_ID"); id != "" {
+			out.set([]string{"client_id"}, scalar(id, origin))
 		}
 		return out
 	}

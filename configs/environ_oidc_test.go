@@ -27,6 +27,7 @@ func TestVariablesNameAProviderOfLogins(t *testing.T) {
 		"the issuer overrides": {[]string{"WORKOS_CLIENT_ID=client_1", "OIDC_ISSUER=https://auth.example, https://two.example"}, "", []string{
 			`issuer: ["https://auth.example", "https://two.example"]`, `jwks_url: "https://api.workos.com/sso/jwks/client_1"`,
 		}},
+		"a client to log in by": {[]string{"OIDC_ISSUER=https://auth.example", "OIDC_CLIENT_ID=cli"}, "", []string{"client_id: cli"}},
 		"discovery of two":      {[]string{"OIDC_ISSUER=[https://a.example, https://b.example]"}, "", []string{`issuer: ["https://a.example"]`, `issuer: ["https://b.example"]`}},
 		"a chain of one's own":  {[]string{"WORKOS_CLIENT_ID=client_1"}, "identity: {chain: [oidc, dev]}", []string{"chain: [oidc, dev]"}},
 		"a chain by a variable": {[]string{"WORKOS_CLIENT_ID=client_1", "AGENTAPI_IDENTITY__CHAIN=[dev]"}, "", []string{"chain: [dev]"}},
@@ -50,6 +51,7 @@ func TestVariablesNameAProviderOfLogins(t *testing.T) {
 func TestVariablesThatNameNoProviderStopTheStart(t *testing.T) {
 	for _, c := range []struct{ environ, want string }{
 		{"OIDC_AUDIENCE=api", "names no provider"},
+		{"OIDC_CLIENT_ID=cli", "OIDC_CLIENT_ID: it names no provider"},
 		{"AUTHKIT_JWKS_URL=https://auth.example/jwks", "does not tell the issuer"},
 		{"WORKOS_CLIENT_ID=../x", "no client's id"},
 	} {

@@ -45,14 +45,14 @@ func masked(n *node, secret bool) *node {
 var (
 	userinfo   = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*://[^:/@]*):(.*)@`)
 	webToken   = regexp.MustCompile(`^(https?://)[^:/@]+@`)
-	assignment = regexp.MustCompile(`(?i)\b((?:[a-z0-9_-]*(?:password|passwd|secret|token|api[_-]?key|signature))|key|sig)=("[^"]*"|'[^']*'|[^\s&;]+)`)
+	assignment = regexp.MustCompile(`(?i)\b((?:[a-z0-9_-]*(?:password|passwd|pwd|secret|token|api[_-]?key|signature)|key|sig)\s*=\s*)("[^"]*"|'[^']*'|[^\s&;]+)`)
 )
 
 // withoutSecrets masks what is a secret within a text that is none: the password in
 // an address, and what is assigned to a name of a secret, as in a query or a DSN.
 func withoutSecrets(s string) string {
 	u, err := url.Parse(s)
-	s = assignment.ReplaceAllString(s, "$1=••••") // first: what is assigned may hold an @
+	s = assignment.ReplaceAllString(s, "$1••••") // first: what is assigned may hold an @
 	if err != nil || u.User != nil {
 		s = userinfo.ReplaceAllString(s, "$1:••••@")
 		s = webToken.ReplaceAllString(s, "$1••••@")

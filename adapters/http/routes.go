@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"agentapi/adapters/http/admin"
+	"agentapi/adapters/http/discovery"
 	"agentapi/adapters/http/openai"
 	"agentapi/adapters/http/ops"
 	"agentapi/adapters/http/organization"
@@ -39,12 +40,15 @@ func (s *Server) surface() []Route {
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
 	adm := &admin.Handler{Admin: s.p.Admin, Operations: s.p.Operations, Reports: s.p.Reports, Base: s.base, Limit: storageLimit}
 	org := &organization.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit} // OpenAI's own
+	where := &discovery.Handler{Logins: s.p.Logins}
 	return []Route{
 		{"GET", "/livez", "", health.Live},
 		{"GET", "/healthz", "", health.Live},
 		{"GET", "/readyz", "", health.Ready},
 		{"GET", "/health", "", health.Health},
 		{"GET", "/status", "", health.Status},
+
+		{"GET", "/.well-known/oauth-protected-resource", "", where.Resource},
 
 		{"POST", "/v1/chat/completions", tenancy.UseChat, chat.Serve},
 		{"GET", "/v1/models", tenancy.ReadModels, models.List},

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"agentapi/adapters/http/discovery"
 	"agentapi/adapters/http/openai"
 	"agentapi/adapters/http/ops"
 	"agentapi/adapters/http/problem"
@@ -57,6 +58,7 @@ type Params struct {
 		ops.Vitals
 		Drain()
 	}
+	Logins  []discovery.Login
 	Log     *zap.Logger
 	Version string
 }

@@ -66,7 +66,7 @@ func adminGet() *cobra.Command {
 	c := &cobra.Command{
 		Use: "get PATH", Short: "Show what a route of the admin API gives, as JSON", Long: "Show what a route of the admin API gives, as JSON.\n\n" + under, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}
@@ -107,7 +107,7 @@ func adminSend(verb, method, short string) *cobra.Command {
 				}
 				body = text
 			}
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}
@@ -125,7 +125,7 @@ func adminDelete() *cobra.Command {
 			if !yes {
 				return &exit{code: exitUsage, err: errors.New("this cannot be undone"), fix: "say that you mean it: agentapi admin delete --yes " + args[0]}
 			}
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}

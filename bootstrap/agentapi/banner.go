@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,8 +53,11 @@ func (a *announcement) text() string {
 	switch {
 	case a.made:
 		row("Token", "%s   (kept in %s)", token, filepath.Join(a.setting.DataDir, tokenFile))
-	case token != "":
-		row("Token", "%s   (from AGENTAPI_DEV_TOKEN)", token)
+	case token != "": // whoever set it knows it, and what is said here may be kept as a log
+		row("Token", "as AGENTAPI_DEV_TOKEN says")
+		if token = "$AGENTAPI_DEV_TOKEN"; os.Getenv("AGENTAPI_DEV_TOKEN") == "" {
+			token = `$(cat "$AGENTAPI_DEV_TOKEN_FILE")`
+		}
 	case slices.Contains(a.loaded.Identity.Chain, "dev"):
 		row("Token", "see identity.dev.tokens in the configuration")
 		token = "YOUR_TOKEN"

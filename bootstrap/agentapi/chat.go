@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,9 +23,10 @@ func chatCommand() *cobra.Command {
 			"  agentapi chat                       a conversation\n" +
 			"  agentapi chat \"why is the sky blue\"  one question\n" +
 			"  git diff | agentapi chat review     the input after the prompt\n\n" +
-			"It finds the server and the token in the data folder; AGENTAPI_URL and AGENTAPI_TOKEN name others.",
+			"It talks to the server of --context, else of AGENTAPI_URL and AGENTAPI_TOKEN, else of the current context, else to\n" +
+			"this machine's, which it finds by the data folder.",
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := newClient(model)
+			cl, err := newClient(c, model)
 			if err != nil {
 				return err
 			}
@@ -60,32 +59,6 @@ func chatCommand() *cobra.Command {
 type message struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
-}
-
-// client talks to a server.
-type client struct{ url, token, model string }
-
-func newClient(model string) (*client, error) {
-	dir, err := dataDir()
-	if err != nil {
-		return nil, err
-	}
-	kept := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return "" // then the environment or the default is right
-		}
-		return strings.TrimSpace(string(text))
-	}
-	url := os.Getenv("AGENTAPI_URL")
-	if url == "" && os.Getenv("AGENTAPI_PORT") == "" {
-		url = kept(addressFile)
-	}
-	return &client{
-		url:   strings.TrimSuffix(strings.TrimSuffix(cmp.Or(url, localURL()), "/"), "/v1"),
-		token: cmp.Or(os.Getenv("AGENTAPI_TOKEN"), os.Getenv("AGENTAPI_DEV_TOKEN"), kept(tokenFile)),
-		model: model,
-	}, nil
 }
 
 // converse reads lines and answers each, with all that was said before.
@@ -179,35 +152,4 @@ func (cl *client) choose(ctx context.Context) error {
 	}
 	cl.model = list.Data[0].ID
 	return nil
-}
-
-func (cl *client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, cl.url+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, &exit{code: exitUsage, err: err}
-	}
-	req.Header.Set("Authorization", "Bearer "+cl.token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if ctx.Err() != nil {
-		return nil, &exit{code: exitInterrupt, err: ctx.Err()}
-	}
-	if err != nil {
-		return nil, &exit{code: exitDependency, err: fmt.Errorf("no server answers at %s", cl.url), fix: "start one with: agentapi serve"}
-	}
-	if resp.StatusCode/100 == 2 {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	var failed struct {
-		Error struct{ Message, Hint string }
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&failed); err != nil || failed.Error.Message == "" {
-		failed.Error.Message = "the server answers " + resp.Status
-	}
-	fix := failed.Error.Hint
-	if resp.StatusCode == http.StatusUnauthorized {
-		fix = "set AGENTAPI_TOKEN to the server's token"
-	}
-	return nil, &exit{code: exitError, err: errors.New(failed.Error.Message), fix: fix}
 }

@@ -50,9 +50,7 @@ func devToken(dir string) (token string, made bool, err error) {
 	if text, err := os.ReadFile(path); err == nil && len(strings.TrimSpace(string(text))) > 0 {
 		return strings.TrimSpace(string(text)), true, nil
 	}
-	var b [20]byte
-	rand.Read(b[:])
-	token = "sk-agentapi-dev-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+	token = newDevToken()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", false, noData(err)
 	}
@@ -60,6 +58,13 @@ func devToken(dir string) (token string, made bool, err error) {
 		return "", false, noData(err)
 	}
 	return token, true, nil
+}
+
+// newDevToken makes a token that nobody can guess.
+func newDevToken() string {
+	var b [20]byte
+	rand.Read(b[:])
+	return "sk-agentapi-dev-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }
 
 func noData(err error) error {

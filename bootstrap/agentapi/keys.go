@@ -63,7 +63,7 @@ func keysList(path func() string) *cobra.Command {
 			if limit < 1 {
 				return &exit{code: exitUsage, err: errors.New("--limit must be at least 1")}
 			}
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}
@@ -145,7 +145,7 @@ func keysRotate(path func() string) *cobra.Command {
 
 // made asks for a key and shows it: the credential for programs, the rest for people.
 func made(c *cobra.Command, path string, body map[string]any) error {
-	cl, err := newClient("")
+	cl, err := newClient(c, "")
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func keysRevoke(path func() string) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke ID", Short: "End a key at once", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}

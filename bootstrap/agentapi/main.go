@@ -82,7 +82,8 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringArrayVar(&files, "config", nil, "read this configuration file (again: lay another over it)")
 	root.AddCommand(
 		serveCommand(&files), migrateCommand(&files), storageCommand(&files), lifeCommand(&files), auditCommand(&files), agentsCommand(&files), doctorCommand(&files), configCommand(&files), tokenCommand(&files),
-		adminCommand(&files), chatCommand(), sessionsCommand(), keysCommand(), healthcheckCommand(), versionCommand(),
+		loginCommand(), contextCommand(), healthcheckCommand(), versionCommand(),
 	)
+	root.AddCommand(talksToServer(chatCommand(), sessionsCommand(), keysCommand(), adminCommand(&files), logoutCommand())...)
 	return root
 }

@@ -70,7 +70,7 @@ func sessionsList() *cobra.Command {
 			if limit < 1 {
 				return &exit{code: exitUsage, err: errors.New("--limit must be at least 1")}
 			}
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}
@@ -116,7 +116,7 @@ func sessionsShow() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show ID", Short: "Show a session and what was said in it", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}
@@ -198,7 +198,7 @@ func sessionsArchive() *cobra.Command {
 
 // changeSession sends a patch and says what it did.
 func changeSession(c *cobra.Command, id string, patch map[string]any, asJSON bool, did string) error {
-	cl, err := newClient("")
+	cl, err := newClient(c, "")
 	if err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func sessionsDelete() *cobra.Command {
 				return &exit{code: exitUsage, err: errors.New("a session that is deleted is gone for good"),
 					fix: "say that you mean it: agentapi sessions delete " + line(args[0]) + " --yes"}
 			}
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}
@@ -245,7 +245,7 @@ func sessionsExport() *cobra.Command {
 	c := &cobra.Command{
 		Use: "export ID", Short: "Write a session and all its messages as JSON", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := newClient("")
+			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}

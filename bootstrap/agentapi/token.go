@@ -21,9 +21,10 @@ import (
 )
 
 func tokenCommand(files *[]string) *cobra.Command {
-	token := &cobra.Command{Use: "token", Short: "Look into callers' tokens", Args: cobra.NoArgs,
+	token := &cobra.Command{Use: "token", Short: "Make, use and look into callers' tokens", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	token.AddCommand(inspectCommand(files))
+	token.AddCommand(tokenCreate(files), inspectCommand(files))
+	token.AddCommand(talksToServer(tokenEnv())...)
 	return token
 }
 

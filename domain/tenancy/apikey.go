@@ -130,6 +130,10 @@ func (p Pepper) Hash(secret string) [sha256.Size]byte {
 // Mark tells the pepper from others, and nothing else of it.
 func (p Pepper) Mark() [PepperMark]byte { return [PepperMark]byte(p.sum("agentapi pepper")) }
 
+// Seal is a mark on a text that is kept where others may write, which only servers
+// of the same pepper can make.
+func (p Pepper) Seal(text []byte) []byte { return p.sum("agentapi seal\x00" + string(text)) }
+
 func (p Pepper) sum(text string) []byte {
 	mac := hmac.New(sha256.New, p)
 	mac.Write([]byte(text))

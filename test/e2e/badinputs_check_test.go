@@ -22,7 +22,18 @@ var requestID = regexp.MustCompile(`^req_[0-9a-f]{32}$`)
 // check throws one case and holds the answer to what the corpus expects.
 func (p *pit) check(t *testing.T, b *badInput) {
 	programs, memory, touched := len(p.started(t)), p.Memory(t), p.touched.Load()
+	fetches := p.mint.fetches.Load()
+	undo := p.prepare(t, b)
 	o := p.throw(t, b)
+	if b.Token != nil {
+		for range b.Token.Repeat - 1 {
+			p.throw(t, b)
+		}
+	}
+	undo()
+	if n := p.mint.fetches.Load() - fetches; n > 2 && b.has("jwks_fetches<=2") {
+		t.Errorf("the keys were asked for %d times", n)
+	}
 	if o.status == 0 {
 		if !b.has("or_connection_closed") {
 			t.Fatal("the connection was closed without an answer")
@@ -42,12 +53,15 @@ func (p *pit) check(t *testing.T, b *badInput) {
 	if grown := p.Memory(t) - memory; b.has("rss_growth<64MiB") && grown > 64<<20 {
 		t.Errorf("the server grew by %d MiB", grown>>20)
 	}
-	for _, token := range []string{userA, userB, kit.Token} {
+	for _, token := range p.secrets() {
 		if strings.Contains(o.body, token) {
 			t.Errorf("the answer has a token: %s", o.body)
 		}
 	}
 }
+
+// secrets are what no answer and no line of the log may have.
+func (p *pit) secrets() []string { return []string{userA, userB, adminA, root, p.revoked, kit.Token} }
 
 // answer holds status, envelope, type, code and param.
 func (b *badInput) answer(t *testing.T, o outcome) {
@@ -56,6 +70,9 @@ func (b *badInput) answer(t *testing.T, o outcome) {
 	d, deviates := deviations[b.ID]
 	if deviates {
 		want, code = []int{d.status}, d.code
+	}
+	if status, absent := b.absent(); status != 0 && slices.Contains(mayBeAbsent, b.ID) {
+		want, code = []int{status}, absent
 	}
 	if !slices.Contains(want, o.status) {
 		t.Fatalf("got %d %s, want %v", o.status, o.body, want)
@@ -87,8 +104,11 @@ func (b *badInput) answer(t *testing.T, o outcome) {
 	if b.Expect.Param != "" && text("param") != b.Expect.Param {
 		t.Errorf("param is %q, want %q", text("param"), b.Expect.Param)
 	}
-	if code == "invalid_token" {
+	switch code {
+	case "invalid_token":
 		code = "invalid_api_key" // OpenAI's word for a credential that is not good
+	case "permission_denied":
+		code = "insufficient_permissions"
 	}
 	if (deviates || code != "" && o.status == want[0]) && text("code") != code {
 		t.Errorf("code is %q, want %q: %s", text("code"), code, text("message"))
@@ -100,7 +120,7 @@ func (b *badInput) answer(t *testing.T, o outcome) {
 var elsewhereChecked = []string{
 	"or_connection_closed", "harness:send_1_byte_per_s", "harness:shutdown_write", "no_outbound_connection", "no_process_spawned",
 	"rss_growth<64MiB", "logs_lack:{TOKEN}", "one_log_line_per_event", "no_panic", "usage_booked_to:user_a",
-	"jwks_fetches<=2",     // there are no keys to fetch
+	"jwks_fetches<=2", "body_lacks_any_configured_secret",
 	"quota_not_increased", // there are no quotas; finish looks for negative usage
 }
 
@@ -206,7 +226,7 @@ func (p *pit) finish(t *testing.T) {
 		t.Errorf("the server ended with %d, %v", code, err)
 	}
 	logs := p.Logs.String()
-	for _, token := range []string{userA, userB, kit.Token} {
+	for _, token := range p.secrets() {
 		if strings.Contains(logs, token) {
 			t.Error("the log has a token")
 		}

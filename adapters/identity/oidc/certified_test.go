@@ -1,14 +1,11 @@
 package oidc
 
 import (
-	"bufio"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -20,65 +17,21 @@ import (
 )
 
 // certified is a certified provider in its real version.
-type certified struct {
-	url   string
-	in    io.Writer
-	lines *bufio.Scanner
-}
+type certified struct{ *kit.Certified }
 
-func newCertified(t *testing.T, keys ...signer) *certified {
-	t.Helper()
-	dir := kit.NPM(t, kit.OIDCProvider)
-	cmd := exec.Command("node", "certified.mjs", dir)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	p := &certified{in: in, lines: bufio.NewScanner(out)}
-	p.rotate(t, keys...)
-	return p
-}
-
-// rotate gives the provider these keys; it signs with the first.
-func (p *certified) rotate(t *testing.T, keys ...signer) {
-	t.Helper()
-	var set jose.JSONWebKeySet
+// keySetOf is the keys as a provider has them.
+func keySetOf(keys ...signer) (set jose.JSONWebKeySet) {
 	for _, k := range keys {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.private, KeyID: k.kid, Use: "sig", Algorithm: string(k.alg)})
 	}
-	text, err := json.Marshal(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.in.Write(append(text, '\n')); err != nil {
-		t.Fatal(err)
-	}
-	for p.lines.Scan() { // it says other things, too
-		if at, ok := strings.CutPrefix(p.lines.Text(), "issuer "); ok {
-			p.url = at
-			return
-		}
-	}
-	t.Fatalf("the provider does not say where it is: %v", p.lines.Err())
+	return set
 }
 
 // login gives a robot's access token.
-func (p *certified) login(t *testing.T) string {
+func (p certified) login(t *testing.T) string {
 	t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"chat"}}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/token", strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/token", strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,10 +57,10 @@ func (p *certified) login(t *testing.T) string {
 
 func TestACertifiedProvidersTokensAreTaken(t *testing.T) {
 	old, next := newRSA(t, "old"), newRSA(t, "next")
-	p := newCertified(t, old)
+	p := certified{kit.NewCertified(t, keySetOf(old))}
 	c := newClock()
 	c.at.Store(time.Now().UnixNano()) // the provider's clock is the real one
-	i, err := Open(Options{Issuers: []Issuer{{Issuer: Names{p.url}, Audience: Names{"https://agents.example"}}}}, Params{Now: c.now, Report: func(string, error) {}})
+	i, err := Open(Options{Issuers: []Issuer{{Issuer: Names{p.URL}, Audience: Names{"https://agents.example"}}}}, Params{Now: c.now, Report: func(string, error) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,10 +68,10 @@ func TestACertifiedProvidersTokensAreTaken(t *testing.T) {
 
 	first := p.login(t)
 	who, ok, err := i.Authenticate(t.Context(), first)
-	if err != nil || !ok || who.Subject != "robot" || who.Org != "org_1" || who.Role != tenancy.OrgAdmin || who.Issuer != p.url {
+	if err != nil || !ok || who.Subject != "robot" || who.Org != "org_1" || who.Role != tenancy.OrgAdmin || who.Issuer != p.URL {
 		t.Fatalf("got %+v, %v, %v", who, ok, err)
 	}
-	p.rotate(t, next, old)
+	p.Rotate(t, keySetOf(next, old))
 	c.pass(minInterval)
 	if got := outcome(t, i, p.login(t)); got != "taken" {
 		t.Errorf("a token of the new key: %s", got)
@@ -126,9 +79,9 @@ func TestACertifiedProvidersTokensAreTaken(t *testing.T) {
 	if got := outcome(t, i, first); got != "taken" {
 		t.Errorf("one of the old key: %s", got)
 	}
-	p.rotate(t, next)
+	p.Rotate(t, keySetOf(next))
 	c.pass(maxAge)
-	house := &house{Server: &httptest.Server{URL: p.url}}
+	house := &house{Server: &httptest.Server{URL: p.URL}}
 	late := map[string]any{"aud": "https://agents.example"}
 	if got := outcome(t, i, old.token(t, house, c.now(), late)); got != "refused" {
 		t.Errorf("one of the removed key: %s", got)

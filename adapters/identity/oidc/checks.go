@@ -25,6 +25,7 @@ type trial struct {
 	*token
 	now    time.Time
 	issuer *issuer // once it is known
+	kid    string  // once the header is good
 	who    tenancy.Identity
 }
 
@@ -45,21 +46,27 @@ func checks() []check {
 }
 
 func checkHeader(_ context.Context, _ *Identity, t *trial) (string, error) {
+	var bad []error
+	refuse := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
 	alg, err := t.header.text("alg")
 	if err != nil || !slices.Contains(algorithms, alg) {
-		return "", fmt.Errorf("alg is %.40q; it must be one of %s", alg, strings.Join(algorithms, ", "))
+		refuse("alg is %.40q; it must be one of %s", alg, strings.Join(algorithms, ", "))
 	}
 	kid, err := t.header.text("kid")
 	if err != nil || kid == "" || len(kid) > maxName {
-		return "", errors.New("kid is missing, or not a string of a reasonable length")
+		refuse("kid is missing, or not a string of a reasonable length")
 	}
 	typ, err := t.header.text("typ")
 	if err != nil || !slices.Contains([]string{"", "jwt", "at+jwt", "application/at+jwt"}, strings.ToLower(typ)) {
-		return "", fmt.Errorf("typ is %.40q; it must be JWT or at+jwt, or absent", typ)
+		refuse("typ is %.40q; it must be JWT or at+jwt, or absent", typ)
 	}
 	if name := t.header.has("jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"); name != "" {
-		return "", fmt.Errorf("%s is not taken: a token does not say which key to believe or how to read it", name)
+		refuse("%s is not taken: a token does not say which key to believe or how to read it", name)
 	}
+	if bad != nil {
+		return "", errors.Join(bad...)
+	}
+	t.kid = kid
 	return fmt.Sprintf("%s, key %.60q", alg, kid), nil
 }
 
@@ -109,19 +116,27 @@ func checkTimes(_ context.Context, _ *Identity, t *trial) (string, error) {
 	if t.issuer != nil {
 		longest = t.issuer.MaxLifetime
 	}
-	switch {
-	case exp.IsZero() || iat.IsZero():
+	if exp.IsZero() || iat.IsZero() {
 		return "", errors.New("exp and iat must both be there")
-	case !t.now.Before(exp.Add(leeway)):
-		return "", fmt.Errorf("it expired at %s", exp.Format(time.RFC3339))
-	case iat.After(t.now.Add(leeway)):
-		return "", fmt.Errorf("it is issued in the future, at %s", iat.Format(time.RFC3339))
-	case nbf.After(t.now.Add(leeway)):
-		return "", fmt.Errorf("it is not good before %s", nbf.Format(time.RFC3339))
-	case exp.Before(iat):
-		return "", errors.New("it expires before it is issued")
-	case exp.Sub(iat) > longest:
-		return "", fmt.Errorf("it is good for %v; at most %v is taken", exp.Sub(iat), longest)
+	}
+	var bad []error
+	for _, c := range []struct {
+		is   bool
+		text string
+		args []any
+	}{
+		{!t.now.Before(exp.Add(leeway)), "it expired at %s", []any{exp.Format(time.RFC3339)}},
+		{iat.After(t.now.Add(leeway)), "it is issued in the future, at %s", []any{iat.Format(time.RFC3339)}},
+		{nbf.After(t.now.Add(leeway)), "it is not good before %s", []any{nbf.Format(time.RFC3339)}},
+		{exp.Before(iat), "it expires before it is issued", nil},
+		{exp.Sub(iat) > longest, "it is good for %v; at most %v is taken", []any{exp.Sub(iat), longest}},
+	} {
+		if c.is {
+			bad = append(bad, fmt.Errorf(c.text, c.args...))
+		}
+	}
+	if bad != nil {
+		return "", errors.Join(bad...)
 	}
 	t.who.Expires = exp
 	return "good until " + exp.Format(time.RFC3339), nil
@@ -131,11 +146,10 @@ func checkSignature(ctx context.Context, _ *Identity, t *trial) (string, error) 
 	if t.issuer == nil {
 		return "", errNoIssuer
 	}
-	kid, err := t.header.text("kid")
-	if err != nil {
-		return "", err
+	if t.kid == "" {
+		return "", errors.New("cannot be checked: the header does not say by which key and how")
 	}
-	keys, err := t.issuer.keys.find(ctx, kid)
+	keys, err := t.issuer.keys.find(ctx, t.kid)
 	if err != nil {
 		return "", err
 	}
@@ -146,7 +160,7 @@ func checkSignature(ctx context.Context, _ *Identity, t *trial) (string, error) 
 	if _, err := verifier.Verify(ctx, t.raw); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("made with the issuer's key %.60q", kid), nil
+	return fmt.Sprintf("made with the issuer's key %.60q", t.kid), nil
 }
 
 // signers are the keys that a signature may have been made with.

@@ -23,6 +23,7 @@ const (
 // come, and whatever they say, the provider is asked once per minInterval.
 type keySet struct {
 	source *source
+	shared *shared // with other servers; nil: with none
 	now    func() time.Time
 	report func(err error) // a fetch that failed, or nil: one went well again
 
@@ -139,12 +140,27 @@ func (k *keySet) begin() {
 	}
 	done := make(chan struct{})
 	k.running, k.tried = done, now
+	first := k.keys == nil
 	k.ending.Go(func() {
-		keys, err := k.source.fetch(k.life)
+		var (
+			keys map[string][]key
+			got  time.Time
+			err  error
+		)
+		if first {
+			keys, got = k.shared.get(k.life)
+		}
+		fetched := keys == nil || now.Sub(got) >= maxAge
+		if fetched {
+			keys, got, err = k.fetch(now, keys, got)
+		}
 		k.mu.Lock()
 		before := k.err
-		if k.err = err; err == nil {
-			k.keys, k.got = keys, now
+		if k.err = err; keys != nil && !got.Before(k.got) {
+			k.keys, k.got = keys, got
+		}
+		if !fetched {
+			k.tried = time.Time{} // the provider may be asked at once for what these lack
 		}
 		k.running = nil
 		close(done)
@@ -153,6 +169,20 @@ func (k *keySet) begin() {
 			k.report(err)
 		}
 	})
+}
+
+// fetch asks the provider for its keys. Where it fails, what is kept of them is
+// given beside the error.
+func (k *keySet) fetch(now time.Time, kept map[string][]key, since time.Time) (map[string][]key, time.Time, error) {
+	keys, err := k.source.fetch(k.life)
+	if err == nil {
+		k.shared.put(k.life, keys, now)
+		return keys, now, nil
+	}
+	if kept == nil {
+		kept, since = k.shared.get(k.life)
+	}
+	return kept, since, err
 }
 
 func unavailable(cause error) error {

@@ -25,6 +25,8 @@ type Issuer struct {
 	Audience    Names             `yaml:"audience" doc:"a token must be meant for one of these; if absent its audience is not looked at"`
 	Claims      Claims            `yaml:"claims" doc:"what the claims of its tokens are called"`
 	RoleMap     map[string]string `yaml:"role_map" doc:"its names of roles, each with org_owner, org_admin, org_auditor, org_member or service; owner, admin, auditor and member if absent; a role that is not named makes an org_member"`
+	ClientID    string            `yaml:"client_id" doc:"the public client at the provider, without a secret, by which agentapi login logs people in; everybody may know it; OIDC_CLIENT_ID"`
+	Scopes      []string          `yaml:"scopes" doc:"what agentapi login asks for besides openid"`
 	MaxLifetime time.Duration     `yaml:"max_lifetime" doc:"the longest that a token may be good for, from its iat to its exp: 24h if absent"`
 }
 

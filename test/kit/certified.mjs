@@ -1,5 +1,6 @@
-// A certified provider on loopback, for the test beside: it says its address on
-// standard output and takes new keys on standard input, one JWKS a line.
+// A certified provider on loopback, for tests: it says its address on standard
+// output and takes new keys on standard input, one JWKS a line. Whoever logs in
+// is whom they say they are.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -19,10 +20,17 @@ for (;;) {
   if (done) process.exit(0);
   provider = new Provider(issuer, {
     jwks: JSON.parse(value),
-    clients: [{ client_id: 'robot', client_secret: 'robots-secret', grant_types: ['client_credentials'], redirect_uris: [], response_types: [] }],
+    clients: [
+      { client_id: 'robot', client_secret: 'robots-secret', grant_types: ['client_credentials'], redirect_uris: [], response_types: [] },
+      {
+        client_id: 'agentapi-cli', token_endpoint_auth_method: 'none', application_type: 'native', redirect_uris: ['http://127.0.0.1/callback'],
+        grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'], response_types: ['code'],
+      },
+    ],
     features: {
       clientCredentials: { enabled: true },
-      devInteractions: { enabled: false },
+      deviceFlow: { enabled: true },
+      devInteractions: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => 'https://agents.example',
