@@ -266,11 +266,12 @@ func (s *Server) nowhere(c *fiber.Ctx) error {
 
 // elsewhere helps callers of routes that OpenAI has and this server does not.
 var elsewhere = map[string]string{
-	"/v1/completions":   "Use POST /v1/chat/completions.",
-	"/v1/embeddings":    "This server has no embeddings; ask the provider of your embedding model.",
-	"/v1/responses":     "Use POST /v1/chat/completions.",
-	"/chat/completions": "The base URL ends in /v1: use POST /v1/chat/completions.",
-	"/models":           "The base URL ends in /v1: use GET /v1/models.",
+	"/v1/completions":        "Use POST /v1/chat/completions.",
+	"/v1/embeddings":         "This server has no embeddings; ask the provider of your embedding model.",
+	"/v1/organization/costs": "This server knows no prices; GET /v1/organization/usage/completions has the tokens.",
+	"/v1/responses":          "Use POST /v1/chat/completions.",
+	"/chat/completions":      "The base URL ends in /v1: use POST /v1/chat/completions.",
+	"/models":                "The base URL ends in /v1: use GET /v1/models.",
 }
 
 // allowed names the methods of a path that exists.

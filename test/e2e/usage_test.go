@@ -55,10 +55,44 @@ func TestUsageIsReportedToWhoMaySeeIt(t *testing.T) {
 		if err != nil || len(table) != 3 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") || strings.Join(table[0][:4], " ") != "start_at end_at model requests" {
 			t.Errorf("as a table: %s %s, %v", a.Header.Get("Content-Type"), a.Body, err)
 		}
+		accepted := call(t, s, 200, http.MethodGet, org+"?group_by=model", "", append(as("org_admin"), "Accept", "text/csv")...)
+		if accepted.Body != a.Body {
+			t.Errorf("asked for by the header: %s", accepted.Body)
+		}
+		for _, q := range []string{"?model=%00", "?agent=%00"} {
+			if none := rows("org_admin", org+q); len(none) != 0 {
+				t.Errorf("%s: %v", q, none)
+			}
+		}
+		if a := call(t, s, 404, http.MethodGet, "/v1/organization/costs", "", as("org_admin")...); !strings.Contains(a.Body, "no prices") {
+			t.Errorf("costs: %s", a.Body)
+		}
 		for _, q := range []string{"?since=yesterday", "?interval=1w", "?group_by=colour", "?user=ann", "?color=red", "?since=2026-01-01T00:00:00Z&until=2025-01-01T00:00:00Z", "?since=2020-01-01T00:00:00Z&interval=1m", "?format=xml"} {
 			if a := call(t, s, 400, http.MethodGet, org+q, "", as("org_admin")...); !strings.Contains(a.Body, `"detail"`) {
 				t.Errorf("%s: %s", q, a.Body)
 			}
 		}
 	})
+}
+
+func TestATypeOfTheAuditLogChoosesAllThatIsToldUnderIt(t *testing.T) {
+	s := kit.Start(t, kit.Options{Config: staff + "storage: {driver: memory}\n"})
+	key, _ := newKey(t, s, "org_admin", "/api/v1/me/api-keys", `{"name":"k"}`)
+	path := "/api/v1/me/api-keys/" + fmt.Sprint(key["id"])
+	call(t, s, 200, http.MethodPatch, path, `{"name":"l"}`, as("org_admin")...)
+	call(t, s, 201, http.MethodPost, path+"/rotate", `{}`, as("org_admin")...)
+	call(t, s, 200, http.MethodDelete, path, "", as("org_admin")...)
+	list := func(query string) (types map[string]int) {
+		types = make(map[string]int)
+		for _, e := range object(t, call(t, s, 200, http.MethodGet, "/v1/organization/audit_logs"+query, "", as("org_admin")...))["data"].([]any) {
+			types[fmt.Sprint(e.(map[string]any)["type"])]++
+		}
+		return types
+	}
+	all := list("?limit=100")
+	for _, event := range []string{"api_key.created", "api_key.updated", "api_key.rotated", "api_key.deleted"} {
+		if some := list("?limit=100&event_types[]=" + event); all[event] == 0 || len(some) != 1 || some[event] != all[event] {
+			t.Errorf("%s chooses %v of %v", event, some, all)
+		}
+	}
 }

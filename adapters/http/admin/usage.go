@@ -104,8 +104,10 @@ func (h *Handler) usage(c *fiber.Ctx, ask func(context.Context, usage.Query) (us
 	return rest.SendList(c, data, nil, false)
 }
 
-// usageQuery reads what a report is to be about.
+// usageQuery reads what a report is to be about. The table is what the header asks
+// for, unless the query says otherwise.
 func usageQuery(c *fiber.Ctx) (q usage.Query, table bool, err error) {
+	table = c.Accepts("application/json", "text/csv") == "text/csv"
 	err = rest.Parameters(c, "since, until, interval, group_by, user, key, agent, model and format", func(name, value string) (known bool, err error) {
 		switch name {
 		case "since":

@@ -105,6 +105,7 @@ func (r call) report() (q report, err error) {
 	var (
 		start, end int64
 		limit      = 0
+		begun      = false
 		width      = "1d"
 	)
 	number := func(to *int64, name, value string) error {
@@ -116,6 +117,7 @@ func (r call) report() (q report, err error) {
 	err = rest.Parameters(r.Ctx, "start_time, end_time, bucket_width, project_ids, user_ids, api_key_ids, models, batch, group_by, limit and page", func(name, value string) (bool, error) {
 		switch name {
 		case "start_time":
+			begun = true
 			return true, number(&start, name, value)
 		case "end_time":
 			return true, number(&end, name, value)
@@ -156,7 +158,7 @@ func (r call) report() (q report, err error) {
 	}
 	s := spans[width]
 	switch {
-	case start == 0:
+	case !begun:
 		return q, fault.Invalidf("start_time", "missing_required_parameter", "Missing required parameter: 'start_time'.")
 	case limit > s.most:
 		return q, fault.Invalidf("limit", "out_of_range", "limit must be at most %d where bucket_width is %s.", s.most, width)

@@ -18,7 +18,7 @@ import (
 // types are OpenAI's words for what is done here, too. What they have no word for is
 // told in ours.
 var types = map[audit.Action]string{
-	audit.AuthFailed: "login.failed", audit.KeyCreated: "api_key.created", audit.KeyChanged: "api_key.updated", audit.KeyRotated: "api_key.updated",
+	audit.AuthFailed: "login.failed", audit.KeyCreated: "api_key.created", audit.KeyChanged: "api_key.updated",
 	audit.KeyRevoked: "api_key.deleted", audit.MemberAdded: "user.added", audit.MemberChanged: "user.updated", audit.MemberRemoved: "user.deleted",
 	audit.OrgChanged: "organization.updated", audit.InvitationCreated: "invite.sent", audit.InvitationAccepted: "invite.accepted", audit.InvitationRevoked: "invite.deleted",
 }
@@ -136,7 +136,7 @@ func one(name string) error {
 // actionOf reads a type in OpenAI's words or in ours.
 func actionOf(event string) audit.Action {
 	for action, t := range types {
-		if t == event && action != audit.KeyRotated {
+		if t == event {
 			return action
 		}
 	}

@@ -47,6 +47,10 @@ const journeys = {
     assert.deepEqual(starts, starts.map((_, i) => starts[0] + i * 3600));
     assert.ok(starts.length >= 11 && starts.length <= 12, starts.length);
   },
+  async "usage may be asked for from the beginning of time"() {
+    const page = await org.usage.completions({ start_time: 0, limit: 2 });
+    assert.deepEqual(page.data.map((b) => b.start_time), [0, 86400]);
+  },
   async "of what is not served nothing is used"() {
     const none = await buckets((q) => org.usage.embeddings(q), { start_time: since, bucket_width: "1h" });
     assert.ok(none.length >= 1 && none.every((b) => b.results.length === 0));
