@@ -12,14 +12,25 @@ import (
 	"agentapi/ports"
 )
 
-func newAdmin(storage ports.Storage, rec *trail.Recorder, a *access.Service, pepper tenancy.Pepper, s Setting) *admin.Service {
-	return admin.New(admin.Params{Storage: storage, Audit: rec, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance})
+func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, a *access.Service, pepper tenancy.Pepper, s Setting) (*admin.Service, error) {
+	kept, err := policies(c)
+	if err != nil {
+		return nil, err
+	}
+	return admin.New(admin.Params{
+		Storage: storage, Audit: rec, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) },
+		Instance: s.Instance, Policies: kept,
+	}), nil
 }
 
 // Administer runs do with the use cases of administration on the configured
 // storage, and nothing else of the application. No keys can be made.
 func Administer(ctx context.Context, c *configs.Config, s Setting, do func(*admin.Service) error) error {
 	return Stored(ctx, c, s, func(storage ports.Storage) error {
-		return do(newAdmin(storage, Recorder(c, storage, s), access.New(access.Params{Now: now}), nil, s))
+		svc, err := newAdmin(c, storage, Recorder(c, storage, s), access.New(access.Params{Now: now}), nil, s)
+		if err != nil {
+			return err
+		}
+		return do(svc)
 	})
 }

@@ -18,24 +18,32 @@ import (
 )
 
 func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, rec *trail.Recorder, s Setting) (*upkeep.Service, error) {
-	p := upkeep.Params{
-		Storage: storage, Every: c.Retention.Every, Instance: s.Instance, Observer: obs, Now: now, Audit: rec,
+	kept, err := policies(c)
+	if err != nil {
+		return nil, err
+	}
+	return upkeep.New(upkeep.Params{
+		Storage: storage, Policies: kept, Every: c.Retention.Every, Instance: s.Instance, Observer: obs, Now: now, Audit: rec,
 		NewUser: func() tenancy.UserID {
 			var b [10]byte
 			rand.Read(b[:])
 			return tenancy.NewUserID(now(), b)
 		},
-	}
+	}), nil
+}
+
+// policies are how long data is kept by the configuration.
+func policies(c *configs.Config) (retention.Policies, error) {
 	policy := func(k configs.Kept) retention.Policy { return retention.Policy{Sessions: k.Sessions, Usage: k.Usage} }
-	p.Policies = retention.Policies{Policy: policy(c.Retention.Kept), Orgs: make(map[tenancy.OrgID]retention.Policy)}
+	p := retention.Policies{Policy: policy(c.Retention.Kept), Orgs: make(map[tenancy.OrgID]retention.Policy)}
 	for name, kept := range c.Retention.Orgs {
 		org, err := access.Org(name)
 		if err != nil {
-			return nil, fmt.Errorf("retention.orgs: %w", err)
+			return p, fmt.Errorf("retention.orgs: %w", err)
 		}
-		p.Policies.Orgs[org] = policy(kept)
+		p.Orgs[org] = policy(kept)
 	}
-	return upkeep.New(p), nil
+	return p, nil
 }
 
 // Upkeep runs do with the use cases of upkeep on the configured storage, and

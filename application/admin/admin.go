@@ -11,6 +11,7 @@ import (
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/page"
+	"agentapi/domain/retention"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
@@ -22,8 +23,9 @@ type Params struct {
 	Access   Access
 	Pepper   tenancy.Pepper
 	Now      func() time.Time
-	Random   func([]byte) // fills with random bytes
-	Instance string       // this server, as the owner of idempotency claims
+	Random   func([]byte)       // fills with random bytes
+	Instance string             // this server, as the owner of idempotency claims
+	Policies retention.Policies // how long data is kept
 }
 
 // Access is told when somebody's standing has changed.

@@ -32,6 +32,14 @@ type Policies struct {
 	Orgs map[tenancy.OrgID]Policy
 }
 
+// Of is what holds for an organisation; own tells whether it is its own.
+func (p Policies) Of(org tenancy.OrgID) (holds Policy, own bool) {
+	if holds, own = p.Orgs[org]; own {
+		return holds, true
+	}
+	return p.Policy, false
+}
+
 // Rule lets go what of a kind is older than a moment.
 type Rule struct {
 	Kind   Kind

@@ -33,6 +33,12 @@ func TestAnOrganisationsOwnPolicyCountsWhole(t *testing.T) {
 			t.Errorf("got %q", meant)
 		}
 	}
+	if holds, its := p.Of(own); holds != p.Orgs[own] || !its {
+		t.Errorf("its own is %+v, %v", holds, its)
+	}
+	if holds, its := p.Of(other); holds != p.Policy || its {
+		t.Errorf("another's is %+v, %v", holds, its)
+	}
 	if rules := (Policies{}).Rules(at); rules != nil {
 		t.Errorf("without a policy nothing goes, but %+v", rules)
 	}
