@@ -37,6 +37,7 @@ var Application = fx.Module("application",
 	fx.Provide(
 		newAccess,
 		newAdmin,
+		newProvision,
 		newRecorder,
 		newCatalog,
 		newConversations,

@@ -15,6 +15,7 @@ import (
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
 	"agentapi/application/operations"
+	"agentapi/application/provision"
 	"agentapi/application/reports"
 	"agentapi/application/vitals"
 	"agentapi/bootstrap/driver"
@@ -27,14 +28,14 @@ var HTTP = fx.Module("http",
 	fx.Invoke(func(*web.Server) {}),
 )
 
-func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *operations.Service, rep *reports.Service, comp *completion.Service, cat *catalog.Service, conv *conversations.Service,
+func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *operations.Service, rep *reports.Service, prov *provision.Service, comp *completion.Service, cat *catalog.Service, conv *conversations.Service,
 	v *vitals.Service, log *zap.Logger, life fx.Lifecycle) *web.Server {
 	s := web.New(web.Params{
 		Options: web.Options{
 			Addr: c.Server.Addr, AllowedHosts: c.Server.AllowedHosts, MaxBody: c.Server.MaxBody,
 			DrainDelay: c.Server.DrainDelay, Drain: c.Server.Drain, Heartbeat: c.Server.Heartbeat, ReadTimeout: c.Server.ReadTimeout,
 		},
-		Access: a, Admin: adm, Operations: op, Reports: rep, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Logins: logins(c), Log: log, Version: Version().Version,
+		Access: a, Admin: adm, Operations: op, Reports: rep, Provision: prov, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Logins: logins(c), Log: log, Version: Version().Version,
 	})
 	driver.Hook(life, s)
 	return s

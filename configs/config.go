@@ -61,6 +61,7 @@ type Identity struct {
 	Chain          []string        `yaml:"chain" doc:"the drivers that are asked about a credential, in order; if absent oidc where an issuer is named, else dev, and after it apikey"`
 	KeyPepper      string          `yaml:"key_pepper" secret:"true" doc:"what API keys are hashed with; servers of one database need the same; at least 16 characters; if absent it is made once and kept in the data folder"`
 	Strangers      Strangers       `yaml:"strangers"`
+	SCIM           SCIM            `yaml:"scim"`
 	PlatformAdmins []PlatformAdmin `yaml:"platform_admins" doc:"who administers the whole deployment, whatever their organisation says of them"`
 }
 
@@ -69,6 +70,13 @@ type Identity struct {
 type Strangers struct {
 	Orgs  string `yaml:"orgs" doc:"enrol or refuse organisations that nobody has made here"`
 	Users string `yaml:"users" doc:"enrol or refuse users who are no members of their organisation here"`
+}
+
+// SCIM configures what identity providers say of organisations by SCIM.
+type SCIM struct {
+	Issuer  string            `yaml:"issuer" doc:"the issuer at which those whom a provider names log in; if absent the one that is configured, or dev where only development tokens are taken"`
+	Subject string            `yaml:"subject" doc:"externalId or userName: which of a user's attributes is the sub of their tokens"`
+	Groups  map[string]string `yaml:"groups" doc:"names of groups, each with the role of its members: org_admin, org_auditor or org_member; of several the highest"`
 }
 
 // PlatformAdmin names an administrator of the deployment, never by e-mail.
@@ -223,6 +231,10 @@ func (c *Config) validate(d *decoder) {
 		if what != "enrol" && what != "refuse" {
 			bad("identity.strangers."+at, "must be enrol or refuse")
 		}
+	}
+	oneOf("identity.scim.subject", c.Identity.SCIM.Subject, "externalId", "userName")
+	for _, name := range slices.Sorted(maps.Keys(c.Identity.SCIM.Groups)) {
+		oneOf("identity.scim.groups."+name, c.Identity.SCIM.Groups[name], "org_admin", "org_auditor", "org_member")
 	}
 	if c.Audit.Checkpoints.Every < time.Second {
 		bad("audit.checkpoints.every", "must be at least 1s")

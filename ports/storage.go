@@ -51,6 +51,7 @@ type Repositories interface {
 	Usage() Usage
 	Idempotency() Idempotency
 	Directory() Directory
+	Roster() Roster
 	Audit() Audit
 	Switches() Switches
 }

@@ -16,6 +16,7 @@ import (
 	"agentapi/adapters/http/ops"
 	"agentapi/adapters/http/organization"
 	"agentapi/adapters/http/request"
+	"agentapi/adapters/http/scim"
 	"agentapi/adapters/http/sessions"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
@@ -41,6 +42,7 @@ func (s *Server) surface() []Route {
 	adm := &admin.Handler{Admin: s.p.Admin, Operations: s.p.Operations, Reports: s.p.Reports, Base: s.base, Limit: storageLimit}
 	org := &organization.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit} // OpenAI's own
 	where := &discovery.Handler{Logins: s.p.Logins}
+	prov := &scim.Handler{Provision: s.p.Provision, Base: s.base, Limit: provisionLimit}
 	return []Route{
 		{"GET", "/livez", "", health.Live},
 		{"GET", "/healthz", "", health.Live},
@@ -156,6 +158,24 @@ func (s *Server) surface() []Route {
 		{"DELETE", "/api/v1/platform/sessions/:request", tenancy.WritePlatform, adm.EndRequest},
 		{"GET", "/api/v1/platform/stats", tenancy.ReadPlatform, adm.Stats},
 		{"GET", "/api/v1/platform/config", tenancy.ReadPlatform, adm.Config},
+
+		{"GET", "/scim/v2/ServiceProviderConfig", tenancy.WriteSCIM, prov.Config},
+		{"GET", "/scim/v2/ResourceTypes", tenancy.WriteSCIM, prov.Types},
+		{"GET", "/scim/v2/ResourceTypes/:id", tenancy.WriteSCIM, prov.Type},
+		{"GET", "/scim/v2/Schemas", tenancy.WriteSCIM, prov.Schemas},
+		{"GET", "/scim/v2/Schemas/:id", tenancy.WriteSCIM, prov.Schema},
+		{"GET", "/scim/v2/Users", tenancy.WriteSCIM, prov.Users},
+		{"POST", "/scim/v2/Users", tenancy.WriteSCIM, prov.AddUser},
+		{"GET", "/scim/v2/Users/:id", tenancy.WriteSCIM, prov.User},
+		{"PUT", "/scim/v2/Users/:id", tenancy.WriteSCIM, prov.ReplaceUser},
+		{"PATCH", "/scim/v2/Users/:id", tenancy.WriteSCIM, prov.PatchUser},
+		{"DELETE", "/scim/v2/Users/:id", tenancy.WriteSCIM, prov.RemoveUser},
+		{"GET", "/scim/v2/Groups", tenancy.WriteSCIM, prov.Groups},
+		{"POST", "/scim/v2/Groups", tenancy.WriteSCIM, prov.AddGroup},
+		{"GET", "/scim/v2/Groups/:id", tenancy.WriteSCIM, prov.Group},
+		{"PUT", "/scim/v2/Groups/:id", tenancy.WriteSCIM, prov.ReplaceGroup},
+		{"PATCH", "/scim/v2/Groups/:id", tenancy.WriteSCIM, prov.PatchGroup},
+		{"DELETE", "/scim/v2/Groups/:id", tenancy.WriteSCIM, prov.RemoveGroup},
 	}
 }
 
@@ -183,11 +203,14 @@ func (s *Server) routes() {
 // members of RFC 9457 too.
 func isOurs(path string) bool { return strings.HasPrefix(path, "/api/v1/") }
 
+// isSCIM tells whether a path belongs to SCIM, whose errors have a form of their own.
+func isSCIM(path string) bool { return strings.HasPrefix(path, scim.Base+"/") }
+
 // needsCredential tells whether a path lies behind authentication. Whatever
 // looks like an API does, routes that do not exist included, so that strangers
 // cannot map it.
 func needsCredential(path string) bool {
-	return strings.HasPrefix(path, "/v1/") || isOurs(path)
+	return strings.HasPrefix(path, "/v1/") || isOurs(path) || isSCIM(path)
 }
 
 // isHealth tells whether a path is a health route: those are open to probes,

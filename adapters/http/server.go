@@ -23,6 +23,7 @@ import (
 	"agentapi/adapters/http/sessions"
 	"agentapi/application/admin"
 	"agentapi/application/operations"
+	"agentapi/application/provision"
 	"agentapi/application/reports"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
@@ -54,6 +55,7 @@ type Params struct {
 	Admin         *admin.Service
 	Operations    *operations.Service
 	Reports       *reports.Service
+	Provision     *provision.Service
 	Vitals        interface {
 		ops.Vitals
 		Drain()
@@ -68,8 +70,10 @@ const (
 	idleTimeout  = 2 * time.Minute // between requests of a connection
 	stallTimeout = time.Minute     // for a client that takes nothing
 	storageLimit = 2 * time.Second // for a question to the storage
-	headerBuffer = 8 << 10         // a request's head must fit
-	lastWords    = 3 * time.Second // for telling the streams that the server stops, and ending their agents, which takes 2 s
+	// for a provider's request, which may be about a group of ten thousand
+	provisionLimit = 20 * time.Second
+	headerBuffer   = 8 << 10         // a request's head must fit
+	lastWords      = 3 * time.Second // for telling the streams that the server stops, and ending their agents, which takes 2 s
 )
 
 // Server serves HTTP. Start and Stop may be called once each.
@@ -207,6 +211,11 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if isOurs(call.Path) {
 		resp.Header.SetContentType("application/problem+json")
 		resp.SetBodyRaw(p.Detailed(call.ID, call.Path))
+		return nil
+	}
+	if isSCIM(call.Path) {
+		resp.Header.SetContentType("application/scim+json")
+		resp.SetBodyRaw(p.SCIM())
 		return nil
 	}
 	resp.Header.SetContentType("application/json")

@@ -13,6 +13,7 @@ import (
 	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
+	"agentapi/domain/roster"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
@@ -59,7 +60,7 @@ func New(p Params) *Service {
 
 // Authenticate makes a principal of a bearer credential that was presented from an
 // address. Whoever is not known yet is enrolled, unless strangers are refused and no
-// invitation is there. What
+// invitation is there, or an identity provider says who belongs to the organisation. What
 // is known of a caller is asked for again after 30 s at the latest; refusals are
 // never remembered. fault.Unauthenticated: the credential is bad (code
 // invalid_api_key). fault.Forbidden: it names no organisation, one that is
@@ -222,8 +223,15 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		missing.User = &tenancy.User{ID: user, Issuer: who.Issuer, Subject: who.Subject, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
 		known.User = missing.User
 	}
+	shut := s.Strangers.RefuseUsers
+	if known.Member == nil && !admin && !shut {
+		var err error
+		if shut, err = s.provisioned(ctx, org); err != nil {
+			return known, err
+		}
+	}
 	switch m := known.Member; {
-	case m == nil && s.Strangers.RefuseUsers && !admin:
+	case m == nil && shut && !admin:
 		return known, fault.New(fault.Forbidden, "You are not known here.").WithCode("user_unknown").WithHint("Ask an administrator of your organisation to add you.")
 	case m == nil:
 		missing.Member = &tenancy.Member{Org: org, User: user, Name: who.Subject, Email: who.Email, Role: role, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
@@ -245,6 +253,13 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		return known, s.Storage.Directory().Enrol(ctx, missing)
 	}
 	return known, nil
+}
+
+// provisioned tells whether an identity provider says who belongs to an organisation.
+// Nobody else does so by coming, then: whom it has removed would be back at once.
+func (s *Service) provisioned(ctx context.Context, org tenancy.OrgID) (bool, error) {
+	_, people, err := s.Storage.Roster().People(ctx, tenancy.RealmOf(org), roster.Filter{}, 0, 0)
+	return people > 0, err
 }
 
 // Org gives the id of an organisation that is named by its id, or by its issuer

@@ -21,6 +21,7 @@ type NewKey struct {
 	Networks []netip.Prefix
 	Expires  time.Time // zero: never
 	Service  string    // in an organisation: the service account, which is made if it is not there
+	SCIM     bool      // in an organisation: it provisions by SCIM, and does nothing else
 }
 
 // KeyEdit is a wish to change a key; nil leaves a part as it is.
@@ -56,7 +57,7 @@ func (s *Service) CreateKey(ctx context.Context, who tenancy.Principal, org tena
 	if err != nil {
 		return nil, "", err
 	}
-	made, err := s.create(ctx, who, note(who, audit.KeyCreated, k.ID.String(), map[string]string{"role": string(k.Role), "service": n.Service}), o, func(ctx context.Context, d ports.Directory) (string, error) {
+	made, err := s.create(ctx, who, note(who, audit.KeyCreated, k.ID.String(), map[string]string{"role": string(k.Role), "service": n.Service, "scim": flag(n.SCIM)}), o, func(ctx context.Context, d ports.Directory) (string, error) {
 		if account != (tenancy.Standing{}) {
 			if err := d.Enrol(ctx, account); err != nil {
 				return "", err
@@ -77,11 +78,16 @@ func (s *Service) CreateKey(ctx context.Context, who tenancy.Principal, org tena
 // newKey makes a key of a user's, and its credential; nothing is stored.
 func (s *Service) newKey(who tenancy.Principal, in tenancy.Realm, n NewKey, user tenancy.UserID, at time.Time) (*tenancy.APIKey, string, error) {
 	k := &tenancy.APIKey{
-		Org: in.Org(), User: user, Name: n.Name, Role: n.Role, Models: n.Models, Networks: n.Networks, Expires: n.Expires,
+		Org: in.Org(), User: user, Name: n.Name, Role: n.Role, Models: n.Models, Networks: n.Networks, SCIM: n.SCIM, Expires: n.Expires,
 		Version: 1, Created: at, Updated: at,
 	}
 	if !k.Role.Within(who.Role()) {
 		return nil, "", fault.New(fault.Forbidden, "A key may not be more than you are: %s is more than %s.", k.Role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
+	}
+	if k.SCIM {
+		if err := who.May(tenancy.WriteSCIM); err != nil {
+			return nil, "", err
+		}
 	}
 	if by := who.Key(); by != nil && (len(by.Models) > 0 || len(by.Networks) > 0) {
 		return nil, "", fault.New(fault.Forbidden, "A key that is bound to models or networks makes no other keys.").WithCode("insufficient_permissions")
@@ -99,6 +105,14 @@ func (s *Service) made(ctx context.Context, in tenancy.Realm, name string) (*ten
 		return nil, fault.Internalf("a stored idempotency result names no key: %w", err)
 	}
 	return s.Storage.Directory().Key(ctx, in, first)
+}
+
+// flag is what is recorded of something that is so, or is not.
+func flag(is bool) string {
+	if is {
+		return "true"
+	}
+	return ""
 }
 
 // arm gives a key an id, and the credential that proves it.

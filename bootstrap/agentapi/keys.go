@@ -94,6 +94,7 @@ func keysList(path func() string) *cobra.Command {
 func keysCreate(path func() string, org *string) *cobra.Command {
 	var (
 		role, service    string
+		scim             bool
 		models, networks []string
 		expires          time.Duration
 	)
@@ -108,8 +109,14 @@ func keysCreate(path func() string, org *string) *cobra.Command {
 			if (service != "") != (*org != "") {
 				return &exit{code: exitUsage, err: errors.New("--service names a service account of the organisation that --org names: give both, or none")}
 			}
+			if scim && service == "" {
+				return &exit{code: exitUsage, err: errors.New("--scim is for the key of a service account: give --org and --service, too")}
+			}
 			if service != "" {
 				body["service"] = service
+				if scim {
+					body["scim"] = true
+				}
 			}
 			if len(models) > 0 {
 				body["models"] = models
@@ -124,6 +131,7 @@ func keysCreate(path func() string, org *string) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&role, "role", "", "the most that the key may be; org_member if absent")
+	c.Flags().BoolVar(&scim, "scim", false, "with --service: for an identity provider, which provisions the organisation by SCIM; the key does nothing else")
 	c.Flags().StringVar(&service, "service", "", "with --org: the service account, which is made if it is not there")
 	c.Flags().StringSliceVar(&models, "model", nil, "a model that the key is for; one that ends in * is a prefix (again: another)")
 	c.Flags().StringSliceVar(&networks, "network", nil, "from where the key may be used, such as 10.0.0.0/8 (again: another)")

@@ -39,6 +39,9 @@ const (
 	AgentChanged       Action = "agent.changed" // taken out of service, or brought back
 	AgentTested        Action = "agent.tested"
 	RequestEnded       Action = "request.ended" // of another, by an administrator
+	GroupCreated       Action = "group.created" // by an identity provider, as the next two
+	GroupChanged       Action = "group.changed" // its name, or who is in it
+	GroupRemoved       Action = "group.removed"
 	AuditExported      Action = "audit.exported"
 	AuditVerified      Action = "audit.verified"
 )
@@ -49,7 +52,7 @@ func Actions() []Action {
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
-		AgentChanged, AgentTested, RequestEnded, AuditExported, AuditVerified,
+		AgentChanged, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, AuditExported, AuditVerified,
 	}
 }
 

@@ -38,6 +38,7 @@ type APIKey struct {
 	Role     Role             // the most that it may be; the owner's own role bounds it, too
 	Models   []string         // that may be asked for, as asked for or as agent/model; one that ends in * is a prefix; empty: all
 	Networks []netip.Prefix   // from where it may be used; empty: from everywhere
+	SCIM     bool             // it provisions the organisation by SCIM, and does nothing else
 	Expires  time.Time        // zero: never
 	LastUsed time.Time        // to about a minute; zero: never
 	Revoked  time.Time        // zero: it is good

@@ -28,6 +28,7 @@ const (
 	ReadSessions  Permission = "sessions:read"  // to see who has which conversations in it, but not what was said
 	WriteSessions Permission = "sessions:write" // to end and remove them
 	WriteData     Permission = "data:write"     // to export and erase its users' data
+	WriteSCIM     Permission = "scim:write"     // to provision its members and groups, as an identity provider does
 	ReadPlatform  Permission = "platform:read"  // to see the whole deployment
 	WritePlatform Permission = "platform:write" // to change it: organisations, administrators, agents
 )
@@ -37,7 +38,7 @@ var rights = func() map[Role][]Permission {
 	service := []Permission{UseChat, ReadModels, OwnSessions, ReadSelf}
 	member := append(slices.Clone(service), OwnKeys)
 	auditor := append(slices.Clone(member), ReadOrg, ReadMembers, ReadKeys, ReadUsage, ReadAudit, ReadSessions)
-	admin := append(slices.Clone(auditor), WriteOrg, WriteMembers, WriteKeys, WriteSessions, WriteData)
+	admin := append(slices.Clone(auditor), WriteOrg, WriteMembers, WriteKeys, WriteSessions, WriteData, WriteSCIM)
 	return map[Role][]Permission{
 		Service: service, OrgMember: member, OrgAuditor: auditor, OrgAdmin: admin, OrgOwner: admin,
 		PlatformAuditor: append(slices.Clone(auditor), ReadPlatform),
@@ -86,12 +87,25 @@ func (r Role) Lesser(other Role) Role {
 
 // Can tells whether the caller has a permission in the caller's own organisation,
 // or one that is about no organisation.
-func (p Principal) Can(what Permission) bool { return p.role.Can(what) }
+func (p Principal) Can(what Permission) bool { return slices.Contains(p.Permissions(), what) }
+
+// Permissions are what the caller may do: what their role may or, by a key that is
+// for provisioning, that alone.
+func (p Principal) Permissions() []Permission {
+	if k := p.Key(); k != nil && k.SCIM {
+		return []Permission{ReadSelf, WriteSCIM}
+	}
+	return p.role.Permissions()
+}
 
 // May refuses a caller who has not a permission. fault.Forbidden.
 func (p Principal) May(what Permission) error {
 	if !p.Can(what) {
-		return fault.New(fault.Forbidden, "You may not do this: it takes the permission %s, and your role is %s.", what, p.role).WithCode("insufficient_permissions")
+		f := fault.New(fault.Forbidden, "You may not do this: it takes the permission %s, and your role is %s.", what, p.role).WithCode("insufficient_permissions")
+		if k := p.Key(); k != nil && k.SCIM {
+			f = f.WithHint("This key is for provisioning by SCIM only.")
+		}
+		return f
 	}
 	return nil
 }

@@ -141,6 +141,20 @@ func (mr *MockStorageMockRecorder) Ready(ctx interface{}) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Ready", reflect.TypeOf((*MockStorage)(nil).Ready), ctx)
 }
 
+// Roster mocks base method.
+func (m *MockStorage) Roster() ports.Roster {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Roster")
+	ret0, _ := ret[0].(ports.Roster)
+	return ret0
+}
+
+// Roster indicates an expected call of Roster.
+func (mr *MockStorageMockRecorder) Roster() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Roster", reflect.TypeOf((*MockStorage)(nil).Roster))
+}
+
 // Sessions mocks base method.
 func (m *MockStorage) Sessions() ports.Sessions {
 	m.ctrl.T.Helper()
@@ -274,6 +288,20 @@ func (m *MockRepositories) Idempotency() ports.Idempotency {
 func (mr *MockRepositoriesMockRecorder) Idempotency() *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Idempotency", reflect.TypeOf((*MockRepositories)(nil).Idempotency))
+}
+
+// Roster mocks base method.
+func (m *MockRepositories) Roster() ports.Roster {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Roster")
+	ret0, _ := ret[0].(ports.Roster)
+	return ret0
+}
+
+// Roster indicates an expected call of Roster.
+func (mr *MockRepositoriesMockRecorder) Roster() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Roster", reflect.TypeOf((*MockRepositories)(nil).Roster))
 }
 
 // Sessions mocks base method.

@@ -170,6 +170,7 @@ func apiKeys(t *testing.T, s ports.Storage) {
 	d, ctx := s.Directory(), t.Context()
 	plain, full := newKey(ann), newKey(bob)
 	full.Role, full.Expires, full.LastUsed, full.Revoked = tenancy.OrgAdmin, moment.Add(time.Hour), moment.Add(time.Minute), moment.Add(time.Second)
+	full.SCIM = true
 	full.Models = []string{"gpt-*", "droid/ünï:free"}
 	full.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
 	for _, k := range []*tenancy.APIKey{plain, full} {

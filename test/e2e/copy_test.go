@@ -21,6 +21,7 @@ import (
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/idempotency"
+	"agentapi/domain/roster"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
@@ -66,6 +67,7 @@ func laden(t *testing.T, path string, sessions int) {
 		return b
 	}
 	for m, in := range members(t) {
+		enlisted(t, s, in, m, at)
 		for i := range sessions {
 			err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
 				v := session.New(session.NewID(at, entropy()), in, keyed(i), at)
@@ -101,6 +103,26 @@ func laden(t *testing.T, path string, sessions int) {
 		t.Fatal(err)
 	}
 	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// enlisted has an identity provider say who a member is, in a group of their own.
+func enlisted(t *testing.T, s ports.Storage, in tenancy.Scope, m int, at time.Time) {
+	t.Helper()
+	realm, name := tenancy.RealmOf(in.Org()), fmt.Sprint("member ", m)
+	group := roster.NewGroupID(at, [10]byte{byte(m)})
+	err := errors.Join(
+		s.Directory().Enrol(t.Context(), tenancy.Standing{
+			Org:    &tenancy.Org{ID: in.Org(), Issuer: "i", Name: "o", Title: "o", Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+			User:   &tenancy.User{ID: in.User(), Issuer: "i", Subject: name, Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+			Member: &tenancy.Member{Org: in.Org(), User: in.User(), Name: name, Role: tenancy.OrgMember, Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+		}),
+		s.Roster().AddPerson(t.Context(), realm, &roster.Person{Org: in.Org(), User: in.User(), External: "e", UserName: name, Email: "a@example.com", Created: at, Updated: at}),
+		s.Roster().AddGroup(t.Context(), realm, &roster.Group{Org: in.Org(), ID: group, Name: name, Created: at, Updated: at}),
+		s.Roster().Enlist(t.Context(), realm, group, []tenancy.UserID{in.User()}, nil),
+	)
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -147,6 +169,8 @@ type kept struct {
 	Histories [][]session.Turn
 	Totals    usage.Totals
 	Replay    *idempotency.Result
+	Person    *roster.Person
+	Groups    []*roster.Group
 }
 
 func told(t *testing.T, s ports.Storage, in tenancy.Scope) (k kept) {
@@ -176,6 +200,10 @@ func told(t *testing.T, s ports.Storage, in tenancy.Scope) (k kept) {
 	out, err := s.Idempotency().Claim(t.Context(), in, claim("key true", time.Now()))
 	check(err)
 	k.Replay = out.Replay
+	k.Person, err = s.Roster().Person(t.Context(), tenancy.RealmOf(in.Org()), in.User())
+	check(err)
+	k.Groups, err = s.Roster().Belongs(t.Context(), tenancy.RealmOf(in.Org()), in.User())
+	check(err)
 	return k
 }
 
@@ -186,7 +214,7 @@ func alike(t *testing.T, from, to ports.Storage, sessions int) {
 	all := members(t)
 	for m, in := range all {
 		want, got := told(t, from, in), told(t, to, in)
-		if len(want.Sessions) != sessions || want.Replay == nil || want.Totals.Requests != int64(sessions) {
+		if len(want.Sessions) != sessions || want.Replay == nil || want.Totals.Requests != int64(sessions) || len(want.Groups) != 1 {
 			t.Fatalf("the source tells of %d sessions and %+v, so that this tests nothing", len(want.Sessions), want.Totals)
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -215,10 +243,10 @@ func TestACopyTellsEveryoneTheSame(t *testing.T) {
 		}
 		Differ []any
 	}
-	if err := json.Unmarshal([]byte(text), &said); err != nil || code != 0 || !said.OK || len(said.Differ) != 0 || len(said.Tables) != 4 {
+	if err := json.Unmarshal([]byte(text), &said); err != nil || code != 0 || !said.OK || len(said.Differ) != 0 || len(said.Tables) != 8 {
 		t.Fatalf("exit code %d: %s", code, text)
 	}
-	for i, rows := range []int64{75, 3000, 75, 3} {
+	for i, rows := range []int64{75, 3000, 75, 3, 3, 3, 3, 3} {
 		if got := said.Tables[i]; got.Rows != rows || got.Added != rows || got.There != rows {
 			t.Errorf("%+v, not %d", got, rows)
 		}

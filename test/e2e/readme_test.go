@@ -11,10 +11,15 @@ import (
 	"agentapi/test/kit"
 )
 
-// Every block of the front page that is marked console is run as it stands, with
-// a server beside it, and its output compared; … stands for anything.
-func TestTheFrontPageIsTrue(t *testing.T) {
-	page, err := os.ReadFile("../../README.md")
+// Every block of a page that is marked console is run as it stands, with a server
+// beside it, and its output compared; … stands for anything.
+func TestTheFrontPageIsTrue(t *testing.T) { runPage(t, "../../README.md") }
+
+func TestThePageOnProvisioningIsTrue(t *testing.T) { runPage(t, "../../adapters/http/scim/README.md") }
+
+func runPage(t *testing.T, path string) {
+	t.Helper()
+	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,12 +28,12 @@ func TestTheFrontPageIsTrue(t *testing.T) {
 	if err := os.Symlink(kit.Binary(t), filepath.Join(bin, "agentapi")); err != nil {
 		t.Fatal(err)
 	}
-	ran := 0
+	ran, dir := 0, t.TempDir()
 	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
 		for _, step := range strings.Split("\n"+block[1], "\n$ ")[1:] {
 			line, want, _ := strings.Cut(step, "\n")
 			cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
-			cmd.Dir = t.TempDir()
+			cmd.Dir = dir
 			cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "AGENTAPI_DATA_DIR=" + s.Dir, "AGENTAPI_URL=" + s.URL, "AGENTAPI_TOKEN=" + kit.Token}
 			out, err := cmd.Output()
 			pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", "(?s:.*)")
@@ -39,7 +44,7 @@ func TestTheFrontPageIsTrue(t *testing.T) {
 		}
 	}
 	if ran == 0 {
-		t.Error("the front page shows no command")
+		t.Error("the page shows no command")
 	}
 }
 

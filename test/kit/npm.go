@@ -19,6 +19,7 @@ const (
 	NodeSDK = "openai@7.57.0"
 
 	OIDCProvider = "oidc-provider@9.13.3"
+	SCIM         = "scimmy@1.3.5"
 )
 
 // CCRProgram gives the real claude-code-router.

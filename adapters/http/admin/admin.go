@@ -145,7 +145,7 @@ func (h *Handler) Me(c *fiber.Ctx) error {
 		return err
 	}
 	out := me{
-		Object: "me", User: who.User().String(), Org: who.Org().String(), Role: who.Role(), Permissions: who.Role().Permissions(), Method: who.Identity().Method,
+		Object: "me", User: who.User().String(), Org: who.Org().String(), Role: who.Role(), Permissions: who.Permissions(), Method: who.Identity().Method,
 		Issuer: who.Identity().Issuer, Subject: who.Identity().Subject, Expires: when(who.Identity().Expires),
 	}
 	if k := who.Key(); k != nil {

@@ -28,6 +28,7 @@ type key struct {
 	Role     tenancy.Role   `json:"role"`
 	Models   []string       `json:"models"`
 	Networks []netip.Prefix `json:"networks"`
+	SCIM     bool           `json:"scim"`
 	Status   string         `json:"status"`
 	Expires  *time.Time     `json:"expires_at"`
 	LastUsed *time.Time     `json:"last_used_at"`
@@ -40,7 +41,7 @@ type key struct {
 func keyOf(k *tenancy.APIKey) key {
 	out := key{
 		ID: k.ID.String(), Object: "api_key", Name: k.Name, Hint: k.Hint, User: k.User.String(), Org: k.Org.String(), Role: k.Role, Models: k.Models, Networks: k.Networks,
-		Status: "active", Expires: when(k.Expires), LastUsed: when(k.LastUsed), Revoked: when(k.Revoked), Version: k.Version, Created: k.Created.UTC(), Updated: k.Updated.UTC(),
+		SCIM: k.SCIM, Status: "active", Expires: when(k.Expires), LastUsed: when(k.LastUsed), Revoked: when(k.Revoked), Version: k.Version, Created: k.Created.UTC(), Updated: k.Updated.UTC(),
 	}
 	if out.Models == nil {
 		out.Models = []string{}
@@ -110,7 +111,7 @@ func (h *Handler) CreateKey(c *fiber.Ctx) error {
 	if in.IsZero() {
 		takes["role"] = rest.Text("role", &n.Role)
 	} else {
-		takes["service"] = rest.Text("service", &n.Service)
+		takes["service"], takes["scim"] = rest.Text("service", &n.Service), rest.Bool("scim", &n.SCIM)
 	}
 	if err := rest.Body(c, takes); err != nil {
 		return err

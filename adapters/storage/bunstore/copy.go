@@ -46,8 +46,8 @@ func (c *copying) pass(table string, rows, added int64) {
 	c.tell(c.progress)
 }
 
-// Copy copies organisations, users, members, their API keys and invitations, which
-// agents are out of service, all sessions with their turns, usage, and idempotency
+// Copy copies organisations, users, members, their API keys and invitations, what
+// identity providers say of them, which agents are out of service, all sessions with their turns, usage, and idempotency
 // results from one database to another, and tells after each batch how far it is. Each batch
 // is one transaction, in the order of the primary key, so that what the target
 // holds says where a copy that was broken off goes on; a row that is there is

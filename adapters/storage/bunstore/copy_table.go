@@ -56,6 +56,21 @@ var copied = []interface {
 		at:   func(r *invitationRow) []any { return []any{r.ID} },
 		size: func(r *invitationRow) int { return len(r.Email) },
 	},
+	table[personRow]{
+		name: "scim_users", key: []string{"user_id"}, which: "true", weight: "version",
+		at:   func(r *personRow) []any { return []any{r.UserID} },
+		size: func(r *personRow) int { return len(r.UserName) + len(r.Formatted) + len(r.Display) + len(r.Email) },
+	},
+	table[groupRow]{
+		name: "scim_groups", key: []string{"id"}, which: "true", weight: "version",
+		at:   func(r *groupRow) []any { return []any{r.ID} },
+		size: func(r *groupRow) int { return len(r.External) + len(r.Name) },
+	},
+	table[enlistedRow]{
+		name: "scim_members", key: []string{"group_id", "user_id"}, which: "true", weight: "0",
+		at:   func(r *enlistedRow) []any { return []any{r.GroupID, r.UserID} },
+		size: func(*enlistedRow) int { return 0 },
+	},
 	// What runs has an owner that is not there after the copy.
 	table[idempotencyRow]{
 		name: "idempotency", key: []string{"user_id", "key"}, which: "done", weight: "0",

@@ -140,6 +140,7 @@ type keyRow struct {
 	Role      string     `bun:"role"`
 	Models    string     `bun:"models"`
 	Networks  string     `bun:"networks"`
+	SCIM      bool       `bun:"scim"`
 	ExpiresAt *time.Time `bun:"expires_at"`
 	LastUsed  *time.Time `bun:"last_used_at"`
 	RevokedAt *time.Time `bun:"revoked_at"`
@@ -151,7 +152,7 @@ type keyRow struct {
 func rowOfKey(k *tenancy.APIKey) *keyRow {
 	return &keyRow{
 		OrgID: k.Org.UUID(), ID: k.ID.UUID(), UserID: k.User.UUID(), Name: withoutNUL(k.Name), Hint: withoutNUL(k.Hint),
-		Hash: hex.EncodeToString(k.Hash[:]), Pepper: hex.EncodeToString(k.Pepper[:]), Role: string(k.Role), Models: listed(k.Models), Networks: listed(k.Networks),
+		Hash: hex.EncodeToString(k.Hash[:]), Pepper: hex.EncodeToString(k.Pepper[:]), Role: string(k.Role), Models: listed(k.Models), Networks: listed(k.Networks), SCIM: k.SCIM,
 		ExpiresAt: when(k.Expires), LastUsed: when(k.LastUsed), RevokedAt: when(k.Revoked), Version: k.Version,
 		CreatedAt: session.Moment(k.Created), UpdatedAt: session.Moment(k.Updated),
 	}
@@ -180,7 +181,7 @@ func when(t time.Time) *time.Time {
 
 func (r *keyRow) key() (k *tenancy.APIKey, err error) {
 	k = &tenancy.APIKey{
-		Name: r.Name, Hint: r.Hint, Role: tenancy.Role(r.Role), Expires: value(r.ExpiresAt).UTC(), LastUsed: value(r.LastUsed).UTC(), Revoked: value(r.RevokedAt).UTC(),
+		Name: r.Name, Hint: r.Hint, Role: tenancy.Role(r.Role), SCIM: r.SCIM, Expires: value(r.ExpiresAt).UTC(), LastUsed: value(r.LastUsed).UTC(), Revoked: value(r.RevokedAt).UTC(),
 		Version: r.Version, Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(),
 	}
 	if k.ID, err = tenancy.ParseKeyID(r.ID); err != nil {

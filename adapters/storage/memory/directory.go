@@ -313,6 +313,7 @@ func (d directory) RemoveMember(ctx context.Context, in tenancy.Realm, user tena
 			put(d.s, d.s.register.keys, id, nil)
 		}
 	}
+	d.s.strike(at)
 	put(d.s, d.s.register.members, at, nil)
 	return nil
 }

@@ -58,6 +58,7 @@ type Store struct {
 	agents   map[agent.Name]agent.Stored
 	switches map[agent.Name]*agent.Switch
 	register register
+	rolls    rolls
 	log      log
 }
 
@@ -70,6 +71,7 @@ func Open(o Options) (*Store, error) {
 		agents:   make(map[agent.Name]agent.Stored),
 		switches: make(map[agent.Name]*agent.Switch),
 		register: newRegister(),
+		rolls:    newRolls(),
 		log:      newLog(o.MaxBytes / logShare),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
@@ -128,6 +130,7 @@ func (t tx) Sessions() ports.Sessions       { return sessions{t.s, held{}} }
 func (t tx) Usage() ports.Usage             { return usages{t.s, held{}} }
 func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} }
 func (t tx) Directory() ports.Directory     { return directory{t.s, held{}} }
+func (t tx) Roster() ports.Roster           { return rosters{directory{t.s, held{}}} }
 func (t tx) Audit() ports.Audit             { return audits{t.s, held{}} }
 func (t tx) Switches() ports.Switches       { return switches{t.s, held{}} }
 

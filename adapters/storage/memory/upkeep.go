@@ -118,6 +118,7 @@ func (u upkeep) Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.U
 			n++
 		}
 	}
+	u.s.strike(who)
 	return n + u.s.usage.rename(who, owner{in.Org(), pseudonym}) + u.s.uninvite(who, pseudonym) + u.s.register.expel(who), nil
 }
 

@@ -59,6 +59,12 @@ const fill = `
 	SELECT md5('org' || n % 200)::uuid, md5('key' || n)::uuid, md5('user' || n)::uuid, 'k', 'h', 'h', 'p', 'org_member', 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.invitations (org_id, id, email, email_key, role, invited_by, status, expires_at, accepted_by, version)
 	SELECT md5('org' || n % 200)::uuid, md5('invitation' || n)::uuid, n || '@example.com', n || '@example.com', 'org_member', md5('user' || n)::uuid, CASE n % 2 WHEN 0 THEN 'pending' ELSE 'accepted' END, now() + interval '1 day', md5('user' || n)::uuid, 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.scim_users (org_id, user_id, external_id, user_name, name_key, given, family, formatted, display, email, email_key, version)
+	SELECT md5('org' || n % 200)::uuid, md5('user' || n)::uuid, 'e' || n, 'n' || n, 'n' || n, '', '', '', '', 'm' || n, 'm' || n, 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.scim_groups (org_id, id, external_id, name, name_key, version)
+	SELECT md5('org' || n % 200)::uuid, md5('group' || n)::uuid, 'e' || n, 'n' || n, 'n' || n, 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.scim_members (org_id, group_id, user_id)
+	SELECT md5('org' || n % 200)::uuid, md5('group' || n)::uuid, md5('user' || n)::uuid FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.audit
 	SELECT 1, n, md5('org' || n % 200)::uuid, n, md5('audit' || n)::uuid, n * 1000000::bigint, 'subject_' || n % 2000, 'chat.completed', '', 'ok', 'r', 'i', convert_to(repeat('x', 400), 'UTF8'), sha256('x'), sha256('x')
 	FROM generate_series(1, 100000) n;
@@ -130,6 +136,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	copiedTwice(t, s)
+	provisioned(t, s)
 	registered(t, s)
 	trailed(t, s)
 	month := usage.Query{Since: time.Now().Add(-30 * 24 * time.Hour), Until: time.Now(), Width: 24 * time.Hour, By: usage.Dimensions(), Users: []tenancy.UserID{ann.User()}}

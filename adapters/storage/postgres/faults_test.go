@@ -346,6 +346,7 @@ func (p *two) Census(ctx context.Context, at time.Time, most int64) (census.Cens
 	return p.next().Census(ctx, at, most)
 }
 func (p *two) Directory() ports.Directory { return p.next().Directory() }
+func (p *two) Roster() ports.Roster       { return p.next().Roster() }
 func (p *two) Audit() ports.Audit         { return p.next().Audit() }
 func (p *two) Trail() ports.Trail         { return p.next().Trail() }
 func (p *two) Ready(ctx context.Context) error {
