@@ -51,6 +51,7 @@ type Repositories interface {
 	Usage() Usage
 	Idempotency() Idempotency
 	Directory() Directory
+	Jobs() Jobs
 	Roster() Roster
 	Audit() Audit
 	Switches() Switches

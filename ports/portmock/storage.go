@@ -127,6 +127,20 @@ func (mr *MockStorageMockRecorder) Idempotency() *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Idempotency", reflect.TypeOf((*MockStorage)(nil).Idempotency))
 }
 
+// Jobs mocks base method.
+func (m *MockStorage) Jobs() ports.Jobs {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Jobs")
+	ret0, _ := ret[0].(ports.Jobs)
+	return ret0
+}
+
+// Jobs indicates an expected call of Jobs.
+func (mr *MockStorageMockRecorder) Jobs() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Jobs", reflect.TypeOf((*MockStorage)(nil).Jobs))
+}
+
 // Ready mocks base method.
 func (m *MockStorage) Ready(ctx context.Context) error {
 	m.ctrl.T.Helper()
@@ -288,6 +302,20 @@ func (m *MockRepositories) Idempotency() ports.Idempotency {
 func (mr *MockRepositoriesMockRecorder) Idempotency() *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Idempotency", reflect.TypeOf((*MockRepositories)(nil).Idempotency))
+}
+
+// Jobs mocks base method.
+func (m *MockRepositories) Jobs() ports.Jobs {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Jobs")
+	ret0, _ := ret[0].(ports.Jobs)
+	return ret0
+}
+
+// Jobs indicates an expected call of Jobs.
+func (mr *MockRepositoriesMockRecorder) Jobs() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Jobs", reflect.TypeOf((*MockRepositories)(nil).Jobs))
 }
 
 // Roster mocks base method.

@@ -73,6 +73,8 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"groups have people, who go with their membership":      rosterGroups,
 		"an organisation's active owners are known":             rosterOwners,
 		"another realm's roster does not exist":                 rosterRealms,
+		"jobs are kept, listed and changed":                     jobsAreKept,
+		"jobs that nobody does are told, and old ones go":       jobsAreToDo,
 		"a lease has one holder":                                leases,
 		"the audit log is one chain":                            auditChain,
 		"an audit entry is kept with what it records":           auditFollowsItsTransaction,
@@ -93,6 +95,7 @@ func StorageConcurrency(t *testing.T, open func(t *testing.T) ports.Storage) {
 	for name, test := range map[string]func(t *testing.T, s ports.Storage){
 		"sixteen writers leave no gap between turns":       gapless,
 		"no update is lost":                                noLostUpdate,
+		"of many servers one does a job":                   aJobHasOneHolder,
 		"of many claims of one key one wins":               oneWinner,
 		"transactions do not see each other's halves":      isolated,
 		"a record that many book at once counts only once": bookedOnce,

@@ -9,6 +9,7 @@ import (
 
 	"agentapi/domain/agent"
 	"agentapi/domain/fault"
+	"agentapi/domain/job"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
@@ -59,6 +60,7 @@ type Store struct {
 	switches map[agent.Name]*agent.Switch
 	register register
 	rolls    rolls
+	jobs     map[job.ID]*job.Job
 	log      log
 }
 
@@ -72,6 +74,7 @@ func Open(o Options) (*Store, error) {
 		switches: make(map[agent.Name]*agent.Switch),
 		register: newRegister(),
 		rolls:    newRolls(),
+		jobs:     make(map[job.ID]*job.Job),
 		log:      newLog(o.MaxBytes / logShare),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
@@ -131,6 +134,7 @@ func (t tx) Usage() ports.Usage             { return usages{t.s, held{}} }
 func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} }
 func (t tx) Directory() ports.Directory     { return directory{t.s, held{}} }
 func (t tx) Roster() ports.Roster           { return rosters{directory{t.s, held{}}} }
+func (t tx) Jobs() ports.Jobs               { return jobs{directory{t.s, held{}}} }
 func (t tx) Audit() ports.Audit             { return audits{t.s, held{}} }
 func (t tx) Switches() ports.Switches       { return switches{t.s, held{}} }
 

@@ -347,6 +347,7 @@ func (p *two) Census(ctx context.Context, at time.Time, most int64) (census.Cens
 }
 func (p *two) Directory() ports.Directory { return p.next().Directory() }
 func (p *two) Roster() ports.Roster       { return p.next().Roster() }
+func (p *two) Jobs() ports.Jobs           { return p.next().Jobs() }
 func (p *two) Audit() ports.Audit         { return p.next().Audit() }
 func (p *two) Trail() ports.Trail         { return p.next().Trail() }
 func (p *two) Ready(ctx context.Context) error {
