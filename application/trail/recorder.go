@@ -28,6 +28,7 @@ type Recorder struct {
 // remembered is a pseudonym that need not be asked for.
 type remembered struct {
 	subject audit.Subject
+	name    string // the pseudonym, as entries have it
 	until   time.Time
 }
 
@@ -83,9 +84,9 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 		if err != nil {
 			return audit.Entry{}, err
 		}
-		f.Org, f.Actor, f.Subject = n.Who.Org(), s.ID.String(), s
+		f.Org, f.Actor, f.Subject = n.Who.Org(), s.name, s.subject
 		if n.Own != "" {
-			f.Target = s.Own(n.What, n.Own)
+			f.Target = s.subject.Own(n.What, n.Own)
 		}
 	}
 	if !n.About.IsZero() {
@@ -93,20 +94,31 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 		if err != nil {
 			return audit.Entry{}, err
 		}
-		f.Target, f.Subject = s.ID.String(), s
+		f.Target, f.Subject = s.name, s.subject
 		if n.Own != "" {
-			f.Target = s.Own(n.What, n.Own)
+			f.Target = s.subject.Own(n.What, n.Own)
 		}
 	}
-	if len(n.Details) > 0 {
-		f.Details = make(map[string]string, len(n.Details))
-		for k, v := range n.Details {
-			if v != "" {
-				f.Details[k] = audit.Clip(v)
-			}
-		}
-	}
+	f.Details = clipped(n.Details)
 	return audit.New(f)
+}
+
+// clipped makes details fit for an entry; most are.
+func clipped(details map[string]string) map[string]string {
+	fit := true
+	for _, v := range details {
+		fit = fit && v != "" && audit.Clip(v) == v
+	}
+	if fit {
+		return details
+	}
+	out := make(map[string]string, len(details))
+	for k, v := range details {
+		if v != "" {
+			out[k] = audit.Clip(v)
+		}
+	}
+	return out
 }
 
 // Append appends entries that Entry has made, in a transaction. fault.Unavailable,
@@ -128,27 +140,28 @@ func (r *Recorder) Record(ctx context.Context, n Note) error {
 }
 
 // subject gives the pseudonym of a user, who gets one at first sight.
-func (r *Recorder) subject(ctx context.Context, in tenancy.Scope) (audit.Subject, error) {
+func (r *Recorder) subject(ctx context.Context, in tenancy.Scope) (remembered, error) {
 	now := r.now()
 	r.mu.Lock()
 	known, ok := r.subjects[in]
 	r.mu.Unlock()
 	if ok && now.Before(known.until) {
-		return known.subject, nil
+		return known, nil
 	}
 	var random [42]byte
 	r.random(random[:])
 	s, err := r.storage.Audit().Subject(ctx, in, audit.NewSubject(now, random))
 	if err != nil {
-		return s, err
+		return remembered{}, err
 	}
+	known = remembered{s, s.ID.String(), now.Add(rememberFor)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.subjects) >= maxSubjects {
 		clear(r.subjects)
 	}
-	r.subjects[in] = remembered{s, now.Add(rememberFor)}
-	return s, nil
+	r.subjects[in] = known
+	return known, nil
 }
 
 // Forget removes who the pseudonym of the scope's user is, and records that it was

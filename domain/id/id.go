@@ -50,9 +50,11 @@ func (u ID[K]) String() string {
 	if u.IsZero() {
 		return ""
 	}
-	var k K
-	out := make([]byte, 0, len(k.Prefix())+27)
-	out = append(out, k.Prefix()...)
+	var (
+		k     K
+		small [64]byte
+	)
+	out := append(small[:0], k.Prefix()...)
 	out = append(out, '_')
 	// 128 bits in 26 digits of five: the first digit carries the top three bits.
 	hi, lo := be64(u[:8]), be64(u[8:])
@@ -73,8 +75,17 @@ func (u ID[K]) String() string {
 
 // UUID gives the canonical hexadecimal form.
 func (u ID[K]) UUID() string {
-	h := hex.EncodeToString(u[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	var out [36]byte
+	return string(u.AppendUUID(out[:0]))
+}
+
+// AppendUUID appends what UUID gives.
+func (u ID[K]) AppendUUID(b []byte) []byte {
+	b = hex.AppendEncode(b, u[:4])
+	for _, part := range [...][2]int{{4, 6}, {6, 8}, {8, 10}, {10, 16}} {
+		b = hex.AppendEncode(append(b, '-'), u[part[0]:part[1]])
+	}
+	return b
 }
 
 // Parse reads either spelling: prefix and base32, or a lower-case UUID. It
