@@ -163,13 +163,9 @@ func (s *Server) routes() {
 	s.app.Use(s.enter)
 	s.table = s.surface()
 	for _, r := range s.table {
-		guarded := func(c *fiber.Ctx) error {
-			if r.May != "" {
-				if err := request.Of(c).Caller.May(r.May); err != nil {
-					return err
-				}
-			}
-			return r.serve(c)
+		guarded := r.serve
+		if r.May != "" {
+			guarded = func(c *fiber.Ctx) error { return s.guard(c, r) }
 		}
 		if s.app.Add(r.Method, r.Path, guarded); r.Method == http.MethodGet {
 			s.app.Add(http.MethodHead, r.Path, guarded)
@@ -298,7 +294,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	}
 	call := request.Of(c)
 	from, _ := netip.AddrFromSlice(c.Context().RemoteIP())
-	call.Caller, err = s.p.Access.Authenticate(s.base, bearer, from.Unmap())
+	call.Caller, err = s.p.Access.Authenticate(s.base, bearer, tenancy.Origin{Address: from.Unmap(), Agent: c.Get(fiber.HeaderUserAgent)})
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -90,6 +91,60 @@ func TestAUserIsAPseudonymThatErasingCutsOff(t *testing.T) {
 	}
 	if all[3].Columns.Actor == all[0].Columns.Actor || all[3].Columns.Target == all[0].Columns.Target {
 		t.Error("who comes again is known again")
+	}
+}
+
+func TestWhereSomebodyCameFromCanBeErased(t *testing.T) {
+	s, r := open(t)
+	in := user("ann")
+	at := time.Now()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.Directory().Enrol(t.Context(), tenancy.Standing{
+		Org:  &tenancy.Org{ID: in.Org(), Issuer: "i", Name: "o", Title: "o", Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+		User: &tenancy.User{ID: in.User(), Issuer: "i", Subject: "ann", Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+		Member: &tenancy.Member{Org: in.Org(), User: in.User(), Name: "ann", Email: "ann@example.com", Role: tenancy.OrgMember, Status: tenancy.Active,
+			Version: 1, Created: at, Updated: at},
+	}))
+	note := Note{Action: audit.KeyCreated, Who: in, From: tenancy.Origin{Address: netip.MustParseAddr("192.0.2.7"), Agent: "curl/8 \xff\x01é"}}
+	must(r.Record(t.Context(), note))
+	values, err := s.Audit().Values(t.Context(), in)
+	must(err)
+	got := map[string]string{}
+	for _, v := range values {
+		got[v.Name] = v.Clear
+		if !bytes.Contains(entries(t, s)[0].Canon, []byte(`"`+v.Name+`":"`+v.Commitment+`"`)) {
+			t.Errorf("%s is not in %s", v.Name, entries(t, s)[0].Canon)
+		}
+	}
+	if len(got) != 3 || got["ip"] != "192.0.2.7" || got["user_agent"] != "curl/8 é" || got["email"] != "ann@example.com" {
+		t.Errorf("recorded are %v", got)
+	}
+	// Of what is done in another organisation only the pseudonym is known there.
+	elsewhere := note
+	elsewhere.Org[0] = 1
+	must(r.Record(t.Context(), elsewhere))
+	if all := entries(t, s); all[1].Columns.Org != elsewhere.Org || all[1].Columns.Actor != all[0].Columns.Actor || bytes.Contains(all[1].Canon, []byte("personal")) {
+		t.Errorf("%s", all[1].Canon)
+	}
+	must(r.Forget(t.Context(), in, 1))
+	if values, err := s.Audit().Values(t.Context(), in); err != nil || len(values) != 0 {
+		t.Errorf("left are %v, %v", values, err)
+	}
+	var out bytes.Buffer
+	_, err = Export(t.Context(), s, audit.Filter{}, &out)
+	must(err)
+	for name, clear := range got {
+		if bytes.Contains(out.Bytes(), []byte(clear)) {
+			t.Errorf("%s is left in the export", name)
+		}
+	}
+	if v, err := Verify(t.Context(), s, nil, nil); err != nil || v.Finding != nil || v.Entries != 3 {
+		t.Errorf("%+v, %v", v, err)
 	}
 }
 

@@ -19,8 +19,10 @@ const (
 	SessionDeleted     Action = "session.deleted"
 	DataExported       Action = "data.exported"
 	DataErased         Action = "data.erased"
-	DataExpired        Action = "data.expired" // by retention
-	AuthFailed         Action = "auth.failed"  // the first of a minute, for each reason
+	DataExpired        Action = "data.expired"  // by retention
+	AuthFailed         Action = "auth.failed"   // the first of a minute, for each reason and known user
+	AccessDenied       Action = "access.denied" // a caller lacks a permission: the first of a minute, for each
+	OrgRead            Action = "org.read"      // a platform role read what is another organisation's
 	KeyCreated         Action = "api_key.created"
 	KeyChanged         Action = "api_key.changed"
 	KeyRotated         Action = "api_key.rotated"
@@ -47,7 +49,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
-		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
+		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
 		AgentChanged, AgentTested, RequestEnded, AuditExported, AuditVerified,
 	}
