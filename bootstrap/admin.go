@@ -12,14 +12,18 @@ import (
 	"agentapi/ports"
 )
 
-func newAdmin(storage ports.Storage, rec *trail.Recorder, a *access.Service, pepper tenancy.Pepper, s Setting) *admin.Service {
-	return admin.New(admin.Params{Storage: storage, Audit: rec, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance})
+func newAdmin(storage ports.Storage, rec *trail.Recorder, log *trail.Service, a *access.Service, pepper tenancy.Pepper, s Setting) *admin.Service {
+	p := admin.Params{Storage: storage, Audit: rec, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance}
+	if log != nil {
+		p.Trail = log
+	}
+	return admin.New(p)
 }
 
 // Administer runs do with the use cases of administration on the configured
 // storage, and nothing else of the application. No keys can be made.
 func Administer(ctx context.Context, c *configs.Config, s Setting, do func(*admin.Service) error) error {
 	return Stored(ctx, c, s, func(storage ports.Storage) error {
-		return do(newAdmin(storage, Recorder(c, storage, s), access.New(access.Params{Now: now}), nil, s))
+		return do(newAdmin(storage, Recorder(c, storage, s), nil, access.New(access.Params{Now: now}), nil, s))
 	})
 }

@@ -24,12 +24,12 @@ func Recorder(c *configs.Config, storage ports.Storage, s Setting) *trail.Record
 	return trail.NewRecorder(storage, s.Instance, now, func(b []byte) { rand.Read(b) })
 }
 
-// newRecorder makes the recorder and what looks after the log, which starts before
-// everything that records, and stops after it.
-func newRecorder(c *configs.Config, storage ports.Storage, obs ports.Observer, s Setting, life fx.Lifecycle) *trail.Recorder {
+// newTrail makes the recorder and what looks after the log, which starts before
+// everything that records, and stops after it; both are nil where nothing is recorded.
+func newTrail(c *configs.Config, storage ports.Storage, obs ports.Observer, s Setting, life fx.Lifecycle) (*trail.Recorder, *trail.Service) {
 	r := Recorder(c, storage, s)
 	if r == nil {
-		return nil
+		return nil, nil
 	}
 	p := trail.Params{
 		Storage: storage, Recorder: r, Keeper: CheckpointFile(c, s), Every: c.Audit.Checkpoints.Every, Instance: s.Instance,
@@ -42,7 +42,7 @@ func newRecorder(c *configs.Config, storage ports.Storage, obs ports.Observer, s
 	}})
 	driver.Hook(life, svc)
 	background(life, svc.Run)
-	return r
+	return r, svc
 }
 
 // keeps tells whether the log outlives the process.

@@ -37,6 +37,8 @@ type Audit interface {
 type CheckpointKeeper interface {
 	// Keep adds a signed note behind those that are kept.
 	Keep(ctx context.Context, note string) error
+	// Kept returns those that are kept.
+	Kept(ctx context.Context) ([]audit.Checkpoint, error)
 }
 
 // Trail reads the log as whoever answers for the deployment, and keeps what was

@@ -19,6 +19,7 @@ import (
 type Params struct {
 	Storage  ports.Storage
 	Audit    *trail.Recorder // nil: nothing is recorded
+	Trail    Trail           // nil: nobody looks after the audit log
 	Access   Access
 	Pepper   tenancy.Pepper
 	Now      func() time.Time

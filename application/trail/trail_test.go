@@ -143,7 +143,7 @@ func TestWhereSomebodyCameFromCanBeErased(t *testing.T) {
 			t.Errorf("%s is left in the export", name)
 		}
 	}
-	if v, err := Verify(t.Context(), s, nil, nil); err != nil || v.Finding != nil || v.Entries != 3 {
+	if v, err := Verify(t.Context(), s, Part{}, nil, nil); err != nil || v.Finding != nil || v.Entries != 3 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -194,6 +194,12 @@ func (k *kept) Keep(_ context.Context, note string) error {
 	return nil
 }
 
+func (k *kept) Kept(context.Context) ([]audit.Checkpoint, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return audit.Notes(strings.Join(k.notes, ""))
+}
+
 func (k *kept) AuditBroken(_ context.Context, f audit.Finding) { k.broken = append(k.broken, f) }
 
 func service(s ports.Storage, r *Recorder, k *kept, instance string) *Service {
@@ -225,8 +231,8 @@ func TestCheckpointsAreSignedByOneServerAtATime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := Verify(t.Context(), s, more, []audit.Key{audit.KeyOf(key)})
-		if err != nil || found.Finding != nil || found.Checkpoints != 12 || found.Entries != 3 {
+		found, err := Verify(t.Context(), s, Part{}, more, []audit.Key{audit.KeyOf(key)})
+		if err != nil || found.Finding != nil || found.Checkpoints != 12 || found.Entries != 4 { // two starts, the first verification of all, a stop
 			t.Errorf("%+v, %v", found, err)
 		}
 	})
@@ -291,4 +297,47 @@ func TestAnExportThatIsAPartIsNoExport(t *testing.T) {
 	if v, err := VerifyExport(strings.NewReader(strings.Join(append(lines[:4:4], lines[5:]...), "")), &audit.Verifier{}, nil, nil); err != nil || v.Finding == nil {
 		t.Errorf("a cut: %+v, %v", v, err)
 	}
+}
+
+func TestAServerThatStopsLeavesItsTurnToAnother(t *testing.T) {
+	s, r := open(t)
+	var k, other kept
+	one, two := service(s, r, &k, "one"), service(s, r, &other, "two")
+	for _, do := range []func(context.Context) error{one.Start, two.Start, one.Stop, two.Stop} {
+		if err := do(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.notes) != 2 || len(other.notes) != 1 {
+		t.Errorf("one has signed %d, the other %d", len(k.notes), len(other.notes))
+	}
+}
+
+func TestTheWholeLogIsVerifiedOnceAWeek(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := open(t)
+		for range 2 { // it is one week for a server that was started anew
+			ctx, cancel := context.WithCancel(t.Context())
+			svc := service(s, r, &kept{}, "one")
+			if err := svc.Start(ctx); err != nil {
+				t.Fatal(err)
+			}
+			go svc.Run(ctx)
+			time.Sleep(4 * 24 * time.Hour)
+			cancel()
+			synctest.Wait()
+			if err := svc.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		for _, e := range entries(t, s) {
+			if e.Columns.Action == audit.AuditVerified {
+				n++
+			}
+		}
+		if n != 2 { // in the first minute, and after a week
+			t.Errorf("verified %d times in eight days", n)
+		}
+	})
 }

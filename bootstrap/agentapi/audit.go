@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -251,11 +252,11 @@ func auditVerify(files *[]string) *cobra.Command {
 				if notes != "" {
 					kept = file.Notes{Path: notes}
 				}
-				more, err := kept.Read()
+				more, err := kept.Kept(c.Context())
 				if err != nil {
 					return unreadable(kept.Path, err)
 				}
-				if found, err = trail.Verify(c.Context(), storage, more, trusted); err != nil {
+				if found, err = trail.Verify(c.Context(), storage, trail.Part{}, more, trusted); err != nil {
 					return err
 				}
 				outcome, details := audit.OK, map[string]string{"entries": fmt.Sprint(found.Entries)}
@@ -295,7 +296,7 @@ func verifyExport(path, notes, org string, keys []audit.Key) (found audit.Verdic
 			return found, &exit{code: exitUsage, err: fmt.Errorf("--org: %w", err)}
 		}
 	}
-	kept, err := file.Notes{Path: notes}.Read()
+	kept, err := file.Notes{Path: notes}.Kept(context.Background())
 	if err != nil {
 		return found, unreadable(notes, err)
 	}
@@ -316,25 +317,7 @@ func verifyExport(path, notes, org string, keys []audit.Key) (found audit.Verdic
 func printVerdict(out io.Writer, v audit.Verdict, asJSON bool) error {
 	f := v.Finding
 	if asJSON {
-		type finding struct {
-			Kind    audit.Tampering `json:"kind"`
-			First   uint64          `json:"first"`
-			Through uint64          `json:"through"`
-			What    string          `json:"what"`
-		}
-		answer := struct {
-			OK          bool     `json:"ok"`
-			Entries     uint64   `json:"entries"`
-			First       uint64   `json:"first"`
-			Last        uint64   `json:"last"`
-			Checkpoints int      `json:"checkpoints"`
-			Unknown     int      `json:"checkpoints_of_unknown_keys"`
-			Finding     *finding `json:"finding,omitempty"`
-		}{f == nil, v.Entries, v.First, v.Last, v.Checkpoints, v.Unknown, nil}
-		if f != nil {
-			answer.Finding = &finding{f.Kind, f.Seq, f.Through, f.What}
-		}
-		if err := json.NewEncoder(out).Encode(answer); err != nil {
+		if err := json.NewEncoder(out).Encode(trail.Shown(v)); err != nil {
 			return &exit{code: exitError, err: err}
 		}
 	} else {

@@ -153,6 +153,21 @@ func (mr *MockCheckpointKeeperMockRecorder) Keep(ctx, note interface{}) *gomock.
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Keep", reflect.TypeOf((*MockCheckpointKeeper)(nil).Keep), ctx, note)
 }
 
+// Kept mocks base method.
+func (m *MockCheckpointKeeper) Kept(ctx context.Context) ([]audit.Checkpoint, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Kept", ctx)
+	ret0, _ := ret[0].([]audit.Checkpoint)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Kept indicates an expected call of Kept.
+func (mr *MockCheckpointKeeperMockRecorder) Kept(ctx interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Kept", reflect.TypeOf((*MockCheckpointKeeper)(nil).Kept), ctx)
+}
+
 // MockTrail is a mock of Trail interface.
 type MockTrail struct {
 	ctrl     *gomock.Controller

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies an export of AgentAPI's audit log, with the standard library only.
 
-    verify.py EXPORT [CHECKPOINTS KEY]
+    verify.py EXPORT [CHECKPOINTS KEY | --own]     --own: of one organisation alone
 
 It shares no code with the server: it is written after domain/audit/README.md
 alone, and shows that the format is documented. Ends with 0, or with 5 where the
@@ -117,14 +117,16 @@ def digest(chain, seq, prev, canon):
 class Log:
     """Follows the chain."""
 
-    def __init__(self, marks):
+    def __init__(self, marks, own):
         self.marks, self.seq, self.hash, self.sure = marks, 0, NOTHING, 0
-        self.orgs = {}
+        self.orgs, self.own = {}, own
 
     def add(self, line):
         """Takes the next entry."""
         seq, prev, stored, canon = line["seq"], bytes.fromhex(line["prev"]), bytes.fromhex(line["hash"]), line["canon"].encode()
         whole = digest(line["chain"], seq, prev, canon) == stored
+        if self.own:
+            self.seq, self.hash = max(self.seq, seq - 1), prev  # what came between is others'
         if seq > self.seq + 1:
             raise Broken("deleted", self.seq + 1, seq - 1, "entries are missing")
         if seq <= self.seq:
@@ -159,13 +161,13 @@ class Log:
             raise Broken("truncated", self.seq + 1, self.marks[-1][0], "the chain ends before a checkpoint")
 
 
-def verify(path, notes, key):
+def verify(path, notes=None, key=None):
     """Verifies an export."""
-    marks = []
-    if notes:
+    marks, own = [], notes == "--own"
+    if notes and not own:
         with open(notes, encoding="utf-8", newline="") as file:
             marks = checkpoints(file.read(), key)
-    log, total, missing = Log(marks), hashlib.sha256(), None
+    log, total, missing = Log(marks, own), hashlib.sha256(), None
     with open(path, "rb") as file:
         for raw in file:
             line = json.loads(raw)
@@ -190,7 +192,7 @@ def verify(path, notes, key):
 
 if __name__ == "__main__":
     try:
-        result = verify(sys.argv[1], *(sys.argv[2:4] or (None, None)))
+        result = verify(*sys.argv[1:4])
     except Broken as broken:
         result = broken.answer
     print(json.dumps(result))
