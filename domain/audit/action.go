@@ -12,6 +12,8 @@ const (
 	ServerStopped      Action = "server.stopped"
 	ChatStarted        Action = "chat.started"   // a keyed request has its key; an agent may run now
 	ChatCompleted      Action = "chat.completed" // an answer, or how it failed
+	AgentStarted       Action = "agent.started"  // a program of an agent's
+	AgentExited        Action = "agent.exited"
 	SessionCreated     Action = "session.created"
 	SessionChanged     Action = "session.changed"
 	SessionArchived    Action = "session.archived"
@@ -48,7 +50,7 @@ const (
 // Actions lists all actions.
 func Actions() []Action {
 	return []Action{
-		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
+		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
 		AgentChanged, AgentTested, RequestEnded, AuditExported, AuditVerified,

@@ -110,6 +110,28 @@ func accepted(t *testing.T, path, org string) {
 	}
 }
 
+// An agent's program is in the log of whom it worked for, and what it was started
+// with is not.
+func TestAgentsProgramsAreRecorded(t *testing.T) {
+	t.Parallel()
+	s := kit.Start(t, kit.Options{Config: staff + fmt.Sprintf("storage: {driver: memory}\nagents:\n  fake: {driver: exec, models: [m], exec: {command: [%q, canary-argument]}}\n", kit.FakeAgent(t))})
+	org := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))["org_id"])
+	for prompt, status := range map[string]int{"hello": 200, "exit9": 502} {
+		if a := s.Chat(t, kit.Ask("fake/m", prompt), as("victim")...); a.Status != status {
+			t.Errorf("%s: %d %s", prompt, a.Status, a.Body)
+		}
+	}
+	a := call(t, s, 200, http.MethodGet, "/api/v1/orgs/"+org+"/audit", "", as("org_auditor")...)
+	for text, n := range map[string]int{
+		`"action":"agent.started"`: 2, `"action":"agent.exited"`: 2, `"state":"exit status 0"`: 1, `"state":"exit status 9"`: 1, `"driver":"exec"`: 4,
+		`"argv_sha256":"`: 2, `"target":"program:`: 4, "canary-argument": 0, "fakeagent": 0,
+	} {
+		if got := strings.Count(a.Body, text); got != n {
+			t.Errorf("%s is %d times, not %d, in %s", text, got, n, a.Body)
+		}
+	}
+}
+
 // A log that was changed while no server looked is found out by the first that does,
 // which says so once, and wherever it is asked.
 func TestAServerTellsThatItsLogWasChanged(t *testing.T) {
