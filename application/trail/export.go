@@ -54,12 +54,18 @@ func Export(ctx context.Context, storage ports.Storage, f audit.Filter, to io.Wr
 // Lines gives an export's lines, some at a time, and fills in done. What is given is
 // good until the next is asked for.
 func Lines(ctx context.Context, storage ports.Storage, f audit.Filter, done *Exported) iter.Seq2[[]byte, error] {
+	return written(done, func(after uint64) ([]audit.Sealed, uint64, error) { return chosen(ctx, storage, f, after) })
+}
+
+// written gives the lines of entries that come page by page; last is where the next
+// page begins, 0: there is none.
+func written(done *Exported, next func(after uint64) (some []audit.Sealed, last uint64, err error)) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		var out bytes.Buffer
 		lines, sum := json.NewEncoder(&out), sha256.New()
 		lines.SetEscapeHTML(false)
 		for after, more := uint64(0), true; more; {
-			some, last, err := chosen(ctx, storage, f, after)
+			some, last, err := next(after)
 			if err != nil {
 				yield(nil, err)
 				return

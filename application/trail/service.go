@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"agentapi/domain/audit"
@@ -25,6 +26,7 @@ type Params struct {
 	Version  string // of the build, for the log
 	Observer ports.Observer
 	Now      func() time.Time
+	Keep     Keep
 }
 
 // Service signs checkpoints, verifies what is new and from time to time the whole,
@@ -35,7 +37,8 @@ type Service struct {
 	// What follows is of Run only.
 	verifier *audit.Verifier // of what came since the start
 	seen     uint64
-	signed   uint64 // the size at the last checkpoint
+	signed   atomic.Uint64 // the size at the last checkpoint
+	retained time.Time     // when it was looked for what is old
 
 	mu    sync.Mutex
 	state State
@@ -102,6 +105,9 @@ const (
 	wholeEvery = 7 * 24 * time.Hour
 )
 
+// newest asks a list for its last element.
+var newest = page.Query{Limit: 1, Desc: true}
+
 // Start records the start and signs a checkpoint. fault.Unavailable: the log
 // cannot be written, so the server must not serve.
 func (s *Service) Start(ctx context.Context) error {
@@ -144,7 +150,7 @@ func (s *Service) Run(ctx context.Context) {
 		due := s.Now().Sub(last) >= s.Every
 		if !due {
 			head, err := s.Storage.Trail().Head(ctx)
-			due = err == nil && head.Seq >= s.signed+most
+			due = err == nil && head.Seq >= s.signed.Load()+most
 		}
 		if due {
 			last = s.Now()
@@ -154,6 +160,7 @@ func (s *Service) Run(ctx context.Context) {
 				case <-done:
 					whole.Go(func() {
 						s.whole(ctx)
+						s.retain(ctx)
 						done <- true
 					})
 				default: // it still runs
@@ -192,7 +199,7 @@ func (s *Service) checkpoint(ctx context.Context) (turn bool) {
 		previous = before.Hash()
 	}
 	c := audit.Sign(s.Key, head, s.Now(), previous)
-	s.signed = head.Seq
+	s.signed.Store(head.Seq)
 	// First where nobody who has the database can reach it.
 	if err := s.Keeper.Keep(ctx, c.Note); err != nil {
 		lost(err)
@@ -234,7 +241,7 @@ func (s *Service) learn(ctx context.Context, v audit.Verdict, as func(*State) *C
 
 // whole verifies the whole log, where nobody has for long.
 func (s *Service) whole(ctx context.Context) {
-	last, err := s.Storage.Trail().List(ctx, audit.Filter{Actor: audit.System, Action: audit.AuditVerified}, page.Query{Limit: 1, Desc: true})
+	last, err := s.Storage.Trail().List(ctx, audit.Filter{Actor: audit.System, Action: audit.AuditVerified}, newest)
 	if err != nil || s.State().Whole.Verdict.Finding != nil {
 		return // the next time tells, or it is told
 	}

@@ -285,16 +285,16 @@ func TestAnExportThatIsAPartIsNoExport(t *testing.T) {
 		t.Fatal(done, err)
 	}
 	text := out.String()
-	if v, err := VerifyExport(strings.NewReader(text), &audit.Verifier{}, nil, nil); err != nil || v.Finding != nil || v.Entries != 5 {
+	if v, err := VerifyExport(&audit.Verifier{}, nil, nil, strings.NewReader(text)); err != nil || v.Finding != nil || v.Entries != 5 {
 		t.Errorf("%+v, %v", v, err)
 	}
 	lines := strings.SplitAfter(text, "\n")
 	for _, part := range []string{"", lines[0], strings.Join(lines[:5], ""), "x\n"} {
-		if _, err := VerifyExport(strings.NewReader(part), &audit.Verifier{}, nil, nil); !fault.Is(err, fault.Invalid) {
+		if _, err := VerifyExport(&audit.Verifier{}, nil, nil, strings.NewReader(part)); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: %v", part, err)
 		}
 	}
-	if v, err := VerifyExport(strings.NewReader(strings.Join(append(lines[:4:4], lines[5:]...), "")), &audit.Verifier{}, nil, nil); err != nil || v.Finding == nil {
+	if v, err := VerifyExport(&audit.Verifier{}, nil, nil, strings.NewReader(strings.Join(append(lines[:4:4], lines[5:]...), ""))); err != nil || v.Finding == nil {
 		t.Errorf("a cut: %+v, %v", v, err)
 	}
 }

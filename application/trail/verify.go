@@ -32,9 +32,15 @@ func Verify(ctx context.Context, storage ports.Storage, p Part, more []audit.Che
 	if err != nil {
 		return audit.Verdict{}, err
 	}
-	end := uint64(math.MaxUint64)
-	if p.Most > 0 && p.Most < head.Seq-min(p.After, head.Seq) {
-		end = p.After + p.Most
+	if err := retired(ctx, storage, &v, keys); err != nil {
+		return audit.Verdict{}, err
+	}
+	end, start := uint64(math.MaxUint64), p.After
+	if start == 0 && head.First > 0 {
+		start = head.First - 1
+	}
+	if p.Most > 0 && p.Most < head.Seq-min(start, head.Seq) {
+		end = start + p.Most
 	}
 	if v.After, err = before(ctx, storage, p.After); err != nil {
 		return audit.Verdict{}, err
@@ -68,6 +74,32 @@ func Verify(ctx context.Context, storage ports.Storage, p Part, more []audit.Che
 		}
 	}
 	return v.Verdict(), nil
+}
+
+// retired tells the verifier what the log says was taken from its beginning.
+func retired(ctx context.Context, storage ports.Storage, v *audit.Verifier, keys []audit.Key) error {
+	recorded, err := storage.Trail().Retired(ctx)
+	if err != nil || recorded == 0 {
+		return err
+	}
+	some, err := storage.Trail().Range(ctx, recorded-1, 1)
+	if err != nil || len(some) == 0 {
+		return err
+	}
+	if r, ok := retirement(some[0].Canon); ok && r.Signed(keys) {
+		v.Retired = append(v.Retired, r)
+	}
+	return nil
+}
+
+// retirement reads what an entry says is retired.
+func retirement(canon []byte) (r audit.Retirement, ok bool) {
+	said, err := audit.Read(canon)
+	if err != nil || said.Action != audit.LogRetired {
+		return r, false
+	}
+	r, err = said.Retired()
+	return r, err == nil
 }
 
 // before gives the place of the entry that a part lies behind.
@@ -119,42 +151,81 @@ func forgetful(s ports.Storage) bool {
 	return ok && f.Forgets()
 }
 
-// VerifyExport holds an export against itself and against checkpoints. With v.Whose
-// it is of an organisation alone. fault.Invalid: it is no export.
-func VerifyExport(from io.Reader, v *audit.Verifier, checkpoints []audit.Checkpoint, keys []audit.Key) (audit.Verdict, error) {
+// exportLine is a line of an export, of either kind.
+type exportLine struct {
+	line
+	Exported
+}
+
+// VerifyExport holds an export against itself and against checkpoints; several are
+// taken for parts of one, in their order. With v.Whose it is of an organisation
+// alone. Where keys are known, what an export says is retired must be signed by one.
+// fault.Invalid: it is no export.
+func VerifyExport(v *audit.Verifier, checkpoints []audit.Checkpoint, keys []audit.Key, exports ...io.ReadSeeker) (audit.Verdict, error) {
 	v.Against(checkpoints, keys, false)
-	sum := sha256.New()
+	for _, from := range exports {
+		err := scan(from, func(l *exportLine, _ []byte) error {
+			if r, ok := retirement([]byte(l.Canon)); ok && (len(keys) == 0 || r.Signed(keys)) {
+				v.Retired = append(v.Retired, r)
+			}
+			return nil
+		})
+		if err != nil {
+			return audit.Verdict{}, err
+		}
+		if _, err := from.Seek(0, io.SeekStart); err != nil {
+			return audit.Verdict{}, err
+		}
+	}
+	for _, from := range exports {
+		sum := sha256.New()
+		err := scan(from, func(l *exportLine, text []byte) error {
+			if l.Kind == "end" {
+				if hex.EncodeToString(sum.Sum(nil)) != l.SHA256 {
+					v.Mismatch("the export's lines are not those that its last line has the SHA-256 of")
+				}
+				return nil
+			}
+			sum.Write(text)
+			sum.Write([]byte("\n"))
+			e := audit.Sealed{Chain: l.Chain, Seq: l.Seq, Canon: []byte(l.Canon)}
+			_, prev := hex.Decode(e.Prev[:], []byte(l.Prev[:min(len(l.Prev), 64)]))
+			_, hash := hex.Decode(e.Hash[:], []byte(l.Hash[:min(len(l.Hash), 64)]))
+			if prev != nil || hash != nil || l.Seq == 0 {
+				return fault.Invalidf("", "", "A line is no line of an export.")
+			}
+			if said, err := audit.Read(e.Canon); err == nil {
+				e.Columns = said.Columns // an export has no others
+			}
+			v.Add(&e)
+			return nil
+		})
+		if err != nil {
+			return audit.Verdict{}, err
+		}
+	}
+	return v.Verdict(), nil
+}
+
+// scan reads an export's lines through the last one.
+func scan(from io.Reader, each func(l *exportLine, text []byte) error) error {
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
-		var l struct {
-			line
-			Exported
+		var l exportLine
+		err := json.Unmarshal(lines.Bytes(), &l)
+		if err == nil {
+			err = each(&l, lines.Bytes())
 		}
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return audit.Verdict{}, fault.Wrap(fault.Invalid, err, "Line %d is no line of an export.", n)
+		if err != nil {
+			return fault.Wrap(fault.Invalid, err, "Line %d is no line of an export.", n)
 		}
 		if l.Kind == "end" {
-			if hex.EncodeToString(sum.Sum(nil)) != l.SHA256 {
-				v.Mismatch("the export's lines are not those that its last line has the SHA-256 of")
-			}
-			return v.Verdict(), nil
+			return nil
 		}
-		sum.Write(lines.Bytes())
-		sum.Write([]byte("\n"))
-		e := audit.Sealed{Chain: l.Chain, Seq: l.Seq, Canon: []byte(l.Canon)}
-		_, prev := hex.Decode(e.Prev[:], []byte(l.Prev[:min(len(l.Prev), 64)]))
-		_, hash := hex.Decode(e.Hash[:], []byte(l.Hash[:min(len(l.Hash), 64)]))
-		if prev != nil || hash != nil || l.Seq == 0 {
-			return audit.Verdict{}, fault.Invalidf("", "", "Line %d is no line of an export.", n)
-		}
-		if said, err := audit.Read(e.Canon); err == nil {
-			e.Columns = said.Columns // an export has no others
-		}
-		v.Add(&e)
 	}
 	if err := lines.Err(); err != nil {
-		return audit.Verdict{}, fault.Wrap(fault.Invalid, err, "The export cannot be read.")
+		return fault.Wrap(fault.Invalid, err, "The export cannot be read.")
 	}
-	return audit.Verdict{}, fault.Invalidf("", "", "The export has no last line: it is a part of one.")
+	return fault.Invalidf("", "", "The export has no last line: it is a part of one.")
 }

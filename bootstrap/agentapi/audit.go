@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -32,7 +34,7 @@ func auditCommand(files *[]string) *cobra.Command {
 			"first. An export is verified anywhere, with the checkpoints that were kept apart from the storage.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(auditTail(files), auditExport(files), auditVerify(files), auditCheckpoints(files))
+	c.AddCommand(auditTail(files), auditExport(files), auditVerify(files), auditCheckpoints(files), auditRetain(files))
 	return c
 }
 
@@ -211,8 +213,8 @@ func auditExport(files *[]string) *cobra.Command {
 
 func auditVerify(files *[]string) *cobra.Command {
 	var (
-		path, notes, org string
-		keys             []string
+		notes, org  string
+		paths, keys []string
 	)
 	c := &cobra.Command{
 		Use: "verify", Short: "Say whether the log is what it was", Args: cobra.NoArgs,
@@ -222,7 +224,7 @@ func auditVerify(files *[]string) *cobra.Command {
 			"shows by checkpoints that they could not change: name them with --checkpoints, and the key with --key.",
 		Example: "  agentapi audit verify\n  agentapi audit verify --export audit.jsonl --checkpoints audit-checkpoints --key 'agentapi-audit/…'",
 	}
-	c.Flags().StringVar(&path, "export", "", "verify this export instead of the storage")
+	c.Flags().StringArrayVar(&paths, "export", nil, "verify this export instead of the storage; several are parts of one, in their order")
 	c.Flags().StringVar(&notes, "checkpoints", "", "hold it against the checkpoints in this file, too; those in the data folder if absent")
 	c.Flags().StringVar(&org, "org", "", "the export is of this organisation alone")
 	c.Flags().StringArrayVar(&keys, "key", nil, "a public key that has signed checkpoints, as agentapi audit checkpoints shows it; the configured one if absent")
@@ -237,8 +239,8 @@ func auditVerify(files *[]string) *cobra.Command {
 			return err
 		}
 		var found audit.Verdict
-		if path != "" {
-			found, err = verifyExport(path, notes, org, trusted)
+		if len(paths) > 0 {
+			found, err = verifyExport(paths, notes, org, trusted)
 		} else {
 			err = auditing(c, *files, func(conf *configs.Config, s bootstrap.Setting, storage ports.Storage) (err error) {
 				if len(trusted) == 0 {
@@ -289,7 +291,7 @@ func parseKeys(texts []string) (out []audit.Key, err error) {
 	return out, nil
 }
 
-func verifyExport(path, notes, org string, keys []audit.Key) (found audit.Verdict, err error) {
+func verifyExport(paths []string, notes, org string, keys []audit.Key) (found audit.Verdict, err error) {
 	var v audit.Verifier
 	if org != "" {
 		if v.Whose, err = access.Org(org); err != nil {
@@ -303,13 +305,17 @@ func verifyExport(path, notes, org string, keys []audit.Key) (found audit.Verdic
 	if len(kept) > 0 && len(keys) == 0 {
 		return found, &exit{code: exitUsage, err: errors.New("checkpoints show nothing without the key that signed them"), fix: "name it: --key 'agentapi-audit/…'"}
 	}
-	in, err := os.Open(path)
-	if err != nil {
-		return found, &exit{code: exitDependency, err: err}
+	var exports []io.ReadSeeker
+	for _, path := range paths {
+		in, err := os.Open(path)
+		if err != nil {
+			return found, &exit{code: exitDependency, err: err}
+		}
+		defer in.Close()
+		exports = append(exports, in)
 	}
-	defer in.Close()
-	if found, err = trail.VerifyExport(in, &v, kept, keys); err != nil {
-		return found, unreadable(path, err)
+	if found, err = trail.VerifyExport(&v, kept, keys, exports...); err != nil {
+		return found, unreadable(strings.Join(paths, ", "), err)
 	}
 	return found, nil
 }
@@ -338,6 +344,36 @@ func printVerdict(out io.Writer, v audit.Verdict, asJSON bool) error {
 		fmt.Fprintln(out, "the audit log is whole")
 	}
 	return nil
+}
+
+func auditRetain(files *[]string) *cobra.Command {
+	return &cobra.Command{
+		Use: "retain", Short: "Export what is old, and remove it from the log", Args: cobra.NoArgs,
+		Long: "Do now what servers do every hour where audit.retention says so: entries that are older are verified and exported\n" +
+			"to the folder, the log says so, signed, and then they are removed. The rest can be verified as before.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return auditing(c, *files, func(conf *configs.Config, s bootstrap.Setting, storage ports.Storage) error {
+				if conf.Audit.Retention.After <= 0 {
+					return &exit{code: exitUsage, err: errors.New("audit.retention.after is not set: all entries are kept"), fix: "set it, and audit.retention.folder"}
+				}
+				svc, err := bootstrap.Trail(conf, storage, s)
+				if err != nil {
+					return err
+				}
+				for {
+					done, err := svc.Retain(c.Context())
+					if err != nil {
+						return err
+					}
+					if done.Entries == 0 {
+						fmt.Fprintln(c.OutOrStdout(), "nothing else is older than", conf.Audit.Retention.After)
+						return nil
+					}
+					fmt.Fprintf(c.OutOrStdout(), "retired %d entries, %d to %d, to %s\n", done.Entries, done.First, done.Last, filepath.Join(conf.Audit.Retention.Folder, done.Name))
+				}
+			})
+		},
+	}
 }
 
 func auditCheckpoints(files *[]string) *cobra.Command {

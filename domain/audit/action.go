@@ -42,7 +42,8 @@ const (
 	AdminDismissed     Action = "admin.dismissed"
 	AgentChanged       Action = "agent.changed" // taken out of service, or brought back
 	AgentTested        Action = "agent.tested"
-	RequestEnded       Action = "request.ended" // of another, by an administrator
+	RequestEnded       Action = "request.ended"   // of another, by an administrator
+	LogRetired         Action = "audit.retention" // its oldest entries are in an export now
 	AuditExported      Action = "audit.exported"
 	AuditVerified      Action = "audit.verified"
 )
@@ -53,7 +54,7 @@ func Actions() []Action {
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
-		AgentChanged, AgentTested, RequestEnded, AuditExported, AuditVerified,
+		AgentChanged, AgentTested, RequestEnded, LogRetired, AuditExported, AuditVerified,
 	}
 }
 

@@ -50,6 +50,9 @@ type Verifier struct {
 	// Anywhere takes the first entry's place and predecessor as given, for a log
 	// of which the beginning is not kept.
 	Anywhere bool
+	// Retired are what the log says was taken from its beginning, as far as it is to be
+	// believed: it may begin behind one of them.
+	Retired []Retirement
 	// Whose is the organisation whose entries alone are given; zero: all. Only the
 	// organisation's own chain is followed then.
 	Whose tenancy.OrgID
@@ -133,6 +136,11 @@ func (v *Verifier) Add(s *Sealed) {
 		v.orgs, v.known = make(map[tenancy.OrgID]Place), make(map[tenancy.OrgID]bool)
 		if v.Anywhere || !v.Whose.IsZero() {
 			v.After = Head{Seq: s.Seq - 1, Hash: s.Prev}
+		}
+		for _, r := range v.Retired {
+			if v.After.Seq == 0 && r.Last == s.Seq-1 && r.Hash == s.Prev {
+				v.After = Head{Seq: r.Last, Hash: r.Hash}
+			}
 		}
 		d.First, d.Last, d.Hash, v.sure = v.After.Seq+1, v.After.Seq, v.After.Hash, v.After.Seq
 		for v.next < len(v.marks()) && v.checkpoints[v.next].size < v.After.Seq {

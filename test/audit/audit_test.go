@@ -110,7 +110,7 @@ func (w *written) ours(t *testing.T, path string) said {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	v, err := trail.VerifyExport(f, &audit.Verifier{}, notes, []audit.Key{w.key})
+	v, err := trail.VerifyExport(&audit.Verifier{}, notes, []audit.Key{w.key}, f)
 	if err != nil {
 		t.Fatal(err)
 	}

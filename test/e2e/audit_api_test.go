@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"agentapi/test/kit"
+	"agentapi/test/postgres"
 )
 
 // What an auditor asks of the log by the API. What is exported is whole, to both
@@ -108,6 +109,64 @@ func accepted(t *testing.T, path, org string) {
 			t.Errorf("%v: %s, %v", v, out, err)
 		}
 	}
+}
+
+// What is old leaves the log for the configured folder, and the log is whole as
+// before, on the storages that outlive the server.
+func TestTheAuditLogIsRetainedByCommand(t *testing.T) {
+	retain := func(t *testing.T, dir string, env []string) {
+		folder := filepath.Join(t.TempDir(), "archive")
+		o := kit.Options{Dir: dir, Env: env, Config: staff + "audit: {retention: {after: 2s, folder: " + folder + "}}\n"}
+		ask := func() {
+			s, err := kit.Launch(t, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Kill)
+			for _, who := range []string{"victim", "eve", "victim"} {
+				if a := s.Chat(t, kit.Ask("demo/echo", "hello"), as(who)...); a.Status != http.StatusOK {
+					t.Fatal(a.Body)
+				}
+			}
+			if code, err := s.Stop(10 * time.Second); err != nil || code != 0 {
+				t.Fatalf("%d, %v", code, err)
+			}
+		}
+		env = append(env, "AGENTAPI_CONFIG="+filepath.Join(dir, "agentapi.yaml"))
+		run := func(says string, args ...string) {
+			t.Helper()
+			if out, code := agentapi(t, env, append([]string{"audit"}, args...)...); code != 0 || !strings.Contains(out, says) {
+				t.Errorf("%v: %d, %s", args, code, out)
+			}
+		}
+		ask()
+		time.Sleep(2100 * time.Millisecond)
+		run("retired 4 entries, 1 to 4", "retain") // and then the stop, which is not the last any more
+		run("whole", "verify")
+		ask()
+		run("whole", "verify")
+		log := filepath.Join(t.TempDir(), "audit.jsonl")
+		run("exported", "export", "--out", log)
+		args := []string{"verify"}
+		archives, err := filepath.Glob(filepath.Join(folder, "audit-*.jsonl"))
+		if err != nil || len(archives) == 0 {
+			t.Fatalf("%v, %v", archives, err)
+		}
+		for _, path := range append(archives, log) {
+			args = append(args, "--export", path)
+		}
+		run(", 1 to ", args...)
+		accepted(t, log, "")
+	}
+	t.Run("in SQLite", func(t *testing.T) {
+		dir := t.TempDir()
+		retain(t, dir, []string{"AGENTAPI_DATA_DIR=" + dir})
+	})
+	t.Run("in Postgres", func(t *testing.T) {
+		dir := t.TempDir()
+		_, env := migrated(t, postgres.Shared(t))
+		retain(t, dir, append(env, "AGENTAPI_DATA_DIR="+dir))
+	})
 }
 
 // An agent's program is in the log of whom it worked for, and what it was started

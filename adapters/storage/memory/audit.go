@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"agentapi/domain/audit"
+	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
@@ -23,6 +24,7 @@ type log struct {
 	sealer      audit.Sealer
 	entries     []*audit.Sealed // which nobody changes
 	checkpoints []audit.Checkpoint
+	retired     uint64 // the entry that recorded the last retirement
 	subjects    map[owner]audit.Subject
 	values      map[owner][]audit.Value
 }
@@ -285,4 +287,36 @@ func (t trail) LastCheckpoint(ctx context.Context) (c audit.Checkpoint, err erro
 		c = all[len(all)-1]
 	}
 	return c, nil
+}
+
+// Retire removes the entries that an entry says are retired.
+func (t trail) Retire(ctx context.Context, r audit.Retirement, recorded uint64) (int, error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	l := &t.s.log
+	says, said := t.after(recorded)
+	last, there := t.after(r.Last)
+	if !said || !there || !r.RecordedBy(l.entries[says]) || l.entries[last].Hash != r.Hash {
+		return 0, fault.New(fault.Conflict, "The audit log does not say that its entries through %d are retired.", r.Last).WithCode("audit_not_retired")
+	}
+	gone := last + 1
+	for _, e := range l.entries[:gone] {
+		l.bytes -= sizeOfSealed(e)
+	}
+	l.entries = slices.Clone(l.entries[gone:])
+	l.sealer.Head.First, l.retired = l.entries[0].Seq, recorded
+	return gone, nil
+}
+
+// Retired returns the number of the entry that recorded the last retirement.
+func (t trail) Retired(ctx context.Context) (uint64, error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	return t.s.log.retired, nil
 }
