@@ -35,7 +35,7 @@ var Agents = fx.Module("agents",
 	driver.Provide("agent", func(t telling) driver.Driver[ports.Agent] {
 		return driver.For("exec", func(o exec.Options) (ports.Agent, error) { return t.opened("exec")(exec.Open(o)) })
 	}),
-	fx.Provide(newRelay),
+	fx.Provide(newRelay, newTelling),
 	driver.Provide("agent", func() driver.Driver[ports.Agent] {
 		return driver.For("vertex", func(o vertex.Options) (ports.Agent, error) { return openVertex(o) })
 	}),
@@ -58,12 +58,24 @@ var Agents = fx.Module("agents",
 	fx.Invoke(endOrphans),
 )
 
-// telling has agents tell of their programs.
-type telling struct {
+// told is what is optional of the application: whoever asks for the drivers alone has
+// no log.
+type told struct {
 	fx.In
 
-	Rec *trail.Recorder `optional:"true"` // whoever asks for the drivers alone has none
-	Obs ports.Observer
+	Rec *trail.Recorder `optional:"true"`
+}
+
+// telling has agents tell of their programs; nil: nobody.
+type telling struct{ programs *trail.Programs }
+
+func newTelling(t told, obs ports.Observer, life fx.Lifecycle) telling {
+	if t.Rec == nil {
+		return telling{}
+	}
+	p := trail.NewPrograms(t.Rec, obs)
+	life.Append(fx.StopHook(p.Stop))
+	return telling{p}
 }
 
 // teller is an agent that runs programs.
@@ -78,8 +90,8 @@ func (t telling) opened(driver string) func(teller, error) (ports.Agent, error) 
 		if err != nil {
 			return nil, err
 		}
-		if t.Rec != nil {
-			a.Tell(trail.Programs{Recorder: t.Rec, Observer: t.Obs, Driver: driver})
+		if t.programs != nil {
+			a.Tell(t.programs.Of(driver))
 		}
 		return a, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"strconv"
+	"sync"
 	"time"
 
 	"agentapi/domain/agent"
@@ -12,23 +13,38 @@ import (
 	"agentapi/ports"
 )
 
-// Programs records the programs of an agent's driver. One whose start cannot be
-// recorded is not started; of one whose end cannot, the observer is told.
+// Programs records the programs of agents. One whose start cannot be recorded is not
+// started; of one whose end cannot, the observer is told.
 type Programs struct {
-	Recorder *Recorder
-	Observer ports.Observer
-	Driver   string
+	recorder *Recorder
+	observer ports.Observer
+	ends     sync.WaitGroup // that are being recorded
 }
 
-var _ ports.Programs = Programs{}
+// NewPrograms makes a Programs; Stop joins what it does.
+func NewPrograms(r *Recorder, o ports.Observer) *Programs { return &Programs{recorder: r, observer: o} }
+
+// Of is what the agents of a driver tell of their programs.
+func (p *Programs) Of(driver string) ports.Programs { return programs{p, driver} }
+
+// Stop waits until all ends that were told of are recorded, or cannot be.
+func (p *Programs) Stop(context.Context) error {
+	p.ends.Wait()
+	return nil
+}
+
+type programs struct {
+	*Programs
+	driver string
+}
 
 // endWithin is how long recording an end may take.
 const endWithin = 5 * time.Second
 
 // Starting records that a program is about to be started.
-func (p Programs) Starting(ctx context.Context, run agent.Program) error {
-	return p.Recorder.Record(ctx, p.note(audit.AgentStarted, run, map[string]string{
-		"driver": p.Driver, "argv_sha256": hex.EncodeToString(run.Argv[:]), "sandbox": "none",
+func (p programs) Starting(ctx context.Context, run agent.Program) error {
+	return p.recorder.Record(ctx, p.note(audit.AgentStarted, run, map[string]string{
+		"driver": p.driver, "argv_sha256": hex.EncodeToString(run.Argv[:]), "sandbox": "none",
 		"output_bytes": strconv.FormatInt(run.Bytes, 10), "idle": limit(run.Idle), "total": limit(run.Total),
 	}))
 }
@@ -40,11 +56,10 @@ func limit(d time.Duration) string {
 	return d.String()
 }
 
-// Ended records how a program ended.
-func (p Programs) Ended(ctx context.Context, run agent.Program, state string, why error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
-	defer cancel()
-	n := p.note(audit.AgentExited, run, map[string]string{"driver": p.Driver, "state": state})
+// Ended records how a program ended, in the background: a slow storage must not keep
+// the answer. No more wait than programs run, since none starts unrecorded.
+func (p programs) Ended(ctx context.Context, run agent.Program, state string, why error) {
+	n := p.note(audit.AgentExited, run, map[string]string{"driver": p.driver, "state": state})
 	if why != nil {
 		n.Outcome, n.Details["kind"] = audit.Failed, fault.KindOf(why).String()
 		if fault.Is(why, fault.Canceled) {
@@ -54,12 +69,16 @@ func (p Programs) Ended(ctx context.Context, run agent.Program, state string, wh
 			n.Details["code"] = f.Code
 		}
 	}
-	if err := p.Recorder.Record(ctx, n); err != nil {
-		p.Observer.Lost(ctx, "the record of a program's end", err)
-	}
+	p.ends.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+		defer cancel()
+		if err := p.recorder.Record(ctx, n); err != nil {
+			p.observer.Lost(ctx, "the record of a program's end", err)
+		}
+	})
 }
 
-func (p Programs) note(what audit.Action, run agent.Program, details map[string]string) Note {
+func (p programs) note(what audit.Action, run agent.Program, details map[string]string) Note {
 	n := Note{Action: what, Who: run.For, Target: "program:" + run.ID, Details: details}
 	if run.For.IsZero() {
 		n.Actor = audit.System
