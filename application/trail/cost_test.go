@@ -36,3 +36,27 @@ func BenchmarkEntry(b *testing.B) {
 		}
 	}
 }
+
+// The same entry, verified.
+func BenchmarkVerify(b *testing.B) {
+	e, err := audit.New(audit.Fields{
+		ID: audit.NewID(time.Now(), [10]byte{1}), Org: user("ann").Org(), Actor: "subject_01jd0000000000000000000000", Action: audit.ChatCompleted,
+		Target: "session:0123456789abcdef0123456789abcdef", Outcome: audit.OK, Request: "req_0123456789abcdef0123456789abcdef", Instance: "instance", At: time.Now(),
+		Details: map[string]string{"agent": "up", "model": "mock-1", "attempts": "1", "stream": "false", "tokens_in": "10", "tokens_out": "20"},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var (
+		seal audit.Sealer
+		v    audit.Verifier
+	)
+	b.ReportAllocs()
+	for b.Loop() {
+		s := seal.Seal(e)
+		v.Add(&s)
+	}
+	if f := v.Verdict().Finding; f != nil {
+		b.Fatal(*f)
+	}
+}

@@ -1,10 +1,7 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -144,52 +141,3 @@ type Columns struct {
 
 // At is when it happened, in UTC.
 func (c Columns) At() time.Time { return time.UnixMicro(c.AtMicros).UTC() }
-
-type form struct {
-	Action   Action            `json:"action"`
-	Actor    string            `json:"actor"`
-	At       int64             `json:"at"`
-	Details  map[string]string `json:"details"`
-	ID       string            `json:"id"`
-	Instance string            `json:"instance"`
-	Org      string            `json:"org"`
-	OrgPrev  string            `json:"org_prev"`
-	OrgSeq   uint64            `json:"org_seq"`
-	Outcome  Outcome           `json:"outcome"`
-	Personal map[string]string `json:"personal"`
-	Request  string            `json:"request"`
-	Target   string            `json:"target"`
-}
-
-// Read gives what canonical bytes say; an error where they are not canonical.
-func Read(canon []byte) (Said, error) {
-	var (
-		f   form
-		s   Said
-		err error
-	)
-	if err := json.Unmarshal(canon, &f); err != nil {
-		return s, err
-	}
-	s = Said{Details: f.Details, Personal: f.Personal, Columns: Columns{
-		OrgSeq: f.OrgSeq, AtMicros: f.At, Actor: f.Actor, Action: f.Action, Target: f.Target, Outcome: f.Outcome, Request: f.Request, Instance: f.Instance,
-	}}
-	if s.ID, err = ParseID(f.ID); err != nil {
-		return s, err
-	}
-	if f.Org != "" {
-		if s.Org, err = tenancy.ParseOrgID(f.Org); err != nil {
-			return s, err
-		}
-		s.Place.Seq = f.OrgSeq
-		if n, err := hex.Decode(s.Place.Prev[:], []byte(f.OrgPrev)); err != nil || n != len(s.Place.Prev) || f.OrgSeq == 0 {
-			return s, fmt.Errorf("an entry has no place among its organisation's")
-		}
-	}
-	again := Entry{columns: s.Columns}
-	again.encode(f.Details, f.Personal)
-	if !bytes.Equal(again.appendCanon(nil, s.Place), canon) {
-		return s, fmt.Errorf("an entry is not in its canonical form")
-	}
-	return s, nil
-}

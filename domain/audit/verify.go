@@ -193,7 +193,8 @@ func (v *Verifier) inside(s *Sealed) {
 		v.find(Edited, s.Seq, s.Seq, "an entry is not what was hashed")
 		return
 	}
-	said, err := Read(s.Canon)
+	var said Said
+	err := (&reader{rest: string(s.Canon)}).entry(&said)
 	switch {
 	case err != nil:
 		v.find(Edited, s.Seq, s.Seq, err.Error())
