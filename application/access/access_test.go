@@ -112,7 +112,7 @@ func TestARefusalIsRecordedOnceAMinuteForEachKnownUser(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := opened(t, access.Params{
-			Directory: store.Directory(), Audit: trail.NewRecorder(store, "i", time.Now, func(b []byte) { rand.Read(b) }),
+			Storage: store, Audit: trail.NewRecorder(store, "i", time.Now, func(b []byte) { rand.Read(b) }),
 			Chain: []ports.Authenticator{
 				door{knows: "ann", who: tenancy.Identity{Issuer: "dev", Subject: "ann", Org: "a", Role: tenancy.OrgMember}},
 				door{knows: "bob", who: tenancy.Identity{Issuer: "dev", Subject: "bob", Org: "a", Role: tenancy.OrgMember}},
