@@ -12,22 +12,26 @@ import (
 	"agentapi/ports"
 )
 
-func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, a *access.Service, pepper tenancy.Pepper, s Setting) (*admin.Service, error) {
+func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log *trail.Service, a *access.Service, pepper tenancy.Pepper, s Setting) (*admin.Service, error) {
 	kept, err := policies(c)
 	if err != nil {
 		return nil, err
 	}
-	return admin.New(admin.Params{
+	p := admin.Params{
 		Storage: storage, Audit: rec, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) },
 		Instance: s.Instance, Policies: kept,
-	}), nil
+	}
+	if log != nil {
+		p.Trail = log
+	}
+	return admin.New(p), nil
 }
 
 // Administer runs do with the use cases of administration on the configured
 // storage, and nothing else of the application. No keys can be made.
 func Administer(ctx context.Context, c *configs.Config, s Setting, do func(*admin.Service) error) error {
 	return Stored(ctx, c, s, func(storage ports.Storage) error {
-		svc, err := newAdmin(c, storage, Recorder(c, storage, s), access.New(access.Params{Now: now}), nil, s)
+		svc, err := newAdmin(c, storage, Recorder(c, storage, s), nil, access.New(access.Params{Now: now}), nil, s)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"agentapi/adapters/agent/process"
 	"agentapi/adapters/agent/relay"
 	"agentapi/adapters/agent/vertex"
+	"agentapi/application/trail"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/domain/agent"
@@ -31,31 +32,70 @@ var Agents = fx.Module("agents",
 	driver.Provide("agent", func() driver.Driver[ports.Agent] {
 		return driver.For("openai", func(o openai.Options) (ports.Agent, error) { return openai.Open(o) })
 	}),
-	driver.Provide("agent", func() driver.Driver[ports.Agent] {
-		return driver.For("exec", func(o exec.Options) (ports.Agent, error) { return exec.Open(o) })
+	driver.Provide("agent", func(t telling) driver.Driver[ports.Agent] {
+		return driver.For("exec", func(o exec.Options) (ports.Agent, error) { return t.opened("exec")(exec.Open(o)) })
 	}),
-	fx.Provide(newRelay),
+	fx.Provide(newRelay, newTelling),
 	driver.Provide("agent", func() driver.Driver[ports.Agent] {
 		return driver.For("vertex", func(o vertex.Options) (ports.Agent, error) { return openVertex(o) })
 	}),
-	driver.Provide("agent", func(r *relay.Relay) driver.Driver[ports.Agent] {
+	driver.Provide("agent", func(r *relay.Relay, t telling) driver.Driver[ports.Agent] {
 		return driver.For("ccr", func(o ccr.Options) (ports.Agent, error) {
 			o.Command = programAt(o.Command, "ccr", "CCROUTER_PATH")
-			return ccr.Open(o, r, func(v ccr.Vertex) (ports.Agent, error) {
+			return t.opened("ccr")(ccr.Open(o, r, func(v ccr.Vertex) (ports.Agent, error) {
 				return openVertex(vertex.Options{Project: v.Project, Location: v.Location, BaseURL: v.BaseURL, Credentials: v.Credentials, Thoughts: true})
-			})
+			}))
 		})
 	}),
-	driver.Provide("agent", func(r *relay.Relay, s Setting) driver.Driver[ports.Agent] {
+	driver.Provide("agent", func(r *relay.Relay, t telling, s Setting) driver.Driver[ports.Agent] {
 		return driver.For("droid", func(o droid.Options) (ports.Agent, error) {
 			o.Command = programAt(o.Command, "droid", "DROID_PATH")
 			o.Dir = cmp.Or(o.Dir, filepath.Join(s.DataDir, "droid"))
-			return droid.Open(o, r)
+			return t.opened("droid")(droid.Open(o, r))
 		})
 	}),
 	driver.Slots("agent", "agents", (*configs.Config).AgentNames, guarded),
 	fx.Invoke(endOrphans),
 )
+
+// told is what is optional of the application: whoever asks for the drivers alone has
+// no log.
+type told struct {
+	fx.In
+
+	Rec *trail.Recorder `optional:"true"`
+}
+
+// telling has agents tell of their programs; nil: nobody.
+type telling struct{ programs *trail.Programs }
+
+func newTelling(t told, obs ports.Observer, life fx.Lifecycle) telling {
+	if t.Rec == nil {
+		return telling{}
+	}
+	p := trail.NewPrograms(t.Rec, obs)
+	life.Append(fx.StopHook(p.Stop))
+	return telling{p}
+}
+
+// teller is an agent that runs programs.
+type teller interface {
+	ports.Agent
+	Tell(ports.Programs)
+}
+
+// opened gives what tells an agent of a driver whom to tell.
+func (t telling) opened(driver string) func(teller, error) (ports.Agent, error) {
+	return func(a teller, err error) (ports.Agent, error) {
+		if err != nil {
+			return nil, err
+		}
+		if t.programs != nil {
+			a.Tell(t.programs.Of(driver))
+		}
+		return a, nil
+	}
+}
 
 // newRelay makes the relay through which agents' programs reach their providers.
 func newRelay(life fx.Lifecycle) *relay.Relay {

@@ -22,6 +22,7 @@ import (
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/domain/agent"
+	"agentapi/domain/audit"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
@@ -38,7 +39,7 @@ var Application = fx.Module("application",
 		newAccess,
 		newAdmin,
 		newProvision,
-		newRecorder,
+		newTrail,
 		newCatalog,
 		newConversations,
 		newCompletion,
@@ -123,8 +124,11 @@ func newConversations(storage ports.Storage, rec *trail.Recorder, s Setting) *co
 	})
 }
 
-func newVitals(c *configs.Config, cat *catalog.Service, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *vitals.Service {
+func newVitals(c *configs.Config, cat *catalog.Service, storage ports.Storage, log *trail.Service, obs ports.Observer, life fx.Lifecycle) *vitals.Service {
 	p := vitals.Params{Storage: storage, Catalog: cat, Observer: obs, Every: probeEvery, Limit: probeLimit, Now: now}
+	if log != nil {
+		p.Audit = func() *audit.Finding { return log.State().Finding() }
+	}
 	for _, e := range cat.Entries() {
 		at := "agents." + string(e.Name)
 		p.Configured = append(p.Configured, agent.Described{Name: e.Name, Type: c.Agents[string(e.Name)].Driver, Config: c.Shown(at), Models: e.Models})

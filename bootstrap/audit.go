@@ -24,25 +24,37 @@ func Recorder(c *configs.Config, storage ports.Storage, s Setting) *trail.Record
 	return trail.NewRecorder(storage, s.Instance, now, func(b []byte) { rand.Read(b) })
 }
 
-// newRecorder makes the recorder and what looks after the log, which starts before
-// everything that records, and stops after it.
-func newRecorder(c *configs.Config, storage ports.Storage, obs ports.Observer, s Setting, life fx.Lifecycle) *trail.Recorder {
+// newTrail makes the recorder and what looks after the log, which starts before
+// everything that records, and stops after it; both are nil where nothing is recorded.
+func newTrail(c *configs.Config, storage ports.Storage, obs ports.Observer, s Setting, life fx.Lifecycle) (*trail.Recorder, *trail.Service) {
 	r := Recorder(c, storage, s)
 	if r == nil {
-		return nil
+		return nil, nil
 	}
-	p := trail.Params{
-		Storage: storage, Recorder: r, Keeper: CheckpointFile(c, s), Every: c.Audit.Checkpoints.Every, Instance: s.Instance,
-		Version: Version().Version, Observer: obs, Now: now,
-	}
-	svc := trail.New(p)
+	svc := trail.New(trailParams(c, storage, r, obs, s))
 	life.Append(fx.Hook{OnStart: func(context.Context) (err error) {
 		svc.Key, err = auditKey(c, s)
 		return err
 	}})
 	driver.Hook(life, svc)
 	background(life, svc.Run)
-	return r
+	return r, svc
+}
+
+func trailParams(c *configs.Config, storage ports.Storage, r *trail.Recorder, obs ports.Observer, s Setting) trail.Params {
+	return trail.Params{
+		Storage: storage, Recorder: r, Keeper: CheckpointFile(c, s), Every: c.Audit.Checkpoints.Every, Instance: s.Instance,
+		Version: Version().Version, Observer: obs, Now: now,
+		Keep: trail.Keep{After: c.Audit.Retention.After, Archive: file.Archive{Folder: c.Audit.Retention.Folder}},
+	}
+}
+
+// Trail is what looks after the log of a storage, for commands; it is not started.
+func Trail(c *configs.Config, storage ports.Storage, s Setting) (*trail.Service, error) {
+	p := trailParams(c, storage, Recorder(c, storage, s), ports.NopObserver{}, s)
+	key, err := auditKey(c, s)
+	p.Key = key
+	return trail.New(p), err
 }
 
 // keeps tells whether the log outlives the process.

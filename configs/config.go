@@ -140,6 +140,13 @@ type Audit struct {
 	Enabled     bool        `yaml:"enabled" doc:"true: what is done is recorded with it, or not done; AUDIT_ENABLED"`
 	KeyFile     string      `yaml:"key_file" doc:"the Ed25519 key that signs checkpoints, as PEM, which all servers of a database share; audit-key.pem in the data folder if absent, made at the first start"`
 	Checkpoints Checkpoints `yaml:"checkpoints"`
+	Retention   Retirement  `yaml:"retention"`
+}
+
+// Retirement configures when entries leave the audit log, and for where.
+type Retirement struct {
+	After  time.Duration `yaml:"after" doc:"entries older than this, such as 400d, are removed once they are exported; absent: all are kept for ever"`
+	Folder string        `yaml:"folder" doc:"where the exports of what was removed are kept; needed with after"`
 }
 
 // Checkpoints configures what is signed of the audit log.
@@ -238,6 +245,9 @@ func (c *Config) validate(d *decoder) {
 	}
 	if c.Audit.Checkpoints.Every < time.Second {
 		bad("audit.checkpoints.every", "must be at least 1s")
+	}
+	if c.Audit.Retention.After > 0 && c.Audit.Retention.Folder == "" {
+		bad("audit.retention.folder", "is missing: nothing is removed that is not exported there")
 	}
 	for i, a := range c.Identity.PlatformAdmins {
 		if a.Issuer == "" || a.Subject == "" {

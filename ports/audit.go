@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"io"
 
 	"agentapi/domain/audit"
 	"agentapi/domain/page"
@@ -37,6 +38,17 @@ type Audit interface {
 type CheckpointKeeper interface {
 	// Keep adds a signed note behind those that are kept.
 	Keep(ctx context.Context, note string) error
+	// Kept returns those that are kept.
+	Kept(ctx context.Context) ([]audit.Checkpoint, error)
+}
+
+// Archive keeps exports of what the log no longer has.
+type Archive interface {
+	// Store keeps what write writes under a name of its own, durably: all of it, or
+	// nothing under that name. What is there under it already is replaced.
+	Store(ctx context.Context, name string, write func(to io.Writer) error) error
+	// Open gives what is kept under a name. fault.NotFound.
+	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 }
 
 // Trail reads the log as whoever answers for the deployment, and keeps what was
@@ -59,4 +71,12 @@ type Trail interface {
 	Checkpoints(ctx context.Context, after uint64, most int) ([]audit.Checkpoint, error)
 	// LastCheckpoint returns the one that was stored last; the zero Checkpoint: none.
 	LastCheckpoint(ctx context.Context) (audit.Checkpoint, error)
+	// Retire removes the entries through r.Last, as the entry with the number recorded
+	// says, and returns how many went. The log goes on as if they were there, each
+	// organisation's own chain too. fault.Conflict: the entry does not say so, or what it
+	// says is not so.
+	Retire(ctx context.Context, r audit.Retirement, recorded uint64) (int, error)
+	// Retired returns the number of the entry that recorded the last retirement; 0:
+	// there was none.
+	Retired(ctx context.Context) (uint64, error)
 }

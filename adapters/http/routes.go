@@ -39,7 +39,7 @@ func (s *Server) surface() []Route {
 	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
-	adm := &admin.Handler{Admin: s.p.Admin, Operations: s.p.Operations, Reports: s.p.Reports, Base: s.base, Limit: storageLimit}
+	adm := &admin.Handler{Admin: s.p.Admin, Operations: s.p.Operations, Reports: s.p.Reports, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
 	org := &organization.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit} // OpenAI's own
 	where := &discovery.Handler{Logins: s.p.Logins}
 	prov := &scim.Handler{Provision: s.p.Provision, Base: s.base, Limit: provisionLimit}
@@ -136,9 +136,14 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/orgs/:org/usage", tenancy.ReadUsage, adm.OrgUsage},
 
 		{"GET", "/api/v1/orgs/:org/audit", tenancy.ReadAudit, adm.Log},
+		{"GET", "/api/v1/orgs/:org/audit/export", tenancy.ReadAudit, adm.ExportLog},
 
 		{"GET", "/api/v1/platform/usage", tenancy.ReadPlatform, adm.Usage},
 		{"GET", "/api/v1/platform/audit", tenancy.ReadPlatform, adm.Log},
+		{"GET", "/api/v1/platform/audit/checkpoints", tenancy.ReadPlatform, adm.Checkpoints},
+		{"GET", "/api/v1/platform/audit/export", tenancy.ReadPlatform, adm.ExportLog},
+		{"GET", "/api/v1/platform/audit/verify", tenancy.ReadPlatform, adm.Verified},
+		{"POST", "/api/v1/platform/audit/verify", tenancy.WritePlatform, adm.Verify},
 		{"GET", "/api/v1/platform/orgs", tenancy.ReadPlatform, adm.Orgs},
 		{"POST", "/api/v1/platform/orgs", tenancy.WritePlatform, adm.CreateOrg},
 		{"GET", "/api/v1/platform/users", tenancy.ReadPlatform, adm.Users},
@@ -184,13 +189,9 @@ func (s *Server) routes() {
 	s.app.Use(s.enter)
 	s.table = s.surface()
 	for _, r := range s.table {
-		guarded := func(c *fiber.Ctx) error {
-			if r.May != "" {
-				if err := request.Of(c).Caller.May(r.May); err != nil {
-					return err
-				}
-			}
-			return r.serve(c)
+		guarded := r.serve
+		if r.May != "" {
+			guarded = func(c *fiber.Ctx) error { return s.guard(c, r) }
 		}
 		if s.app.Add(r.Method, r.Path, guarded); r.Method == http.MethodGet {
 			s.app.Add(http.MethodHead, r.Path, guarded)
@@ -323,7 +324,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	}
 	call := request.Of(c)
 	from, _ := netip.AddrFromSlice(c.Context().RemoteIP())
-	call.Caller, err = s.p.Access.Authenticate(s.base, bearer, from.Unmap())
+	call.Caller, err = s.p.Access.Authenticate(s.base, bearer, tenancy.Origin{Address: from.Unmap(), Agent: c.Get(fiber.HeaderUserAgent)})
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -29,9 +28,12 @@ import (
 	"agentapi/domain/tenancy"
 )
 
-// Access authenticates callers.
+// Access authenticates callers, and has it recorded what they may not do and what
+// they see of others.
 type Access interface {
-	Authenticate(ctx context.Context, bearer string, from netip.Addr) (tenancy.Principal, error)
+	Authenticate(ctx context.Context, bearer string, from tenancy.Origin) (tenancy.Principal, error)
+	Denied(ctx context.Context, who tenancy.Principal, what tenancy.Permission, request string, err error) error
+	Crossed(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, what tenancy.Permission, path, request string) error
 }
 
 // Options configures the server.

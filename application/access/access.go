@@ -4,13 +4,10 @@ package access
 import (
 	"context"
 	"crypto/sha256"
-	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"agentapi/application/trail"
-	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/roster"
@@ -24,8 +21,7 @@ type Service struct {
 	admins map[Admin]bool
 	cache  *cache
 
-	mu      sync.Mutex
-	refused map[string]time.Time // the minute in which a reason was recorded last
+	noted noted
 }
 
 // Params is what a Service needs.
@@ -51,61 +47,39 @@ type Strangers struct {
 
 // New makes a Service.
 func New(p Params) *Service {
-	s := &Service{Params: p, admins: make(map[Admin]bool), refused: make(map[string]time.Time), cache: newCache(p.Now)}
+	s := &Service{Params: p, admins: make(map[Admin]bool), cache: newCache(p.Now)}
 	for _, a := range p.Admins {
 		s.admins[a] = true
 	}
 	return s
 }
 
-// Authenticate makes a principal of a bearer credential that was presented from an
-// address. Whoever is not known yet is enrolled, unless strangers are refused and no
+// Authenticate makes a principal of a bearer credential that was presented from
+// somewhere. Whoever is not known yet is enrolled, unless strangers are refused and no
 // invitation is there, or an identity provider says who belongs to the organisation. What
 // is known of a caller is asked for again after 30 s at the latest; refusals are
 // never remembered. fault.Unauthenticated: the credential is bad (code
 // invalid_api_key). fault.Forbidden: it names no organisation, one that is
 // suspended, or a user who is, or it is used from elsewhere than it may be.
 // fault.Unavailable: it could not be checked.
-func (s *Service) Authenticate(ctx context.Context, bearer string, from netip.Addr) (tenancy.Principal, error) {
+func (s *Service) Authenticate(ctx context.Context, bearer string, from tenancy.Origin) (tenancy.Principal, error) {
 	hash := sha256.Sum256([]byte(bearer))
 	p, ok := s.cache.get(hash)
 	if !ok {
 		at := s.cache.mark()
-		var err error
-		if p, err = s.admit(ctx, bearer); err != nil {
-			return tenancy.Principal{}, s.note(ctx, err)
+		var (
+			known tenancy.Scope
+			err   error
+		)
+		if p, known, err = s.admit(ctx, bearer); err != nil {
+			return tenancy.Principal{}, s.refused(ctx, known, from, err)
 		}
 		s.cache.put(hash, p, at)
 	}
-	if k := p.Key(); k != nil && !k.AllowsFrom(from) {
-		return tenancy.Principal{}, s.note(ctx, fault.New(fault.Forbidden, "This API key may not be used from your address.").WithCode("insufficient_permissions"))
+	if k := p.Key(); k != nil && !k.AllowsFrom(from.Address) {
+		return tenancy.Principal{}, s.refused(ctx, p.Scope(), from, fault.New(fault.Forbidden, "This API key may not be used from your address.").WithCode("insufficient_permissions"))
 	}
-	return p, nil
-}
-
-// note records a refusal: the first of a minute for each reason, so that a flood of
-// them does not become one of the log. Where it cannot, that is the answer.
-func (s *Service) note(ctx context.Context, err error) error {
-	f := fault.As(err)
-	if f == nil || f.Kind != fault.Unauthenticated && f.Kind != fault.Forbidden {
-		return err
-	}
-	minute := s.Now().Truncate(time.Minute)
-	s.mu.Lock()
-	before, was := s.refused[f.Code]
-	s.refused[f.Code] = minute // a code is one of a few
-	s.mu.Unlock()
-	if was && before.Equal(minute) {
-		return err
-	}
-	lost := s.Audit.Record(ctx, trail.Note{Actor: audit.System, Action: audit.AuthFailed, Outcome: audit.Failed, Details: map[string]string{"reason": f.Code}})
-	if lost != nil {
-		s.mu.Lock()
-		delete(s.refused, f.Code)
-		s.mu.Unlock()
-		return lost
-	}
-	return err
+	return p.At(from), nil
 }
 
 // Forget has everybody's standing looked up anew, since somebody's has changed.
@@ -115,23 +89,24 @@ func (s *Service) Forget() { s.cache.forget() }
 // is one whatever the directory says.
 func (s *Service) Configured() bool { return len(s.admins) > 0 }
 
-func (s *Service) admit(ctx context.Context, bearer string) (tenancy.Principal, error) {
+// admit also tells who was refused, where that is somebody who is known.
+func (s *Service) admit(ctx context.Context, bearer string) (p tenancy.Principal, known tenancy.Scope, err error) {
 	for _, a := range s.Chain {
 		who, ok, err := a.Authenticate(ctx, bearer)
 		if err != nil {
-			return tenancy.Principal{}, err
+			return p, known, err
 		}
 		if ok {
 			return s.principal(ctx, who)
 		}
 	}
-	return tenancy.Principal{}, fault.New(fault.Unauthenticated, "Incorrect API key provided.").WithCode("invalid_api_key").
+	return p, known, fault.New(fault.Unauthenticated, "Incorrect API key provided.").WithCode("invalid_api_key").
 		WithHint("Keys are this server's own, not a provider's: use the token that it printed at start, or ask its operator.")
 }
 
 // principal looks up how an identity stands, and gives it its role. An organisation
 // and a subject have ids that follow from their names at their issuer, always the same.
-func (s *Service) principal(ctx context.Context, who tenancy.Identity) (tenancy.Principal, error) {
+func (s *Service) principal(ctx context.Context, who tenancy.Identity) (p tenancy.Principal, refused tenancy.Scope, err error) {
 	var (
 		org  tenancy.OrgID
 		user tenancy.UserID
@@ -140,15 +115,16 @@ func (s *Service) principal(ctx context.Context, who tenancy.Identity) (tenancy.
 	case who.Key != nil:
 		org, user = who.Key.Org, who.Key.User
 	case who.Subject == "":
-		return tenancy.NewPrincipal(who, org, user)
+		p, err = tenancy.NewPrincipal(who, org, user)
+		return p, refused, err
 	case who.Org == "":
-		var err error
 		user = named(user, who.Issuer, who.Subject)
 		if org, err = s.place(ctx, who, user); err != nil {
-			return tenancy.Principal{}, err
+			return p, refused, err
 		}
 		if org.IsZero() {
-			return tenancy.NewPrincipal(who, org, user)
+			p, err = tenancy.NewPrincipal(who, org, user)
+			return p, refused, err
 		}
 	default:
 		org, user = named(org, who.Issuer, who.Org), named(user, who.Issuer, who.Subject)
@@ -157,14 +133,15 @@ func (s *Service) principal(ctx context.Context, who tenancy.Identity) (tenancy.
 	if err == nil {
 		known, err = s.enrol(ctx, who, org, user, known)
 	}
-	if err == nil {
-		err = known.Refusal()
-	}
 	if err != nil {
-		return tenancy.Principal{}, err
+		return p, refused, err
+	}
+	if err := known.Refusal(); err != nil {
+		return p, tenancy.RealmOf(org).Of(user), err
 	}
 	who.Role = s.role(who, known)
-	return tenancy.NewPrincipal(who, org, user)
+	p, err = tenancy.NewPrincipal(who, org, user)
+	return p, refused, err
 }
 
 // role is what the caller may be: what was given here counts more than what a token

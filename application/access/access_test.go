@@ -2,13 +2,18 @@ package access_test
 
 import (
 	"context"
+	"crypto/rand"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"agentapi/adapters/storage/memory"
 	"agentapi/application/access"
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
+	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
@@ -48,7 +53,7 @@ func TestTheFirstAuthenticatorThatKnowsTheCredentialDecides(t *testing.T) {
 	bob := tenancy.Identity{Issuer: "dev", Subject: "bob", Org: "a"}
 	s := opened(t, access.Params{Chain: []ports.Authenticator{door{knows: "x", who: ann}, door{knows: "y", who: bob}}})
 	who := func(bearer string) tenancy.Principal {
-		p, err := s.Authenticate(t.Context(), bearer, netip.Addr{})
+		p, err := s.Authenticate(t.Context(), bearer, tenancy.Origin{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +66,7 @@ func TestTheFirstAuthenticatorThatKnowsTheCredentialDecides(t *testing.T) {
 	if a.Org() != b.Org() || a.User() == b.User() || a.User() != who("x").User() {
 		t.Error("one organisation must have one id, each subject its own, always the same")
 	}
-	if _, err := s.Authenticate(t.Context(), "z", netip.Addr{}); fault.As(err) == nil || fault.As(err).Code != "invalid_api_key" {
+	if _, err := s.Authenticate(t.Context(), "z", tenancy.Origin{}); fault.As(err) == nil || fault.As(err).Code != "invalid_api_key" {
 		t.Errorf("a credential that nobody knows: %v", err)
 	}
 }
@@ -69,14 +74,14 @@ func TestTheFirstAuthenticatorThatKnowsTheCredentialDecides(t *testing.T) {
 func TestACheckThatCannotBeMadeIsNoRefusal(t *testing.T) {
 	down := door{err: fault.New(fault.Unavailable, "away").WithCode("auth_unavailable")}
 	s := opened(t, access.Params{Chain: []ports.Authenticator{down, door{knows: "x"}}})
-	if _, err := s.Authenticate(t.Context(), "x", netip.Addr{}); !fault.Is(err, fault.Unavailable) {
+	if _, err := s.Authenticate(t.Context(), "x", tenancy.Origin{}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestACredentialWithoutAnOrganisationIsForbidden(t *testing.T) {
 	s := opened(t, access.Params{Chain: []ports.Authenticator{door{knows: "x", who: tenancy.Identity{Issuer: "i", Subject: "s"}}}})
-	if _, err := s.Authenticate(t.Context(), "x", netip.Addr{}); fault.As(err) == nil || fault.As(err).Code != "org_required" {
+	if _, err := s.Authenticate(t.Context(), "x", tenancy.Origin{}); fault.As(err) == nil || fault.As(err).Code != "org_required" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -85,15 +90,69 @@ func TestTheSameNameAtAnotherIssuerIsSomebodyElse(t *testing.T) {
 	one := tenancy.Identity{Issuer: "one", Subject: "s", Org: "o"}
 	two := tenancy.Identity{Issuer: "two", Subject: "s", Org: "o"}
 	s := opened(t, access.Params{Chain: []ports.Authenticator{door{knows: "1", who: one}, door{knows: "2", who: two}}})
-	a, err := s.Authenticate(t.Context(), "1", netip.Addr{})
+	a, err := s.Authenticate(t.Context(), "1", tenancy.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.Authenticate(t.Context(), "2", netip.Addr{})
+	b, err := s.Authenticate(t.Context(), "2", tenancy.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if a.Org() == b.Org() || a.User() == b.User() {
 		t.Error("two issuers' names were taken for the same")
 	}
+}
+
+func TestARefusalIsRecordedOnceAMinuteForEachKnownUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o memory.Options
+		o.SetDefaults()
+		store, err := memory.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := opened(t, access.Params{
+			Storage: store, Audit: trail.NewRecorder(store, "i", time.Now, func(b []byte) { rand.Read(b) }),
+			Chain: []ports.Authenticator{
+				door{knows: "ann", who: tenancy.Identity{Issuer: "dev", Subject: "ann", Org: "a", Role: tenancy.OrgMember}},
+				door{knows: "bob", who: tenancy.Identity{Issuer: "dev", Subject: "bob", Org: "a", Role: tenancy.OrgMember}},
+			},
+		})
+		from := tenancy.Origin{Address: netip.MustParseAddr("192.0.2.1"), Agent: "curl/8"}
+		var ann tenancy.Principal
+		for _, who := range []string{"ann", "bob"} {
+			p, err := s.Authenticate(t.Context(), who, from)
+			if err != nil || p.Origin() != from {
+				t.Fatal(p, err)
+			}
+			if who == "ann" {
+				ann = p
+			}
+			suspend := func(u *tenancy.User, _ int) error {
+				u.Status = tenancy.Suspended
+				return nil
+			}
+			if err := store.Directory().UpdateUser(t.Context(), p.User(), suspend); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Forget()
+		for range 2 {
+			for range 3 {
+				for _, who := range []string{"ann", "bob", "nobody", "somebody"} {
+					if _, err := s.Authenticate(t.Context(), who, from); err == nil {
+						t.Errorf("%s is let in", who)
+					}
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		found, err := store.Trail().List(t.Context(), audit.Filter{Action: audit.AuthFailed}, page.Query{Limit: 100})
+		if err != nil || len(found.Items) != 6 {
+			t.Errorf("%d entries, %v", len(found.Items), err)
+		}
+		if values, err := store.Audit().Values(t.Context(), ann.Scope()); err != nil || len(values) != 2 {
+			t.Errorf("of the user is known %v, %v", values, err)
+		}
+	})
 }

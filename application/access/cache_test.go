@@ -3,7 +3,6 @@ package access_test
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -45,9 +44,9 @@ func TestAVerifiedCredentialIsRememberedForAWhile(t *testing.T) {
 	} {
 		now, g := start, &gate{expires: c.expires}
 		s := opened(t, access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
-		_, first := s.Authenticate(t.Context(), c.bearer, netip.Addr{})
+		_, first := s.Authenticate(t.Context(), c.bearer, tenancy.Origin{})
 		now = now.Add(c.after)
-		if _, second := s.Authenticate(t.Context(), c.bearer, netip.Addr{}); (first == nil) != (second == nil) || g.asked != c.asked {
+		if _, second := s.Authenticate(t.Context(), c.bearer, tenancy.Origin{}); (first == nil) != (second == nil) || g.asked != c.asked {
 			t.Errorf("%s: asked %d times; %v, %v", name, g.asked, first, second)
 		}
 	}
@@ -59,13 +58,13 @@ func TestWhoIsRememberedIsBounded(t *testing.T) {
 	s := opened(t, access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
 	const many = 25_000
 	for n := range many {
-		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n), netip.Addr{}); err != nil || p.Identity().Subject != fmt.Sprint(n) {
+		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n), tenancy.Origin{}); err != nil || p.Identity().Subject != fmt.Sprint(n) {
 			t.Fatalf("%d: %+v, %v", n, p.Identity(), err)
 		}
 	}
 	g.asked = 0
 	for n := range many {
-		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n), netip.Addr{}); err != nil || p.Identity().Subject != fmt.Sprint(n) {
+		if p, err := s.Authenticate(t.Context(), fmt.Sprint(n), tenancy.Origin{}); err != nil || p.Identity().Subject != fmt.Sprint(n) {
 			t.Fatalf("%d: %+v, %v", n, p.Identity(), err)
 		}
 	}
@@ -77,7 +76,7 @@ func TestWhoIsRememberedIsBounded(t *testing.T) {
 func TestAPlatformAdminIsNamedByIssuerAndSubject(t *testing.T) {
 	s := opened(t, access.Params{Chain: []ports.Authenticator{&gate{}}, Admins: []access.Admin{{Issuer: "i", Subject: "root"}, {Issuer: "other", Subject: "ann"}}})
 	for subject, want := range map[string]tenancy.Role{"root": tenancy.PlatformAdmin, "ann": tenancy.OrgMember} {
-		if p, err := s.Authenticate(t.Context(), subject, netip.Addr{}); err != nil || p.Role() != want {
+		if p, err := s.Authenticate(t.Context(), subject, tenancy.Origin{}); err != nil || p.Role() != want {
 			t.Errorf("%s: got %v, %v", subject, p.Role(), err)
 		}
 	}

@@ -2,7 +2,6 @@ package access_test
 
 import (
 	"context"
-	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -84,7 +83,7 @@ func TestAnInvitationBringsInWhoeverHasTheAddress(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			p, err := shut(t, s, who).Authenticate(t.Context(), "x", netip.Addr{})
+			p, err := shut(t, s, who).Authenticate(t.Context(), "x", tenancy.Origin{})
 			left, lost := s.Directory().Invitation(t.Context(), tenancy.RealmOf(i.Org), i.ID)
 			if lost != nil {
 				t.Fatal(lost)
@@ -109,7 +108,7 @@ func TestAnInvitationIsAcceptedOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
-			if p, err := shut(t, s, who).Authenticate(t.Context(), "x", netip.Addr{}); err != nil || p.Org() != i.Org {
+			if p, err := shut(t, s, who).Authenticate(t.Context(), "x", tenancy.Origin{}); err != nil || p.Org() != i.Org {
 				t.Errorf("got %v, %v", p, err)
 			}
 		})
@@ -153,11 +152,11 @@ func TestWhatBecomesOfAnInvitationMeanwhileCounts(t *testing.T) {
 	who := tenancy.Identity{Issuer: "i", Subject: "ann", Email: "ann@example.com"}
 	s, i := inviting(t, time.Now().Add(time.Hour))
 	between := &interrupted{Store: s, happens: func() {
-		if _, err := shut(t, s, who).Authenticate(t.Context(), "x", netip.Addr{}); err != nil {
+		if _, err := shut(t, s, who).Authenticate(t.Context(), "x", tenancy.Origin{}); err != nil {
 			t.Error(err)
 		}
 	}}
-	if p, err := shut(t, between, who).Authenticate(t.Context(), "x", netip.Addr{}); err != nil || p.Org() != i.Org {
+	if p, err := shut(t, between, who).Authenticate(t.Context(), "x", tenancy.Origin{}); err != nil || p.Org() != i.Org {
 		t.Errorf("accepted: got %v, %v", p, err)
 	}
 	s, i = inviting(t, time.Now().Add(time.Hour))
@@ -167,7 +166,7 @@ func TestWhatBecomesOfAnInvitationMeanwhileCounts(t *testing.T) {
 			t.Error(err)
 		}
 	}}
-	if _, err := shut(t, between, who).Authenticate(t.Context(), "x", netip.Addr{}); fault.As(err) == nil || fault.As(err).Code != "org_required" {
+	if _, err := shut(t, between, who).Authenticate(t.Context(), "x", tenancy.Origin{}); fault.As(err) == nil || fault.As(err).Code != "org_required" {
 		t.Errorf("taken back: got %v", err)
 	}
 }

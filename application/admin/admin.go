@@ -20,6 +20,7 @@ import (
 type Params struct {
 	Storage  ports.Storage
 	Audit    *trail.Recorder // nil: nothing is recorded
+	Trail    Trail           // nil: nobody looks after the audit log
 	Access   Access
 	Pepper   tenancy.Pepper
 	Now      func() time.Time
@@ -77,12 +78,12 @@ func (s *Service) change(ctx context.Context, n trail.Note, fn func(context.Cont
 
 // note says what a caller does.
 func note(who tenancy.Principal, what audit.Action, target string, details map[string]string) trail.Note {
-	return trail.Note{Who: who.Scope(), Action: what, Target: target, Details: details}
+	return trail.Note{Who: who.Scope(), From: who.Origin(), Action: what, Target: target, Details: details}
 }
 
 // on says what a caller does to a member.
 func on(who tenancy.Principal, what audit.Action, in tenancy.Realm, user tenancy.UserID, details map[string]string) trail.Note {
-	return trail.Note{Who: who.Scope(), Action: what, About: in.Of(user), Details: details}
+	return trail.Note{Who: who.Scope(), From: who.Origin(), Action: what, About: in.Of(user), Details: details}
 }
 
 // text is what a wish says, for the record.

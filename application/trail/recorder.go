@@ -28,6 +28,7 @@ type Recorder struct {
 // remembered is a pseudonym that need not be asked for.
 type remembered struct {
 	subject audit.Subject
+	name    string // the pseudonym, as entries have it
 	until   time.Time
 }
 
@@ -47,8 +48,9 @@ func NewRecorder(storage ports.Storage, instance string, now func() time.Time, r
 type Note struct {
 	Action  audit.Action
 	Who     tenancy.Scope // the user who acts; zero: Actor does
+	From    tenancy.Origin
 	Actor   string        // audit.System or audit.Operator
-	Org     tenancy.OrgID // of what an Actor did in an organisation
+	Org     tenancy.OrgID // of what an Actor did in an organisation, or Who in another one
 	What    string        // the kind of thing that it was done to, such as session
 	Own     string        // its id, which is Who's own, or About's; the log has a commitment to it
 	About   tenancy.Scope // the user whom it was done to
@@ -57,7 +59,8 @@ type Note struct {
 	Request string
 	Details map[string]string // cut to what an entry holds
 	// Personal are values of whom it is about, or else of who acts: the log has
-	// commitments to them.
+	// commitments to them. Where there are none, it has them to what is known of Who,
+	// who came From somewhere.
 	Personal map[string]string
 }
 
@@ -83,9 +86,16 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 		if err != nil {
 			return audit.Entry{}, err
 		}
-		f.Org, f.Actor, f.Subject = n.Who.Org(), s.ID.String(), s
+		if f.Actor, f.Subject = s.name, s.subject; n.Org.IsZero() {
+			f.Org = n.Who.Org()
+		}
 		if n.Own != "" {
-			f.Target = s.Own(n.What, n.Own)
+			f.Target = s.subject.Own(n.What, n.Own)
+		}
+		if n.Org.IsZero() && len(n.Personal) == 0 {
+			if f.Personal, err = r.personal(ctx, n); err != nil {
+				return audit.Entry{}, err
+			}
 		}
 	}
 	if !n.About.IsZero() {
@@ -93,20 +103,60 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 		if err != nil {
 			return audit.Entry{}, err
 		}
-		f.Target, f.Subject = s.ID.String(), s
+		f.Target = s.name
 		if n.Own != "" {
-			f.Target = s.Own(n.What, n.Own)
+			f.Target = s.subject.Own(n.What, n.Own)
+		}
+		if len(n.Personal) > 0 {
+			f.Subject = s.subject
 		}
 	}
-	if len(n.Details) > 0 {
-		f.Details = make(map[string]string, len(n.Details))
-		for k, v := range n.Details {
-			if v != "" {
-				f.Details[k] = audit.Clip(v)
-			}
-		}
-	}
+	f.Details = clipped(n.Details)
 	return audit.New(f)
+}
+
+// personal gives what is recorded of the person who acts, erasably: where the
+// request came from, and the e-mail address in the organisation.
+func (r *Recorder) personal(ctx context.Context, n Note) (map[string]string, error) {
+	if n.From == (tenancy.Origin{}) {
+		return nil, nil
+	}
+	known, err := r.storage.Directory().Standing(ctx, n.Who.Org(), n.Who.User())
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]string, 3)
+	add := func(name, value string) {
+		if value != "" {
+			values[name] = audit.Clip(value)
+		}
+	}
+	if n.From.Address.IsValid() {
+		add("ip", n.From.Address.String())
+	}
+	add("user_agent", n.From.Agent)
+	if known.Member != nil {
+		add("email", known.Member.Email)
+	}
+	return values, nil
+}
+
+// clipped makes details fit for an entry; most are.
+func clipped(details map[string]string) map[string]string {
+	fit := true
+	for _, v := range details {
+		fit = fit && v != "" && audit.Clip(v) == v
+	}
+	if fit {
+		return details
+	}
+	out := make(map[string]string, len(details))
+	for k, v := range details {
+		if v != "" {
+			out[k] = audit.Clip(v)
+		}
+	}
+	return out
 }
 
 // Append appends entries that Entry has made, in a transaction. fault.Unavailable,
@@ -128,27 +178,28 @@ func (r *Recorder) Record(ctx context.Context, n Note) error {
 }
 
 // subject gives the pseudonym of a user, who gets one at first sight.
-func (r *Recorder) subject(ctx context.Context, in tenancy.Scope) (audit.Subject, error) {
+func (r *Recorder) subject(ctx context.Context, in tenancy.Scope) (remembered, error) {
 	now := r.now()
 	r.mu.Lock()
 	known, ok := r.subjects[in]
 	r.mu.Unlock()
 	if ok && now.Before(known.until) {
-		return known.subject, nil
+		return known, nil
 	}
 	var random [42]byte
 	r.random(random[:])
 	s, err := r.storage.Audit().Subject(ctx, in, audit.NewSubject(now, random))
 	if err != nil {
-		return s, err
+		return remembered{}, err
 	}
+	known = remembered{s, s.ID.String(), now.Add(rememberFor)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.subjects) >= maxSubjects {
 		clear(r.subjects)
 	}
-	r.subjects[in] = remembered{s, now.Add(rememberFor)}
-	return s, nil
+	r.subjects[in] = known
+	return known, nil
 }
 
 // Forget removes who the pseudonym of the scope's user is, and records that it was

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -93,6 +94,60 @@ func TestAUserIsAPseudonymThatErasingCutsOff(t *testing.T) {
 	}
 }
 
+func TestWhereSomebodyCameFromCanBeErased(t *testing.T) {
+	s, r := open(t)
+	in := user("ann")
+	at := time.Now()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.Directory().Enrol(t.Context(), tenancy.Standing{
+		Org:  &tenancy.Org{ID: in.Org(), Issuer: "i", Name: "o", Title: "o", Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+		User: &tenancy.User{ID: in.User(), Issuer: "i", Subject: "ann", Status: tenancy.Active, Version: 1, Created: at, Updated: at},
+		Member: &tenancy.Member{Org: in.Org(), User: in.User(), Name: "ann", Email: "ann@example.com", Role: tenancy.OrgMember, Status: tenancy.Active,
+			Version: 1, Created: at, Updated: at},
+	}))
+	note := Note{Action: audit.KeyCreated, Who: in, From: tenancy.Origin{Address: netip.MustParseAddr("192.0.2.7"), Agent: "curl/8 \xff\x01é"}}
+	must(r.Record(t.Context(), note))
+	values, err := s.Audit().Values(t.Context(), in)
+	must(err)
+	got := map[string]string{}
+	for _, v := range values {
+		got[v.Name] = v.Clear
+		if !bytes.Contains(entries(t, s)[0].Canon, []byte(`"`+v.Name+`":"`+v.Commitment+`"`)) {
+			t.Errorf("%s is not in %s", v.Name, entries(t, s)[0].Canon)
+		}
+	}
+	if len(got) != 3 || got["ip"] != "192.0.2.7" || got["user_agent"] != "curl/8 é" || got["email"] != "ann@example.com" {
+		t.Errorf("recorded are %v", got)
+	}
+	// Of what is done in another organisation only the pseudonym is known there.
+	elsewhere := note
+	elsewhere.Org[0] = 1
+	must(r.Record(t.Context(), elsewhere))
+	if all := entries(t, s); all[1].Columns.Org != elsewhere.Org || all[1].Columns.Actor != all[0].Columns.Actor || bytes.Contains(all[1].Canon, []byte("personal")) {
+		t.Errorf("%s", all[1].Canon)
+	}
+	must(r.Forget(t.Context(), in, 1))
+	if values, err := s.Audit().Values(t.Context(), in); err != nil || len(values) != 0 {
+		t.Errorf("left are %v, %v", values, err)
+	}
+	var out bytes.Buffer
+	_, err = Export(t.Context(), s, audit.Filter{}, &out)
+	must(err)
+	for name, clear := range got {
+		if bytes.Contains(out.Bytes(), []byte(clear)) {
+			t.Errorf("%s is left in the export", name)
+		}
+	}
+	if v, err := Verify(t.Context(), s, Part{}, nil, nil); err != nil || v.Finding != nil || v.Entries != 3 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestANilRecorderRecordsNothing(t *testing.T) {
 	s, _ := open(t)
 	var r *Recorder
@@ -139,6 +194,12 @@ func (k *kept) Keep(_ context.Context, note string) error {
 	return nil
 }
 
+func (k *kept) Kept(context.Context) ([]audit.Checkpoint, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return audit.Notes(strings.Join(k.notes, ""))
+}
+
 func (k *kept) AuditBroken(_ context.Context, f audit.Finding) { k.broken = append(k.broken, f) }
 
 func service(s ports.Storage, r *Recorder, k *kept, instance string) *Service {
@@ -170,8 +231,8 @@ func TestCheckpointsAreSignedByOneServerAtATime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := Verify(t.Context(), s, more, []audit.Key{audit.KeyOf(key)})
-		if err != nil || found.Finding != nil || found.Checkpoints != 12 || found.Entries != 3 {
+		found, err := Verify(t.Context(), s, Part{}, more, []audit.Key{audit.KeyOf(key)})
+		if err != nil || found.Finding != nil || found.Checkpoints != 12 || found.Entries != 4 { // two starts, the first verification of all, a stop
 			t.Errorf("%+v, %v", found, err)
 		}
 	})
@@ -224,16 +285,59 @@ func TestAnExportThatIsAPartIsNoExport(t *testing.T) {
 		t.Fatal(done, err)
 	}
 	text := out.String()
-	if v, err := VerifyExport(strings.NewReader(text), &audit.Verifier{}, nil, nil); err != nil || v.Finding != nil || v.Entries != 5 {
+	if v, err := VerifyExport(&audit.Verifier{}, nil, nil, strings.NewReader(text)); err != nil || v.Finding != nil || v.Entries != 5 {
 		t.Errorf("%+v, %v", v, err)
 	}
 	lines := strings.SplitAfter(text, "\n")
 	for _, part := range []string{"", lines[0], strings.Join(lines[:5], ""), "x\n"} {
-		if _, err := VerifyExport(strings.NewReader(part), &audit.Verifier{}, nil, nil); !fault.Is(err, fault.Invalid) {
+		if _, err := VerifyExport(&audit.Verifier{}, nil, nil, strings.NewReader(part)); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: %v", part, err)
 		}
 	}
-	if v, err := VerifyExport(strings.NewReader(strings.Join(append(lines[:4:4], lines[5:]...), "")), &audit.Verifier{}, nil, nil); err != nil || v.Finding == nil {
+	if v, err := VerifyExport(&audit.Verifier{}, nil, nil, strings.NewReader(strings.Join(append(lines[:4:4], lines[5:]...), ""))); err != nil || v.Finding == nil {
 		t.Errorf("a cut: %+v, %v", v, err)
 	}
+}
+
+func TestAServerThatStopsLeavesItsTurnToAnother(t *testing.T) {
+	s, r := open(t)
+	var k, other kept
+	one, two := service(s, r, &k, "one"), service(s, r, &other, "two")
+	for _, do := range []func(context.Context) error{one.Start, two.Start, one.Stop, two.Stop} {
+		if err := do(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.notes) != 2 || len(other.notes) != 1 {
+		t.Errorf("one has signed %d, the other %d", len(k.notes), len(other.notes))
+	}
+}
+
+func TestTheWholeLogIsVerifiedOnceAWeek(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := open(t)
+		for range 2 { // it is one week for a server that was started anew
+			ctx, cancel := context.WithCancel(t.Context())
+			svc := service(s, r, &kept{}, "one")
+			if err := svc.Start(ctx); err != nil {
+				t.Fatal(err)
+			}
+			go svc.Run(ctx)
+			time.Sleep(4 * 24 * time.Hour)
+			cancel()
+			synctest.Wait()
+			if err := svc.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		for _, e := range entries(t, s) {
+			if e.Columns.Action == audit.AuditVerified {
+				n++
+			}
+		}
+		if n != 2 { // in the first minute, and after a week
+			t.Errorf("verified %d times in eight days", n)
+		}
+	})
 }

@@ -25,6 +25,7 @@ type Exported struct {
 	Sessions int    `json:"sessions"`
 	Messages int    `json:"messages"`
 	Usage    int    `json:"usage"`
+	Personal int    `json:"personal"` // values that the audit log has commitments to
 	SHA256   string `json:"sha256"`
 }
 
@@ -102,8 +103,16 @@ type usageLine struct {
 	At      time.Time  `json:"at"`
 }
 
+type personalLine struct {
+	Kind       string `json:"kind"` // personal
+	Name       string `json:"name"` // what it is, such as ip
+	Value      string `json:"value"`
+	Commitment string `json:"commitment"` // as it stands in the audit log
+}
+
 // Export writes all that is stored of a user, one JSON object to a line: each
-// session followed by its messages, then usage, then an Exported. It holds one page
+// session followed by its messages, then usage, then where the user came from, then
+// an Exported. It holds one page
 // at a time.
 func (s *Service) Export(ctx context.Context, in tenancy.Scope, to io.Writer) (done Exported, err error) {
 	// Before anything goes out; the log's own pseudonym goes with it.
@@ -152,6 +161,16 @@ func (s *Service) Export(ctx context.Context, in tenancy.Scope, to io.Writer) (d
 		if len(records) < batch {
 			break
 		}
+	}
+	values, err := s.Storage.Audit().Values(ctx, in)
+	if err != nil {
+		return done, err
+	}
+	for _, v := range values {
+		if err := lines.Encode(personalLine{"personal", v.Name, v.Clear, v.Commitment}); err != nil {
+			return done, err
+		}
+		done.Personal++
 	}
 	done.Kind, done.SHA256 = "end", hex.EncodeToString(sum.Sum(nil))
 	if err := lines.Encode(done); err != nil {

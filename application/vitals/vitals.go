@@ -9,6 +9,7 @@ import (
 
 	"agentapi/application/catalog"
 	"agentapi/domain/agent"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/ports"
 )
@@ -23,6 +24,9 @@ type Params struct {
 	Now      func() time.Time
 	// Configured are the agents that are mirrored into the storage.
 	Configured []agent.Described
+	// Audit tells what is known to be wrong with the audit log, nil: nothing; nil where
+	// there is none. Serving does not depend on it.
+	Audit func() *audit.Finding
 }
 
 // Service probes agents in the background and answers health questions. It is
@@ -50,7 +54,9 @@ func New(p Params) *Service {
 type Report struct {
 	Ready    error // nil: the server can serve; else why not
 	Draining bool
-	Storage  error // nil: it answers
+	Storage  error          // nil: it answers
+	Audited  bool           // there is an audit log
+	Audit    *audit.Finding // what is known to be wrong with it; nil: nothing
 	Agents   []AgentReport
 	Started  time.Time
 }
@@ -167,6 +173,9 @@ func (s *Service) Ready(ctx context.Context) error {
 func (s *Service) Report(ctx context.Context) Report {
 	r := Report{Draining: s.draining.Load(), Storage: s.p.Storage.Ready(ctx), Started: s.started}
 	r.Ready, r.Agents = s.Ready(ctx), s.Agents()
+	if r.Audited = s.p.Audit != nil; r.Audited {
+		r.Audit = s.p.Audit()
+	}
 	return r
 }
 

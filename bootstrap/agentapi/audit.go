@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -31,7 +34,7 @@ func auditCommand(files *[]string) *cobra.Command {
 			"first. An export is verified anywhere, with the checkpoints that were kept apart from the storage.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(auditTail(files), auditExport(files), auditVerify(files), auditCheckpoints(files))
+	c.AddCommand(auditTail(files), auditExport(files), auditVerify(files), auditCheckpoints(files), auditRetain(files))
 	return c
 }
 
@@ -210,8 +213,8 @@ func auditExport(files *[]string) *cobra.Command {
 
 func auditVerify(files *[]string) *cobra.Command {
 	var (
-		path, notes, org string
-		keys             []string
+		notes, org  string
+		paths, keys []string
 	)
 	c := &cobra.Command{
 		Use: "verify", Short: "Say whether the log is what it was", Args: cobra.NoArgs,
@@ -221,7 +224,7 @@ func auditVerify(files *[]string) *cobra.Command {
 			"shows by checkpoints that they could not change: name them with --checkpoints, and the key with --key.",
 		Example: "  agentapi audit verify\n  agentapi audit verify --export audit.jsonl --checkpoints audit-checkpoints --key 'agentapi-audit/…'",
 	}
-	c.Flags().StringVar(&path, "export", "", "verify this export instead of the storage")
+	c.Flags().StringArrayVar(&paths, "export", nil, "verify this export instead of the storage; several are parts of one, in their order")
 	c.Flags().StringVar(&notes, "checkpoints", "", "hold it against the checkpoints in this file, too; those in the data folder if absent")
 	c.Flags().StringVar(&org, "org", "", "the export is of this organisation alone")
 	c.Flags().StringArrayVar(&keys, "key", nil, "a public key that has signed checkpoints, as agentapi audit checkpoints shows it; the configured one if absent")
@@ -236,8 +239,8 @@ func auditVerify(files *[]string) *cobra.Command {
 			return err
 		}
 		var found audit.Verdict
-		if path != "" {
-			found, err = verifyExport(path, notes, org, trusted)
+		if len(paths) > 0 {
+			found, err = verifyExport(paths, notes, org, trusted)
 		} else {
 			err = auditing(c, *files, func(conf *configs.Config, s bootstrap.Setting, storage ports.Storage) (err error) {
 				if len(trusted) == 0 {
@@ -251,11 +254,11 @@ func auditVerify(files *[]string) *cobra.Command {
 				if notes != "" {
 					kept = file.Notes{Path: notes}
 				}
-				more, err := kept.Read()
+				more, err := kept.Kept(c.Context())
 				if err != nil {
 					return unreadable(kept.Path, err)
 				}
-				if found, err = trail.Verify(c.Context(), storage, more, trusted); err != nil {
+				if found, err = trail.Verify(c.Context(), storage, trail.Part{}, more, trusted); err != nil {
 					return err
 				}
 				outcome, details := audit.OK, map[string]string{"entries": fmt.Sprint(found.Entries)}
@@ -288,27 +291,31 @@ func parseKeys(texts []string) (out []audit.Key, err error) {
 	return out, nil
 }
 
-func verifyExport(path, notes, org string, keys []audit.Key) (found audit.Verdict, err error) {
+func verifyExport(paths []string, notes, org string, keys []audit.Key) (found audit.Verdict, err error) {
 	var v audit.Verifier
 	if org != "" {
 		if v.Whose, err = access.Org(org); err != nil {
 			return found, &exit{code: exitUsage, err: fmt.Errorf("--org: %w", err)}
 		}
 	}
-	kept, err := file.Notes{Path: notes}.Read()
+	kept, err := file.Notes{Path: notes}.Kept(context.Background())
 	if err != nil {
 		return found, unreadable(notes, err)
 	}
 	if len(kept) > 0 && len(keys) == 0 {
 		return found, &exit{code: exitUsage, err: errors.New("checkpoints show nothing without the key that signed them"), fix: "name it: --key 'agentapi-audit/…'"}
 	}
-	in, err := os.Open(path)
-	if err != nil {
-		return found, &exit{code: exitDependency, err: err}
+	var exports []io.ReadSeeker
+	for _, path := range paths {
+		in, err := os.Open(path)
+		if err != nil {
+			return found, &exit{code: exitDependency, err: err}
+		}
+		defer in.Close()
+		exports = append(exports, in)
 	}
-	defer in.Close()
-	if found, err = trail.VerifyExport(in, &v, kept, keys); err != nil {
-		return found, unreadable(path, err)
+	if found, err = trail.VerifyExport(&v, kept, keys, exports...); err != nil {
+		return found, unreadable(strings.Join(paths, ", "), err)
 	}
 	return found, nil
 }
@@ -316,25 +323,7 @@ func verifyExport(path, notes, org string, keys []audit.Key) (found audit.Verdic
 func printVerdict(out io.Writer, v audit.Verdict, asJSON bool) error {
 	f := v.Finding
 	if asJSON {
-		type finding struct {
-			Kind    audit.Tampering `json:"kind"`
-			First   uint64          `json:"first"`
-			Through uint64          `json:"through"`
-			What    string          `json:"what"`
-		}
-		answer := struct {
-			OK          bool     `json:"ok"`
-			Entries     uint64   `json:"entries"`
-			First       uint64   `json:"first"`
-			Last        uint64   `json:"last"`
-			Checkpoints int      `json:"checkpoints"`
-			Unknown     int      `json:"checkpoints_of_unknown_keys"`
-			Finding     *finding `json:"finding,omitempty"`
-		}{f == nil, v.Entries, v.First, v.Last, v.Checkpoints, v.Unknown, nil}
-		if f != nil {
-			answer.Finding = &finding{f.Kind, f.Seq, f.Through, f.What}
-		}
-		if err := json.NewEncoder(out).Encode(answer); err != nil {
+		if err := json.NewEncoder(out).Encode(trail.Shown(v)); err != nil {
 			return &exit{code: exitError, err: err}
 		}
 	} else {
@@ -355,6 +344,36 @@ func printVerdict(out io.Writer, v audit.Verdict, asJSON bool) error {
 		fmt.Fprintln(out, "the audit log is whole")
 	}
 	return nil
+}
+
+func auditRetain(files *[]string) *cobra.Command {
+	return &cobra.Command{
+		Use: "retain", Short: "Export what is old, and remove it from the log", Args: cobra.NoArgs,
+		Long: "Do now what servers do every hour where audit.retention says so: entries that are older are verified and exported\n" +
+			"to the folder, the log says so, signed, and then they are removed. The rest can be verified as before.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return auditing(c, *files, func(conf *configs.Config, s bootstrap.Setting, storage ports.Storage) error {
+				if conf.Audit.Retention.After <= 0 {
+					return &exit{code: exitUsage, err: errors.New("audit.retention.after is not set: all entries are kept"), fix: "set it, and audit.retention.folder"}
+				}
+				svc, err := bootstrap.Trail(conf, storage, s)
+				if err != nil {
+					return err
+				}
+				for {
+					done, err := svc.Retain(c.Context())
+					if err != nil {
+						return err
+					}
+					if done.Entries == 0 {
+						fmt.Fprintln(c.OutOrStdout(), "nothing else is older than", conf.Audit.Retention.After)
+						return nil
+					}
+					fmt.Fprintf(c.OutOrStdout(), "retired %d entries, %d to %d, to %s\n", done.Entries, done.First, done.Last, filepath.Join(conf.Audit.Retention.Folder, done.Name))
+				}
+			})
+		},
+	}
 }
 
 func auditCheckpoints(files *[]string) *cobra.Command {

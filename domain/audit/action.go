@@ -12,6 +12,8 @@ const (
 	ServerStopped      Action = "server.stopped"
 	ChatStarted        Action = "chat.started"   // a keyed request has its key; an agent may run now
 	ChatCompleted      Action = "chat.completed" // an answer, or how it failed
+	AgentStarted       Action = "agent.started"  // a program of an agent's
+	AgentExited        Action = "agent.exited"
 	SessionCreated     Action = "session.created"
 	SessionChanged     Action = "session.changed"
 	SessionArchived    Action = "session.archived"
@@ -19,8 +21,10 @@ const (
 	SessionDeleted     Action = "session.deleted"
 	DataExported       Action = "data.exported"
 	DataErased         Action = "data.erased"
-	DataExpired        Action = "data.expired" // by retention
-	AuthFailed         Action = "auth.failed"  // the first of a minute, for each reason
+	DataExpired        Action = "data.expired"  // by retention
+	AuthFailed         Action = "auth.failed"   // the first of a minute, for each reason and known user
+	AccessDenied       Action = "access.denied" // a caller lacks a permission: the first of a minute, for each
+	OrgRead            Action = "org.read"      // a platform role read what is another organisation's
 	KeyCreated         Action = "api_key.created"
 	KeyChanged         Action = "api_key.changed"
 	KeyRotated         Action = "api_key.rotated"
@@ -42,6 +46,7 @@ const (
 	GroupCreated       Action = "group.created" // by an identity provider, as the next two
 	GroupChanged       Action = "group.changed" // its name, or who is in it
 	GroupRemoved       Action = "group.removed"
+	LogRetired         Action = "audit.retention" // its oldest entries are in an export now
 	AuditExported      Action = "audit.exported"
 	AuditVerified      Action = "audit.verified"
 )
@@ -49,10 +54,10 @@ const (
 // Actions lists all actions.
 func Actions() []Action {
 	return []Action{
-		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
-		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
+		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
+		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
-		AgentChanged, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, AuditExported, AuditVerified,
+		AgentChanged, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 	}
 }
 

@@ -3,13 +3,16 @@ package audit
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
 )
 
 func fields(change func(*Fields)) Fields {
@@ -165,4 +168,85 @@ func TestACheckpointIsASignedNote(t *testing.T) {
 	if _, err := ParseKey(strings.Replace(k.String(), "+", "+0", 1)); err == nil {
 		t.Error("a key with another id is taken")
 	}
+}
+
+// Whatever byte of an entry is another, left out or doubled: both ways of reading it
+// say the same.
+func TestReadingIsAsDecodingAndEncodingAgain(t *testing.T) {
+	s := NewSubject(start, [42]byte{1, 2, 3})
+	e, err := New(fields(func(f *Fields) {
+		f.Details["b"], f.Details["a"] = `q"\ é`, ""
+		f.Subject, f.Personal, f.Target, f.Request = s, map[string]string{"ip": "192.0.2.1"}, "x", "req_1"
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seal Sealer
+	canon := seal.Seal(e).Canon
+	same := func(text []byte) {
+		got, err := Read(text)
+		want, wrong := decoded(text)
+		if (err == nil) != (wrong == nil) || err == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\nis read as %+v, %v\nand decoded as %+v, %v", text, got, err, want, wrong)
+		}
+	}
+	same(canon)
+	for i := range canon {
+		same(append(bytes.Clone(canon[:i]), canon[i+1:]...))
+		same(append(bytes.Clone(canon[:i+1]), canon[i:]...))
+		for _, c := range []byte("\x00\x1f \"\\/{}:,-0159aAfgz_\x7f\xc3\xff") {
+			text := bytes.Clone(canon)
+			text[i] = c
+			same(text)
+		}
+	}
+}
+
+type form struct {
+	Action   Action            `json:"action"`
+	Actor    string            `json:"actor"`
+	At       int64             `json:"at"`
+	Details  map[string]string `json:"details"`
+	ID       string            `json:"id"`
+	Instance string            `json:"instance"`
+	Org      string            `json:"org"`
+	OrgPrev  string            `json:"org_prev"`
+	OrgSeq   uint64            `json:"org_seq"`
+	Outcome  Outcome           `json:"outcome"`
+	Personal map[string]string `json:"personal"`
+	Request  string            `json:"request"`
+	Target   string            `json:"target"`
+}
+
+// decoded is Read by the library: it decodes, encodes again and compares.
+func decoded(canon []byte) (Said, error) {
+	var (
+		f   form
+		s   Said
+		err error
+	)
+	if err := json.Unmarshal(canon, &f); err != nil {
+		return s, err
+	}
+	s = Said{Details: f.Details, Personal: f.Personal, Columns: Columns{
+		OrgSeq: f.OrgSeq, AtMicros: f.At, Actor: f.Actor, Action: f.Action, Target: f.Target, Outcome: f.Outcome, Request: f.Request, Instance: f.Instance,
+	}}
+	if s.ID, err = ParseID(f.ID); err != nil {
+		return s, err
+	}
+	if f.Org != "" {
+		if s.Org, err = tenancy.ParseOrgID(f.Org); err != nil {
+			return s, err
+		}
+		s.Place.Seq = f.OrgSeq
+		if n, err := hex.Decode(s.Place.Prev[:], []byte(f.OrgPrev)); err != nil || n != len(s.Place.Prev) || f.OrgSeq == 0 {
+			return s, fmt.Errorf("an entry has no place among its organisation's")
+		}
+	}
+	again := Entry{columns: s.Columns}
+	again.encode(f.Details, f.Personal)
+	if !bytes.Equal(again.appendCanon(nil, s.Place), canon) {
+		return s, fmt.Errorf("an entry is not in its canonical form")
+	}
+	return s, nil
 }

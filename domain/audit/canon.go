@@ -1,11 +1,7 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -16,42 +12,48 @@ import (
 // version is of the canonical form.
 const version = 1
 
-// Parts gives the canonical bytes of e up to where the organisation's place in the
-// chain stands, and after it: Place goes between.
-func (e Entry) Parts() (head, tail []byte) {
-	f := &e.fields
-	head = make([]byte, 0, 256)
-	head = append(head, `{"action":`...)
-	head = appendString(head, string(f.Action))
-	head = append(head, `,"actor":`...)
-	head = appendString(head, f.Actor)
-	head = append(head, `,"at":`...)
-	head = strconv.AppendInt(head, f.At.UnixMicro(), 10)
-	head = appendPairs(head, "details", f.Details)
-	head = append(head, `,"id":`...)
-	head = appendString(head, f.ID.UUID())
-	head = append(head, `,"instance":`...)
-	head = appendString(head, f.Instance)
-	if !f.Org.IsZero() {
-		head = append(head, `,"org":`...)
-		head = appendString(head, f.Org.UUID())
+// usual is more than the canonical bytes of most entries.
+const usual = 768
+
+// encode writes the entry's canonical bytes, all but its place.
+func (e *Entry) encode(details, commitments map[string]string) {
+	var small [usual]byte
+	c, b := &e.columns, small[:0]
+	b = append(b, `{"action":`...)
+	b = appendString(b, string(c.Action))
+	b = append(b, `,"actor":`...)
+	b = appendString(b, c.Actor)
+	b = append(b, `,"at":`...)
+	b = strconv.AppendInt(b, c.AtMicros, 10)
+	b = appendPairs(b, "details", details)
+	b = append(b, `,"id":"`...)
+	b = c.ID.AppendUUID(b)
+	b = append(b, `","instance":`...)
+	b = appendString(b, c.Instance)
+	if !c.Org.IsZero() {
+		b = append(b, `,"org":"`...)
+		b = append(c.Org.AppendUUID(b), '"')
 	}
-	tail = make([]byte, 0, 256)
-	tail = append(tail, `,"outcome":`...)
-	tail = appendString(tail, string(f.Outcome))
-	tail = appendPairs(tail, "personal", e.commitments)
-	if f.Request != "" {
-		tail = append(tail, `,"request":`...)
-		tail = appendString(tail, f.Request)
+	e.split = len(b)
+	b = append(b, `,"outcome":`...)
+	b = appendString(b, string(c.Outcome))
+	b = appendPairs(b, "personal", commitments)
+	if c.Request != "" {
+		b = append(b, `,"request":`...)
+		b = appendString(b, c.Request)
 	}
-	if f.Target != "" {
-		tail = append(tail, `,"target":`...)
-		tail = appendString(tail, f.Target)
+	if c.Target != "" {
+		b = append(b, `,"target":`...)
+		b = appendString(b, c.Target)
 	}
-	tail = append(tail, `,"v":`...)
-	tail = strconv.AppendInt(tail, version, 10)
-	return head, append(tail, '}')
+	b = append(b, `,"v":`...)
+	b = strconv.AppendInt(b, version, 10)
+	e.canon = append(make([]byte, 0, len(b)+1), append(b, '}')...)
 }
+
+// Parts gives the canonical bytes up to where the organisation's place in the
+// chain stands, and after it: Place goes between. They must not be changed.
+func (e Entry) Parts() (head, tail []byte) { return e.canon[:e.split:e.split], e.canon[e.split:] }
 
 // Place is what an organisation's entry says of its place among the
 // organisation's own entries.
@@ -67,13 +69,13 @@ func (p Place) append(b []byte) []byte {
 	return strconv.AppendUint(b, p.Seq, 10)
 }
 
-// canon gives the canonical bytes.
-func (e Entry) canon(p Place) []byte {
-	head, tail := e.Parts()
-	if !e.fields.Org.IsZero() {
-		head = p.append(head)
+// appendCanon appends the canonical bytes.
+func (e *Entry) appendCanon(b []byte, p Place) []byte {
+	b = append(b, e.canon[:e.split]...)
+	if !e.columns.Org.IsZero() {
+		b = p.append(b)
 	}
-	return append(head, tail...)
+	return append(b, e.canon[e.split:]...)
 }
 
 func appendPairs(b []byte, name string, pairs map[string]string) []byte {
@@ -83,7 +85,13 @@ func appendPairs(b []byte, name string, pairs map[string]string) []byte {
 	b = append(b, `,"`...)
 	b = append(b, name...)
 	b = append(b, `":{`...)
-	for i, k := range slices.Sorted(maps.Keys(pairs)) {
+	var small [MaxDetails]string
+	names := small[:0]
+	for k := range pairs {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	for i, k := range names {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -98,13 +106,14 @@ func appendPairs(b []byte, name string, pairs map[string]string) []byte {
 // in it, and it is UTF-8.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
+	done := 0
 	for i := range len(s) {
 		if s[i] == '"' || s[i] == '\\' {
-			b = append(b, '\\')
+			b = append(append(b, s[done:i]...), '\\')
+			done = i
 		}
-		b = append(b, s[i])
 	}
-	return append(b, '"')
+	return append(append(b, s[done:]...), '"')
 }
 
 // Said is what canonical bytes say, for whoever reads the log.
@@ -132,54 +141,3 @@ type Columns struct {
 
 // At is when it happened, in UTC.
 func (c Columns) At() time.Time { return time.UnixMicro(c.AtMicros).UTC() }
-
-type form struct {
-	Action   Action            `json:"action"`
-	Actor    string            `json:"actor"`
-	At       int64             `json:"at"`
-	Details  map[string]string `json:"details"`
-	ID       string            `json:"id"`
-	Instance string            `json:"instance"`
-	Org      string            `json:"org"`
-	OrgPrev  string            `json:"org_prev"`
-	OrgSeq   uint64            `json:"org_seq"`
-	Outcome  Outcome           `json:"outcome"`
-	Personal map[string]string `json:"personal"`
-	Request  string            `json:"request"`
-	Target   string            `json:"target"`
-}
-
-// Read gives what canonical bytes say; an error where they are not canonical.
-func Read(canon []byte) (Said, error) {
-	var (
-		f   form
-		s   Said
-		err error
-	)
-	if err := json.Unmarshal(canon, &f); err != nil {
-		return s, err
-	}
-	s = Said{Details: f.Details, Personal: f.Personal, Columns: Columns{
-		OrgSeq: f.OrgSeq, AtMicros: f.At, Actor: f.Actor, Action: f.Action, Target: f.Target, Outcome: f.Outcome, Request: f.Request, Instance: f.Instance,
-	}}
-	if s.ID, err = ParseID(f.ID); err != nil {
-		return s, err
-	}
-	if f.Org != "" {
-		if s.Org, err = tenancy.ParseOrgID(f.Org); err != nil {
-			return s, err
-		}
-		s.Place.Seq = f.OrgSeq
-		if n, err := hex.Decode(s.Place.Prev[:], []byte(f.OrgPrev)); err != nil || n != len(s.Place.Prev) || f.OrgSeq == 0 {
-			return s, fmt.Errorf("an entry has no place among its organisation's")
-		}
-	}
-	again := Entry{commitments: f.Personal, fields: Fields{
-		ID: s.ID, Org: s.Org, Actor: f.Actor, Action: f.Action, Target: f.Target, Outcome: f.Outcome, Request: f.Request, Instance: f.Instance,
-		At: time.UnixMicro(f.At), Details: f.Details,
-	}}
-	if !bytes.Equal(again.canon(s.Place), canon) {
-		return s, fmt.Errorf("an entry is not in its canonical form")
-	}
-	return s, nil
-}

@@ -4,7 +4,6 @@
 package audit
 
 import (
-	"maps"
 	"time"
 
 	"agentapi/domain/fault"
@@ -59,8 +58,10 @@ type Fields struct {
 
 // Entry is what is appended to the log. It is immutable; New makes one.
 type Entry struct {
-	fields      Fields
-	commitments map[string]string
+	columns Columns // without its place
+	canon   []byte  // its canonical bytes without its place, which goes in at split
+	split   int
+	values  []Value
 }
 
 // New makes an entry. fault.Internal: it lacks something, holds too much, or what
@@ -70,34 +71,35 @@ func New(f Fields) (Entry, error) {
 	if err := f.check(); err != nil {
 		return Entry{}, err
 	}
-	f.Details, f.Personal = maps.Clone(f.Details), maps.Clone(f.Personal)
-	e := Entry{fields: f}
+	e := Entry{columns: Columns{
+		ID: f.ID, Org: f.Org, AtMicros: f.At.UnixMicro(), Actor: f.Actor, Action: f.Action, Target: f.Target, Outcome: f.Outcome,
+		Request: f.Request, Instance: f.Instance,
+	}}
+	var commitments map[string]string
 	if len(f.Personal) > 0 {
-		e.commitments = make(map[string]string, len(f.Personal))
+		commitments = make(map[string]string, len(f.Personal))
 		for name, value := range f.Personal {
-			e.commitments[name] = f.Subject.Commit(value)
+			c := f.Subject.Commit(value)
+			commitments[name] = c
+			e.values = append(e.values, Value{Subject: f.Subject.ID, Name: name, Commitment: c, Clear: value})
 		}
 	}
+	e.encode(f.Details, commitments)
 	return e, nil
 }
 
 // IsZero tells whether e says nothing.
-func (e Entry) IsZero() bool { return e.fields.ID.IsZero() }
+func (e Entry) IsZero() bool { return e.columns.ID.IsZero() }
 
 // ID identifies the entry.
-func (e Entry) ID() ID { return e.fields.ID }
+func (e Entry) ID() ID { return e.columns.ID }
 
 // Org is the organisation that the entry is about; zero: the platform.
-func (e Entry) Org() tenancy.OrgID { return e.fields.Org }
+func (e Entry) Org() tenancy.OrgID { return e.columns.Org }
 
-// Values are the personal values that the entry has commitments of.
-func (e Entry) Values() []Value {
-	out := make([]Value, 0, len(e.commitments))
-	for name, c := range e.commitments {
-		out = append(out, Value{Subject: e.fields.Subject.ID, Name: name, Commitment: c, Clear: e.fields.Personal[name]})
-	}
-	return out
-}
+// Values are the personal values that the entry has commitments of. They must not
+// be changed.
+func (e Entry) Values() []Value { return e.values }
 
 func (f *Fields) check() error {
 	bad := func(what string) error { return fault.Internalf("audit: an entry %s", what) }
@@ -115,7 +117,7 @@ func (f *Fields) check() error {
 	case len(f.Personal) > 0 && f.Subject.ID.IsZero():
 		return bad("has personal values of nobody")
 	}
-	for _, text := range []string{f.Actor, f.Target, f.Request, f.Instance} {
+	for _, text := range [...]string{f.Actor, f.Target, f.Request, f.Instance} {
 		if why := unfit(text); why != "" {
 			return bad(why)
 		}

@@ -11,20 +11,26 @@ var signs = []string{
 	"xoxb-", "xoxp-", "glpat-", "password=", "passwd=", "secret=", "api_key=", "apikey=", "token=",
 }
 
+// secretLength is how long what follows a sign is at least: a short thing that only
+// begins alike is a word, not a secret.
+const secretLength = 12
+
+// signsBy are the signs by how they begin, so that a text is read once.
+var signsBy = func() (by [256][]string) {
+	for _, s := range signs {
+		by[s[0]] = append(by[s[0]], s)
+	}
+	return by
+}()
+
 // secretLooking tells whether a text holds what looks like a credential. It would
 // rather refuse too much: entries are made of ids, numbers and words of ours.
 func secretLooking(s string) bool {
-	for _, sign := range signs {
-		for rest := s; ; {
-			i := strings.Index(rest, sign)
-			if i < 0 {
-				break
-			}
-			// A short thing that only begins alike is a word, not a secret.
-			if i+len(sign)+12 <= len(rest) && (i == 0 || !alnum(rest[i-1]) || !alnum(sign[0])) {
+	for i := 0; i+secretLength < len(s); i++ {
+		for _, sign := range signsBy[s[i]] {
+			if i+len(sign)+secretLength <= len(s) && strings.HasPrefix(s[i:], sign) && (i == 0 || !alnum(s[i-1]) || !alnum(s[i])) {
 				return true
 			}
-			rest = rest[i+len(sign):]
 		}
 	}
 	// A password in an address.
@@ -63,6 +69,9 @@ func unfit(s string) string {
 // Clip makes a text of somebody else's fit to stand in an entry: it is cut, and
 // what cannot stand in one is taken out.
 func Clip(s string) string {
+	if unfit(s) == "" {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
 			return -1

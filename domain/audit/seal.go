@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 
@@ -31,8 +32,8 @@ type Head struct {
 
 // Hash is SHA-256("agentapi-audit-v1\0" ‖ u64be chain ‖ u64be seq ‖ prev ‖ u32be len ‖ canon).
 func Hash(chain, seq uint64, prev [32]byte, canon []byte) [32]byte {
-	b := make([]byte, 0, len(domain)+8+8+32+4+len(canon))
-	b = append(b, domain...)
+	var small [usual + 256]byte
+	b := append(small[:0], domain...)
 	b = binary.BigEndian.AppendUint64(b, chain)
 	b = binary.BigEndian.AppendUint64(b, seq)
 	b = append(b, prev[:]...)
@@ -56,13 +57,11 @@ func (s *Sealer) Seal(e Entry) Sealed {
 	if !org.IsZero() {
 		place.Seq++
 	}
-	out.Canon = e.canon(place)
+	var small [usual + 256]byte
+	out.Canon = bytes.Clone(e.appendCanon(small[:0], place))
 	out.Hash = Hash(out.Chain, out.Seq, out.Prev, out.Canon)
-	f := &e.fields
-	out.Columns = Columns{
-		ID: f.ID, Org: org, OrgSeq: place.Seq, AtMicros: f.At.UnixMicro(), Actor: f.Actor, Action: f.Action, Target: f.Target,
-		Outcome: f.Outcome, Request: f.Request, Instance: f.Instance,
-	}
+	out.Columns = e.columns
+	out.Columns.OrgSeq = place.Seq
 	s.Head.Seq, s.Head.Hash = out.Seq, out.Hash
 	if s.Head.First == 0 {
 		s.Head.First = out.Seq

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
@@ -42,14 +41,38 @@ func NewSubject(at time.Time, rand [42]byte) Subject {
 // Whoever has the salt can show that an entry is about the value; without it
 // nobody can tell or guess.
 func (s Subject) Commit(value string) string {
-	mac := hmac.New(sha256.New, s.Salt[:])
-	mac.Write([]byte(value))
-	return hex.EncodeToString(mac.Sum(nil))
+	sum := s.mac(value)
+	return hex.EncodeToString(sum[:])
+}
+
+// mac is HMAC-SHA-256 (RFC 2104), written out: each request has one, and the
+// library's allocates twelve times as much as the two hashes take.
+func (s Subject) mac(value string) [sha256.Size]byte {
+	var small [sha256.BlockSize + 128]byte
+	inner := append(s.pad(small[:0], 0x36), value...)
+	sum := sha256.Sum256(inner)
+	return sha256.Sum256(append(s.pad(small[:0], 0x5c), sum[:]...))
+}
+
+// pad writes the salt, filled up to a block, with each byte changed by x.
+func (s Subject) pad(b []byte, x byte) []byte {
+	for _, c := range s.Salt {
+		b = append(b, c^x)
+	}
+	for range sha256.BlockSize - len(s.Salt) {
+		b = append(b, x)
+	}
+	return b
 }
 
 // Own gives how something of the subject's stands as an entry's target: what it
 // is, and a commitment to its id.
-func (s Subject) Own(what, id string) string { return what + ":" + s.Commit(id)[:32] }
+func (s Subject) Own(what, id string) string {
+	sum := s.mac(id)
+	var small [96]byte
+	b := append(append(small[:0], what...), ':')
+	return string(hex.AppendEncode(b, sum[:16]))
+}
 
 // Value is a personal value in clear, beside the commitment that the chain has.
 type Value struct {

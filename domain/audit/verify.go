@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 
@@ -51,34 +50,48 @@ type Verifier struct {
 	// Anywhere takes the first entry's place and predecessor as given, for a log
 	// of which the beginning is not kept.
 	Anywhere bool
+	// Retired are what the log says was taken from its beginning, as far as it is to be
+	// believed: it may begin behind one of them.
+	Retired []Retirement
 	// Whose is the organisation whose entries alone are given; zero: all. Only the
 	// organisation's own chain is followed then.
 	Whose tenancy.OrgID
 
-	checkpoints []Checkpoint
-	noted       map[string]bool
-	next        int    // of the checkpoints
-	sure        uint64 // up to where a checkpoint says that it is whole
+	checkpoints []mark
+	sorted      bool
+	noted       map[[32]byte]bool
+	stored      Checkpoint // the last of the list that is whole
+	next        int        // of the checkpoints
+	sure        uint64     // up to where a checkpoint says that it is whole
 	verdict     Verdict
 	orgs        map[tenancy.OrgID]Place
 	known       map[tenancy.OrgID]bool
 }
 
+// mark is what a checkpoint says that the chain was.
+type mark struct {
+	size uint64
+	root [32]byte
+}
+
 // Against adds checkpoints that the chain is held against, where one of the keys
-// has signed them. in says that the list is whole, so that each must follow from
-// the one before.
+// has signed them. whole says that they are the next part of a list that is whole,
+// so that each must follow from the one before. All must come before the entries.
 func (v *Verifier) Against(checkpoints []Checkpoint, keys []Key, whole bool) {
-	var last *Checkpoint
 	for i := range checkpoints {
 		c := &checkpoints[i]
-		if v.noted[c.Note] { // kept in two places
-			last = c
+		hash := c.Hash()
+		last := v.stored
+		if whole {
+			v.stored = *c
+		}
+		if v.noted[hash] { // kept in two places
 			continue
 		}
 		if v.noted == nil {
-			v.noted = make(map[string]bool)
+			v.noted = make(map[[32]byte]bool)
 		}
-		v.noted[c.Note] = true
+		v.noted[hash] = true
 		good, known := c.Signed(keys)
 		switch {
 		case !known:
@@ -86,14 +99,21 @@ func (v *Verifier) Against(checkpoints []Checkpoint, keys []Key, whole bool) {
 		case !good:
 			v.find(Forged, c.Size, c.Size, "a checkpoint's signature is not of its key")
 		default:
-			v.checkpoints = append(v.checkpoints, *c)
+			v.checkpoints, v.sorted = append(v.checkpoints, mark{c.Size, c.Root}), false
 		}
-		if whole && last != nil && (c.Previous != last.Hash() || c.Size < last.Size) {
+		if whole && last.Note != "" && (c.Previous != last.Hash() || c.Size < last.Size) {
 			v.find(Forged, c.Size, c.Size, "a checkpoint does not follow from the one before")
 		}
-		last = c
 	}
-	slices.SortStableFunc(v.checkpoints, func(a, b Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
+}
+
+// marks puts the checkpoints into their order.
+func (v *Verifier) marks() []mark {
+	if !v.sorted {
+		slices.SortStableFunc(v.checkpoints, func(a, b mark) int { return cmp.Compare(a.size, b.size) })
+		v.sorted = true
+	}
+	return v.checkpoints
 }
 
 func (v *Verifier) find(kind Tampering, seq, through uint64, what string) {
@@ -117,8 +137,13 @@ func (v *Verifier) Add(s *Sealed) {
 		if v.Anywhere || !v.Whose.IsZero() {
 			v.After = Head{Seq: s.Seq - 1, Hash: s.Prev}
 		}
+		for _, r := range v.Retired {
+			if v.After.Seq == 0 && r.Last == s.Seq-1 && r.Hash == s.Prev {
+				v.After = Head{Seq: r.Last, Hash: r.Hash}
+			}
+		}
 		d.First, d.Last, d.Hash, v.sure = v.After.Seq+1, v.After.Seq, v.After.Hash, v.After.Seq
-		for v.next < len(v.checkpoints) && v.checkpoints[v.next].Size < v.After.Seq {
+		for v.next < len(v.marks()) && v.checkpoints[v.next].size < v.After.Seq {
 			v.next++ // of what is not given
 		}
 		v.meet()
@@ -168,7 +193,8 @@ func (v *Verifier) inside(s *Sealed) {
 		v.find(Edited, s.Seq, s.Seq, "an entry is not what was hashed")
 		return
 	}
-	said, err := Read(s.Canon)
+	var said Said
+	err := (&reader{rest: string(s.Canon)}).entry(&said)
 	switch {
 	case err != nil:
 		v.find(Edited, s.Seq, s.Seq, err.Error())
@@ -197,17 +223,17 @@ func (v *Verifier) inside(s *Sealed) {
 // meet holds the chain against the checkpoints of the entry that it has come to.
 func (v *Verifier) meet() {
 	d := &v.verdict
-	for d.Finding == nil && v.next < len(v.checkpoints) && v.checkpoints[v.next].Size <= d.Last {
+	for d.Finding == nil && v.next < len(v.marks()) && v.checkpoints[v.next].size <= d.Last {
 		c := &v.checkpoints[v.next]
-		if v.next++; c.Size < d.Last { // of an entry that is another organisation's
+		if v.next++; c.size < d.Last { // of an entry that is another organisation's
 			continue
 		}
 		d.Checkpoints++
-		if !bytes.Equal(c.Root[:], d.Hash[:]) {
-			v.find(Rewritten, min(v.sure+1, c.Size), c.Size, "the chain is another one than when a checkpoint was signed")
+		if c.root != d.Hash {
+			v.find(Rewritten, min(v.sure+1, c.size), c.size, "the chain is another one than when a checkpoint was signed")
 			return
 		}
-		v.sure = c.Size
+		v.sure = c.size
 	}
 }
 
@@ -222,8 +248,8 @@ func (v *Verifier) Verdict() Verdict {
 		v.meet()
 	}
 	if n := len(v.checkpoints); n > 0 && v.Whose.IsZero() {
-		if c := v.checkpoints[n-1]; c.Size > d.Last {
-			v.find(Truncated, d.Last+1, c.Size, "the chain ends before a checkpoint")
+		if c := v.marks()[n-1]; c.size > d.Last {
+			v.find(Truncated, d.Last+1, c.size, "the chain ends before a checkpoint")
 		}
 	}
 	if d.Finding != nil && d.Finding.Seq == 0 {

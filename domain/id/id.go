@@ -42,7 +42,10 @@ func (u ID[K]) Time() time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+const (
+	crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+	digits    = "0123456789abcdef" // of the hexadecimal form
+)
 
 // String gives the form that callers see: prefix, underscore, 26 characters of
 // Crockford base32. The zero id gives "".
@@ -50,9 +53,11 @@ func (u ID[K]) String() string {
 	if u.IsZero() {
 		return ""
 	}
-	var k K
-	out := make([]byte, 0, len(k.Prefix())+27)
-	out = append(out, k.Prefix()...)
+	var (
+		k     K
+		small [64]byte
+	)
+	out := append(small[:0], k.Prefix()...)
 	out = append(out, '_')
 	// 128 bits in 26 digits of five: the first digit carries the top three bits.
 	hi, lo := be64(u[:8]), be64(u[8:])
@@ -73,8 +78,17 @@ func (u ID[K]) String() string {
 
 // UUID gives the canonical hexadecimal form.
 func (u ID[K]) UUID() string {
-	h := hex.EncodeToString(u[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	var out [36]byte
+	return string(u.AppendUUID(out[:0]))
+}
+
+// AppendUUID appends what UUID gives.
+func (u ID[K]) AppendUUID(b []byte) []byte {
+	b = hex.AppendEncode(b, u[:4])
+	for _, part := range [...][2]int{{4, 6}, {6, 8}, {8, 10}, {10, 16}} {
+		b = hex.AppendEncode(append(b, '-'), u[part[0]:part[1]])
+	}
+	return b
 }
 
 // Parse reads either spelling: prefix and base32, or a lower-case UUID. It
@@ -84,16 +98,16 @@ func Parse[K Kind](s string) (ID[K], error) {
 		u ID[K]
 		k K
 	)
-	bad := fmt.Errorf("%q is not a %s id", s, k.Prefix())
+	bad := func() (ID[K], error) { return ID[K]{}, fmt.Errorf("%q is not a %s id", s, k.Prefix()) }
 	if rest, ok := strings.CutPrefix(s, k.Prefix()+"_"); ok {
 		if len(rest) != 26 || rest[0] > '7' {
-			return u, bad
+			return bad()
 		}
 		var hi, lo uint64
 		for i := range rest {
 			d := strings.IndexByte(crockford, rest[i])
 			if d < 0 {
-				return u, bad
+				return bad()
 			}
 			hi = hi<<5 | lo>>59
 			lo = lo<<5 | uint64(d)
@@ -101,15 +115,24 @@ func Parse[K Kind](s string) (ID[K], error) {
 		put64(u[:8], hi)
 		put64(u[8:], lo)
 	} else {
-		if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' || s != strings.ToLower(s) {
-			return u, bad
+		if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+			return bad()
 		}
-		if _, err := hex.Decode(u[:], []byte(strings.ReplaceAll(s, "-", ""))); err != nil {
-			return ID[K]{}, bad
+		at := 0
+		for i := range u {
+			if i == 4 || i == 6 || i == 8 || i == 10 {
+				at++ // the hyphen
+			}
+			hi, lo := strings.IndexByte(digits, s[at]), strings.IndexByte(digits, s[at+1])
+			if hi < 0 || lo < 0 {
+				return bad()
+			}
+			u[i] = byte(hi<<4 | lo)
+			at += 2
 		}
 	}
 	if u.IsZero() {
-		return u, bad
+		return bad()
 	}
 	return u, nil
 }

@@ -9,6 +9,7 @@ type Principal struct {
 	user     UserID
 	role     Role
 	identity Identity
+	origin   Origin
 }
 
 // NewPrincipal makes the principal of an identity whose organisation and user

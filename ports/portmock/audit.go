@@ -9,6 +9,7 @@ import (
 	page "agentapi/domain/page"
 	tenancy "agentapi/domain/tenancy"
 	context "context"
+	io "io"
 	reflect "reflect"
 
 	gomock "github.com/golang/mock/gomock"
@@ -153,6 +154,73 @@ func (mr *MockCheckpointKeeperMockRecorder) Keep(ctx, note interface{}) *gomock.
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Keep", reflect.TypeOf((*MockCheckpointKeeper)(nil).Keep), ctx, note)
 }
 
+// Kept mocks base method.
+func (m *MockCheckpointKeeper) Kept(ctx context.Context) ([]audit.Checkpoint, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Kept", ctx)
+	ret0, _ := ret[0].([]audit.Checkpoint)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Kept indicates an expected call of Kept.
+func (mr *MockCheckpointKeeperMockRecorder) Kept(ctx interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Kept", reflect.TypeOf((*MockCheckpointKeeper)(nil).Kept), ctx)
+}
+
+// MockArchive is a mock of Archive interface.
+type MockArchive struct {
+	ctrl     *gomock.Controller
+	recorder *MockArchiveMockRecorder
+}
+
+// MockArchiveMockRecorder is the mock recorder for MockArchive.
+type MockArchiveMockRecorder struct {
+	mock *MockArchive
+}
+
+// NewMockArchive creates a new mock instance.
+func NewMockArchive(ctrl *gomock.Controller) *MockArchive {
+	mock := &MockArchive{ctrl: ctrl}
+	mock.recorder = &MockArchiveMockRecorder{mock}
+	return mock
+}
+
+// EXPECT returns an object that allows the caller to indicate expected use.
+func (m *MockArchive) EXPECT() *MockArchiveMockRecorder {
+	return m.recorder
+}
+
+// Open mocks base method.
+func (m *MockArchive) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Open", ctx, name)
+	ret0, _ := ret[0].(io.ReadSeekCloser)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Open indicates an expected call of Open.
+func (mr *MockArchiveMockRecorder) Open(ctx, name interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Open", reflect.TypeOf((*MockArchive)(nil).Open), ctx, name)
+}
+
+// Store mocks base method.
+func (m *MockArchive) Store(ctx context.Context, name string, write func(io.Writer) error) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Store", ctx, name, write)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Store indicates an expected call of Store.
+func (mr *MockArchiveMockRecorder) Store(ctx, name, write interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Store", reflect.TypeOf((*MockArchive)(nil).Store), ctx, name, write)
+}
+
 // MockTrail is a mock of Trail interface.
 type MockTrail struct {
 	ctrl     *gomock.Controller
@@ -263,4 +331,34 @@ func (m *MockTrail) Range(ctx context.Context, after uint64, most int) ([]audit.
 func (mr *MockTrailMockRecorder) Range(ctx, after, most interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Range", reflect.TypeOf((*MockTrail)(nil).Range), ctx, after, most)
+}
+
+// Retire mocks base method.
+func (m *MockTrail) Retire(ctx context.Context, r audit.Retirement, recorded uint64) (int, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Retire", ctx, r, recorded)
+	ret0, _ := ret[0].(int)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Retire indicates an expected call of Retire.
+func (mr *MockTrailMockRecorder) Retire(ctx, r, recorded interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Retire", reflect.TypeOf((*MockTrail)(nil).Retire), ctx, r, recorded)
+}
+
+// Retired mocks base method.
+func (m *MockTrail) Retired(ctx context.Context) (uint64, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Retired", ctx)
+	ret0, _ := ret[0].(uint64)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Retired indicates an expected call of Retired.
+func (mr *MockTrailMockRecorder) Retired(ctx interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Retired", reflect.TypeOf((*MockTrail)(nil).Retired), ctx)
 }

@@ -231,6 +231,64 @@ func auditCheckpoints(t *testing.T, s ports.Storage) {
 	same(t, last, want[4])
 }
 
+func auditRetires(t *testing.T, s ports.Storage) {
+	a, b := named[tenancy.OrgID]("a"), named[tenancy.OrgID]("b")
+	for range 4 {
+		must(t, s.Audit().Append(t.Context(), newEntry(t, tenancy.OrgID{}), newEntry(t, a)))
+	}
+	must(t, s.Audit().Append(t.Context(), newEntry(t, b), newEntry(t, tenancy.OrgID{})))
+	if n, err := s.Trail().Retired(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d, %v", n, err)
+	}
+	all := chain(t, s)
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	r := audit.Retire(key, 1, 8, all[7].Hash, [32]byte{1})
+	says := func(action audit.Action, r audit.Retirement) uint64 {
+		t.Helper()
+		must(t, s.Audit().Append(t.Context(), newEntry(t, tenancy.OrgID{}, func(f *audit.Fields) { f.Action, f.Details = action, r.Details() })))
+		head, err := s.Trail().Head(t.Context())
+		must(t, err)
+		return head.Seq
+	}
+	other, wrong := audit.Retire(key, 1, 7, all[6].Hash, [32]byte{1}), audit.Retire(key, 1, 8, all[6].Hash, [32]byte{1})
+	recorded := says(audit.LogRetired, r)
+	for what, c := range map[string]struct {
+		r  audit.Retirement
+		by uint64
+	}{
+		"no entry": {r, recorded + 100}, "another action": {r, says(audit.ServerStarted, r)}, "another range": {r, says(audit.LogRetired, other)},
+		"another hash": {wrong, says(audit.LogRetired, wrong)}, "one that does not stay": {r, 3},
+	} {
+		if _, err := s.Trail().Retire(t.Context(), c.r, c.by); !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	gone, err := s.Trail().Retire(t.Context(), r, recorded)
+	must(t, err)
+	if n, err := s.Trail().Retired(t.Context()); err != nil || n != recorded || gone != 8 {
+		t.Errorf("%d went, recorded by %d, %v", gone, n, err)
+	}
+	// All go on where they were, those too of whom nothing is left.
+	must(t, s.Audit().Append(t.Context(), newEntry(t, a), newEntry(t, b)))
+	head, err := s.Trail().Head(t.Context())
+	must(t, err)
+	left, err := s.Trail().Range(t.Context(), 0, 100)
+	must(t, err)
+	if head.First != 9 || len(left) != int(head.Seq-8) || left[0].Prev != r.Hash {
+		t.Errorf("%+v and %d entries", head, len(left))
+	}
+	v := audit.Verifier{Retired: []audit.Retirement{r}}
+	for i := range left {
+		v.Add(&left[i])
+	}
+	if found := v.Verdict(); found.Finding != nil || found.First != 9 {
+		t.Errorf("%+v", found)
+	}
+	if n := len(left); left[n-2].Columns.OrgSeq != 5 || left[n-1].Columns.OrgSeq != 2 {
+		t.Errorf("the organisations are at %d and %d", left[n-2].Columns.OrgSeq, left[n-1].Columns.OrgSeq)
+	}
+}
+
 func auditSubjects(t *testing.T, s ports.Storage) {
 	ann, bob, eve := someone(t, "a", "ann"), someone(t, "a", "bob"), someone(t, "b", "ann")
 	fresh := func() audit.Subject {

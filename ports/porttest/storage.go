@@ -80,6 +80,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"an audit entry is kept with what it records":           auditFollowsItsTransaction,
 		"the audit log is paged and filtered":                   auditPages,
 		"checkpoints are kept in order":                         auditCheckpoints,
+		"the audit log is retired from its beginning":           auditRetires,
 		"of an erased subject the log keeps a pseudonym":        auditSubjects,
 		"a storage that works is ready":                         ready,
 	} {

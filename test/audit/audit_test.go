@@ -101,7 +101,7 @@ type said struct {
 // ours and theirs verify an export of these lines.
 func (w *written) ours(t *testing.T, path string) said {
 	t.Helper()
-	notes, err := file.Notes{Path: w.notes}.Read()
+	notes, err := file.Notes{Path: w.notes}.Kept(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func (w *written) ours(t *testing.T, path string) said {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	v, err := trail.VerifyExport(f, &audit.Verifier{}, notes, []audit.Key{w.key})
+	v, err := trail.VerifyExport(&audit.Verifier{}, notes, []audit.Key{w.key}, f)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies an export of AgentAPI's audit log, with the standard library only.
 
-    verify.py EXPORT [CHECKPOINTS KEY]
+    verify.py EXPORT [CHECKPOINTS KEY | --own]     --own: of one organisation alone
 
 It shares no code with the server: it is written after domain/audit/README.md
 alone, and shows that the format is documented. Ends with 0, or with 5 where the
@@ -114,17 +114,35 @@ def digest(chain, seq, prev, canon):
     return hashlib.sha256(b"agentapi-audit-v1\0" + u64(chain) + u64(seq) + prev + len(canon).to_bytes(4, "big") + canon).digest()
 
 
+def retired(lines, key):
+    """Gives the hashes of the last entries that were taken from the beginning, by their numbers."""
+    out = {}
+    for line in lines:
+        entry = json.loads(line["canon"])
+        if entry["action"] == "audit.retention":
+            d = entry["details"]
+            text = "\n".join(["agentapi-audit-retention-v1", d["first"], d["last"], d["last_hash"], d["sha256"], ""])
+            if not key or signed(base64.b64decode(key.split("+", 2)[2])[1:], text.encode(), bytes.fromhex(d["signature"])):
+                out[int(d["last"])] = bytes.fromhex(d["last_hash"])
+    return out
+
+
 class Log:
     """Follows the chain."""
 
-    def __init__(self, marks):
+    def __init__(self, marks, own, gone):
         self.marks, self.seq, self.hash, self.sure = marks, 0, NOTHING, 0
-        self.orgs = {}
+        self.orgs, self.own, self.gone, self.late = {}, own, gone, False
 
     def add(self, line):
         """Takes the next entry."""
         seq, prev, stored, canon = line["seq"], bytes.fromhex(line["prev"]), bytes.fromhex(line["hash"]), line["canon"].encode()
         whole = digest(line["chain"], seq, prev, canon) == stored
+        if self.own:
+            self.seq, self.hash = max(self.seq, seq - 1), prev  # what came between is others'
+        if self.seq == 0 and seq > 1 and self.gone.get(seq - 1) == prev:
+            self.seq, self.hash, self.sure, self.late = seq - 1, prev, seq - 1, True
+            self.marks = [m for m in self.marks if m[0] >= seq]
         if seq > self.seq + 1:
             raise Broken("deleted", self.seq + 1, seq - 1, "entries are missing")
         if seq <= self.seq:
@@ -142,6 +160,8 @@ class Log:
             raise Broken("edited", seq, seq, "an entry is not in its canonical form")
         if "org" in entry:
             place, before = self.orgs.get(entry["org"], (0, NOTHING))
+            if self.late and entry["org"] not in self.orgs:  # what came before is not given
+                place, before = entry["org_seq"] - 1, bytes.fromhex(entry["org_prev"])
             if entry["org_seq"] != place + 1 or bytes.fromhex(entry["org_prev"]) != before:
                 kind = "deleted" if entry["org_seq"] > place + 1 else "edited"
                 raise Broken(kind, seq, seq, "an entry does not follow from its organisation's one before")
@@ -159,13 +179,15 @@ class Log:
             raise Broken("truncated", self.seq + 1, self.marks[-1][0], "the chain ends before a checkpoint")
 
 
-def verify(path, notes, key):
+def verify(path, notes=None, key=None):
     """Verifies an export."""
-    marks = []
-    if notes:
+    marks, own = [], notes == "--own"
+    if notes and not own:
         with open(notes, encoding="utf-8", newline="") as file:
             marks = checkpoints(file.read(), key)
-    log, total, missing = Log(marks), hashlib.sha256(), None
+    with open(path, "rb") as file:
+        gone = retired([line for line in map(json.loads, file) if "canon" in line and "audit.retention" in line["canon"]], key)
+    log, total, missing = Log(marks, own, gone), hashlib.sha256(), None
     with open(path, "rb") as file:
         for raw in file:
             line = json.loads(raw)
@@ -190,7 +212,7 @@ def verify(path, notes, key):
 
 if __name__ == "__main__":
     try:
-        result = verify(sys.argv[1], *(sys.argv[2:4] or (None, None)))
+        result = verify(*sys.argv[1:4])
     except Broken as broken:
         result = broken.answer
     print(json.dumps(result))

@@ -306,6 +306,36 @@ func TestWhatAdministratorsDoIsRecorded(t *testing.T) {
 	})
 }
 
+// Who lacks a permission is recorded once a minute, and what a platform role reads
+// in another organisation each time, where that organisation sees it.
+func TestWhatMayNotBeDoneAndWhatOthersReadIsRecorded(t *testing.T) {
+	staffed(t, func(t *testing.T, s *kit.Server, _ func() *kit.Server) {
+		evil := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("eve")...))["org_id"])
+		own := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))["org_id"])
+		for range 3 {
+			call(t, s, 403, http.MethodGet, "/api/v1/orgs/"+own+"/members", "", as("victim")...)
+			call(t, s, 200, http.MethodGet, "/api/v1/orgs/"+evil+"/members", "", as("platform_auditor")...)
+			call(t, s, 200, http.MethodGet, "/api/v1/orgs/"+own+"/members", "", as("platform_auditor")...)
+		}
+		call(t, s, 403, http.MethodGet, "/api/v1/orgs/"+own+"/api-keys", "", as("victim")...)
+		call(t, s, 404, http.MethodGet, "/api/v1/orgs/org_01kdy7585ee0080000000000ke", "", as("platform_auditor")...)
+		denied := call(t, s, 200, http.MethodGet, "/api/v1/orgs/"+own+"/audit?action=access.denied", "", as("org_auditor")...)
+		if n := strings.Count(denied.Body, `"permission":"members:read"`); n < 1 || n > 2 { // a minute may have ended
+			t.Errorf("of three refusals are recorded %s", denied.Body)
+		}
+		if strings.Count(denied.Body, `"permission":"keys:read"`) != 1 || strings.Contains(denied.Body, "127.0.0.1") {
+			t.Errorf("got %s", denied.Body)
+		}
+		seen := call(t, s, 200, http.MethodGet, "/api/v1/orgs/"+evil+"/audit?action=org.read", "", as("eve")...)
+		if strings.Count(seen.Body, `"target":"/api/v1/orgs/:org/members"`) != 3 || strings.Contains(seen.Body, "platform_auditor\",\"actor") {
+			t.Errorf("of three reads are recorded %s", seen.Body)
+		}
+		if a := call(t, s, 200, http.MethodGet, "/api/v1/platform/audit?action=org.read", "", as("platform_admin")...); strings.Count(a.Body, `"object":"audit_entry"`) != 3 {
+			t.Errorf("got %s", a.Body)
+		}
+	})
+}
+
 func TestTheLastPlatformAdminStays(t *testing.T) {
 	staffed(t, func(t *testing.T, s *kit.Server, _ func() *kit.Server) {
 		appoint := func(subject string) string {

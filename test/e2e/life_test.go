@@ -35,6 +35,15 @@ func TestOfAnErasedUserNothingIsLeft(t *testing.T) {
 	})
 }
 
+// personal has ann be recorded with an e-mail address, an address and a program.
+func personal(t *testing.T, s *kit.Server) {
+	t.Helper()
+	boss, ann := []string{"Authorization", "Bearer token-of-boss"}, []string{"Authorization", "Bearer token-of-ann", "User-Agent", "canary-agent/1"}
+	me := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", boss...))
+	call(t, s, 201, http.MethodPost, fmt.Sprintf("/api/v1/orgs/%v/members", me["org_id"]), `{"issuer":"dev","subject":"ann","email":"canary@example.com"}`, boss...)
+	call(t, s, 201, http.MethodPost, "/api/v1/me/api-keys", `{"name":"k"}`, ann...)
+}
+
 func file(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -46,13 +55,14 @@ func file(t *testing.T, path string) *sql.DB {
 }
 
 func erase(t *testing.T, dir string, env []string, open func() *sql.DB, columns, search string) {
-	o := kit.Options{Dir: dir, Env: env, Config: tenants + "retention: {sessions: 30d, orgs: {dev/evil: {usage: 1d}}}\n"}
+	o := kit.Options{Dir: dir, Env: env, Config: tenants + "      - {token: token-of-boss, org: acme, user: boss, role: org_admin}\nretention: {sessions: 30d, orgs: {dev/evil: {usage: 1d}}}\n"}
 	s, err := kit.Launch(t, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Kill)
 	ann, bob := &tenant{token: "token-of-ann", canary: "canaryann"}, &tenant{token: "token-of-bob", canary: "canarybob"}
+	personal(t, s)
 	ann.settle(t, s)
 	bob.settle(t, s)
 	others := bob.own(t, s)
@@ -68,7 +78,8 @@ func erase(t *testing.T, dir string, env []string, open func() *sql.DB, columns,
 		t.Fatal(err)
 	}
 	traces := append([]string{ann.canary, user.UUID(), user.String()}, ann.sessions...)
-	for _, trace := range traces[:2] {
+	traces = append([]string{"canary-agent", "canary@example.com", "127.0.0.1"}, traces...)
+	for _, trace := range traces[:5] {
 		if found(t, open(), columns, search, trace) == 0 {
 			t.Fatal("the search finds nothing before, either")
 		}
@@ -77,7 +88,7 @@ func erase(t *testing.T, dir string, env []string, open func() *sql.DB, columns,
 	if out, code := agentapi(t, env, "data", "export", "--org", "dev/acme", "--user", "dev/ann", "--out", export); code != 0 || !strings.Contains(out, "exported 3 sessions, 6 messages, 3 usage records") {
 		t.Errorf("%d, %s", code, out)
 	}
-	if text, err := os.ReadFile(export); err != nil || strings.Count(string(text), ann.canary) < 6 || strings.Contains(string(text), bob.canary) {
+	if text, err := os.ReadFile(export); err != nil || strings.Count(string(text), ann.canary) < 6 || strings.Count(string(text), `"kind":"personal"`) != 3 || strings.Contains(string(text), bob.canary) {
 		t.Errorf("the export holds %s, %v", text, err)
 	}
 	for _, c := range []struct {
@@ -88,6 +99,7 @@ func erase(t *testing.T, dir string, env []string, open func() *sql.DB, columns,
 		{[]string{"--org", "dev/acme", "--user", "dev/ann"}, 2, "--yes"},
 		{[]string{"--org", "acme", "--user", "dev/ann", "--yes"}, 2, "dev/acme"},
 		{[]string{"--org", "dev/acme", "--user", "dev/ann", "--yes"}, 0, "erased "},
+		{[]string{"--org", "dev/acme", "--user", "dev/boss", "--yes"}, 0, "erased "}, // who came from the same address
 		{[]string{"--org", "dev/acme", "--user", "dev/ann", "--yes"}, 1, "nothing is stored of this user"},
 	} {
 		if out, code := agentapi(t, env, append([]string{"data", "erase"}, c.args...)...); code != c.code || !strings.Contains(out, c.says) {

@@ -153,6 +153,13 @@ func Open(o Options, r *relay.Relay, vertex func(Vertex) (ports.Agent, error)) (
 	return a, nil
 }
 
+// Tell has it told when its gateway starts and has ended. It comes before the first.
+func (a *Agent) Tell(p ports.Programs) {
+	if a.own != nil {
+		a.own.runner.Tell(p)
+	}
+}
+
 // Stop ends the gateway.
 func (a *Agent) Stop(context.Context) error {
 	if a.own != nil {

@@ -102,6 +102,9 @@ func Open(o Options, r *relay.Relay) (*Agent, error) {
 	return &Agent{o: o, relay: r, runner: runner, warm: newPool(o.Max, o.Idle)}, nil
 }
 
+// Tell has it told when a program starts and has ended. It comes before the first.
+func (a *Agent) Tell(p ports.Programs) { a.runner.Tell(p) }
+
 // Stop ends all processes.
 func (a *Agent) Stop(context.Context) error {
 	a.warm.close()

@@ -61,7 +61,7 @@ func (a *Agent) start(ctx context.Context, id owner, model string) (_ *program, 
 	if err == nil {
 		p.live, err = a.runner.Open(ctx, process.Job{
 			Args: []string{"--cwd", p.folder.work, "--settings", settings},
-			Home: p.folder.home, Work: p.folder.work,
+			Home: p.folder.home, Work: p.folder.work, For: id.scope,
 			Env: map[string]string{tokenVariable: p.pass.Token(), "FACTORY_DROID_AUTO_UPDATE_ENABLED": "false", "NO_PROXY": "127.0.0.1"},
 		}, p.hear)
 	}

@@ -54,6 +54,9 @@ func Open(o Options) (*Agent, error) {
 	return &Agent{runner: r, can: o.Can}, nil
 }
 
+// Tell has it told when a program starts and has ended. It comes before the first.
+func (a *Agent) Tell(p ports.Programs) { a.runner.Tell(p) }
+
 // anchored makes what the command names of files here, such as a script, absolute:
 // the program runs in another folder.
 func anchored(command []string) []string {
@@ -94,7 +97,7 @@ func (a *Agent) Run(ctx context.Context, task agent.Task) ports.Events {
 			return
 		}
 		s := speech{yield: yield, wanted: max(1, task.Request.N), calls: map[int]int{}}
-		for line, err := range a.runner.Lines(ctx, process.Job{Input: line, Interrupt: cancel}) {
+		for line, err := range a.runner.Lines(ctx, process.Job{Input: line, Interrupt: cancel, For: task.Caller}) {
 			if err == nil {
 				err = s.hear(line)
 			}

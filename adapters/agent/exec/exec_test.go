@@ -2,10 +2,14 @@ package exec_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +95,55 @@ func TestTheExampleInPythonKeepsThePortsContract(t *testing.T) {
 func TestAScriptIsFoundFromWhereTheServerRuns(t *testing.T) {
 	if got, err := ask(t, t.Context(), open(t, []string{"python3", "example/agent.py"}), "hello"); err != nil || !strings.Contains(got, "hello") {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// told keeps what is said of programs, and lets none start where it has an error.
+type told struct {
+	mu    sync.Mutex
+	err   error
+	begun []agent.Program
+	ended []string
+}
+
+func (k *told) Starting(_ context.Context, p agent.Program) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.begun = append(k.begun, p)
+	return k.err
+}
+
+func (k *told) Ended(_ context.Context, p agent.Program, state string, why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ended = append(k.ended, fmt.Sprint(p.ID == k.begun[len(k.begun)-1].ID, " ", state, " ", fault.KindOf(why)))
+}
+
+func TestWhoMustKnowIsToldOfEachProgram(t *testing.T) {
+	for mode, want := range map[string]string{"hello": "true exit status 0", "exit9": "true exit status 9 upstream"} {
+		k := &told{}
+		a := open(t, []string{fake})
+		a.Tell(k)
+		_, _ = ask(t, t.Context(), a, mode)
+		if len(k.begun) != 1 || len(k.ended) != 1 || !strings.HasPrefix(k.ended[0], want) || k.begun[0].Argv != sha256.Sum256([]byte(fake+"\x00")) || k.begun[0].Bytes == 0 || k.begun[0].Total == 0 {
+			t.Errorf("%s: %+v, %q", mode, k.begun, k.ended)
+		}
+	}
+	k := &told{}
+	a := open(t, []string{filepath.Join(t.TempDir(), "absent")})
+	a.Tell(k)
+	if _, err := ask(t, t.Context(), a, "hello"); err == nil || len(k.ended) != 1 || !strings.HasPrefix(k.ended[0], "true not started unavailable") {
+		t.Errorf("of a program that is not there: %q, %v", k.ended, err)
+	}
+	k = &told{err: fault.New(fault.Unavailable, "no").WithCode("audit_unavailable")}
+	file := filepath.Join(t.TempDir(), "ran")
+	a = open(t, []string{"touch", file})
+	a.Tell(k)
+	if _, err := ask(t, t.Context(), a, "hello"); !errors.Is(err, k.err) || len(k.ended) != 0 {
+		t.Errorf("got %v, %q", err, k.ended)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a program ran that was not recorded")
 	}
 }
 

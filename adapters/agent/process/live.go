@@ -23,15 +23,15 @@ func (r *Runner) Open(ctx context.Context, job Job, hear func(line []byte)) (*Li
 	if err != nil {
 		return nil, err
 	}
-	p, err := r.start(ctx, job)
+	limits := r.o.Limits
+	limits.Idle, limits.Total = 0, 0
+	p, err := r.start(ctx, job, limits)
 	if err != nil {
 		release()
 		return nil, err
 	}
 	life, stop := context.WithCancel(context.Background())
 	l := &Live{runner: r, p: p, stop: stop, done: make(chan struct{})}
-	limits := r.o.Limits
-	limits.Idle, limits.Total = 0, 0
 	go func() {
 		defer release()
 		_, err := p.lines(life, limits, func(line []byte, _ error) bool {
@@ -39,6 +39,7 @@ func (r *Runner) Open(ctx context.Context, job Job, hear func(line []byte)) (*Li
 			return true
 		})
 		p.stop(true)
+		r.ended(life, p, err)
 		l.err = err
 		close(l.done)
 	}()

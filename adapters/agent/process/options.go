@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"agentapi/domain/fault"
+	"agentapi/ports"
 )
 
 // Options say which program is run, and how.
@@ -66,14 +67,20 @@ type Runner struct {
 	o       Options
 	running chan struct{}
 	waiting chan struct{}
+	told    ports.Programs // nil: nobody
 }
+
+// Tell has it told when a program starts and has ended. It comes before the first.
+func (r *Runner) Tell(p ports.Programs) { r.told = p }
 
 // New makes a runner; it starts nothing.
 func New(o Options) (*Runner, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Runner{o, make(chan struct{}, o.Limits.Concurrent), make(chan struct{}, o.Limits.Concurrent+o.Limits.Queue)}, nil
+	return &Runner{
+		o: o, running: make(chan struct{}, o.Limits.Concurrent), waiting: make(chan struct{}, o.Limits.Concurrent+o.Limits.Queue),
+	}, nil
 }
 
 // Probe says whether the program is there, without running it.

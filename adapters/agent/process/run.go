@@ -17,7 +17,9 @@ import (
 	"syscall"
 	"time"
 
+	"agentapi/domain/agent"
 	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
 )
 
 // Job is one run's input.
@@ -25,7 +27,8 @@ type Job struct {
 	Input     []byte // written to standard input, which then stays open
 	Interrupt []byte // written there when the run is to end early; nil if the program knows no such word
 
-	Args []string // more arguments; nothing of a request may be among them
+	Args []string      // more arguments; nothing of a request may be among them
+	For  tenancy.Scope // who it works for; zero: for all
 	// Home and Work are folders that outlive the run; where empty, it has its own.
 	Home, Work string
 	Env        map[string]string // more of the environment
@@ -45,13 +48,18 @@ func (r *Runner) Lines(ctx context.Context, job Job) iter.Seq2[[]byte, error] {
 			return
 		}
 		defer release()
-		p, err := r.start(ctx, job)
+		p, err := r.start(ctx, job, r.o.Limits)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		left, err := p.lines(ctx, r.o.Limits, yield)
 		p.stop(left || ctx.Err() != nil)
+		if left {
+			r.ended(ctx, p, errLeft)
+		} else {
+			r.ended(ctx, p, err)
+		}
 		if !left && err != nil {
 			yield(nil, err)
 		}
@@ -100,9 +108,10 @@ type process struct {
 	mu           sync.Mutex
 	why          error // why reading was ended before the program did
 	family       family
+	record       agent.Program
 }
 
-func (r *Runner) start(ctx context.Context, job Job) (_ *process, err error) {
+func (r *Runner) start(ctx context.Context, job Job, l Limits) (_ *process, err error) {
 	p := &process{mark: newMark(), interrupt: job.Interrupt, exited: make(chan struct{}), heard: make(chan struct{}), family: family{known: map[int]string{}}}
 	if p.root, err = os.MkdirTemp("", dirPrefix+p.mark+"-"); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, err, "The agent's program has no place to run in.").WithCode("agent_unavailable")
@@ -135,8 +144,13 @@ func (r *Runner) start(ctx context.Context, job Job) (_ *process, err error) {
 	p.cmd.Dir = work
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = ends[0], ends[1], ends[2]
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := r.starting(ctx, p, job.For, l); err != nil {
+		return nil, err
+	}
 	if err := p.cmd.Start(); err != nil {
-		return nil, missing(err)
+		err = missing(err)
+		r.ended(ctx, p, err)
+		return nil, err
 	}
 	limit(p.cmd.Process.Pid)
 	go func() {

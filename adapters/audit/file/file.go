@@ -40,8 +40,8 @@ func (n Notes) Keep(_ context.Context, note string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// Read gives the checkpoints of a file; none where it is not there.
-func (n Notes) Read() ([]audit.Checkpoint, error) {
+// Kept gives the checkpoints of the file; none where it is not there.
+func (n Notes) Kept(context.Context) ([]audit.Checkpoint, error) {
 	if n.Path == "" {
 		return nil, nil
 	}

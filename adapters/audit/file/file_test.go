@@ -50,7 +50,7 @@ func TestAKeyIsMadeOnceAndForItsOwnerOnly(t *testing.T) {
 
 func TestCheckpointsAreKeptBehindEachOther(t *testing.T) {
 	n := Notes{Path: filepath.Join(t.TempDir(), "data", "checkpoints")}
-	if all, err := n.Read(); err != nil || len(all) != 0 {
+	if all, err := n.Kept(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("%v, %v", all, err)
 	}
 	key, err := Key(filepath.Join(t.TempDir(), "key.pem"))
@@ -62,7 +62,7 @@ func TestCheckpointsAreKeptBehindEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, err := n.Read()
+	all, err := n.Kept(t.Context())
 	if err != nil || len(all) != 3 || all[2].Size != 2 {
 		t.Errorf("%+v, %v", all, err)
 	}

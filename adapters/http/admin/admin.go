@@ -27,6 +27,7 @@ type Handler struct {
 	Reports    *reports.Service
 	Base       context.Context
 	Limit      time.Duration // for one request to the storage
+	Stall      time.Duration // how long a client may take nothing of a file
 }
 
 // patient is the context of what takes longer than one request to the storage.

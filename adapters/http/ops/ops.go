@@ -60,6 +60,9 @@ func (h *Handler) Ready(c *fiber.Ctx) error {
 		}
 		line(r.Storage == nil, "storage", word(r.Storage == nil))
 		line(!r.Draining, "serving", word(!r.Draining))
+		if r.Audited {
+			line(r.Audit == nil, "audit log", word(r.Audit == nil))
+		}
 		for _, a := range r.Agents {
 			line(a.Health.State == agent.Healthy, "agent "+string(a.Name), string(a.Health.State))
 		}
@@ -108,6 +111,12 @@ func (h *Handler) Health(c *fiber.Ctx) error {
 	now := time.Now().UTC()
 	checks := map[string][]check{"storage": {{Component: "datastore", Status: passIf(r.Storage == nil), Time: now}}}
 	status := passIf(r.Ready == nil)
+	if r.Audited {
+		checks["audit"] = []check{{Component: "component", Status: passIf(r.Audit == nil), Time: now}}
+		if r.Audit != nil && status == "pass" {
+			status = "warn"
+		}
+	}
 	for _, a := range r.Agents {
 		s := "pass"
 		switch a.Health.State {
@@ -147,14 +156,20 @@ func passIf(ok bool) string {
 // Status answers GET /status: version and uptime.
 func (h *Handler) Status(c *fiber.Ctx) error {
 	r := h.Vitals.Report(h.Base)
+	var whole *bool
+	if r.Audited {
+		ok := r.Audit == nil
+		whole = &ok
+	}
 	text, err := json.Marshal(struct {
 		Name     string    `json:"name"`
 		Version  string    `json:"version"`
 		Started  time.Time `json:"started_at"`
 		Uptime   int64     `json:"uptime_seconds"`
 		Draining bool      `json:"draining"`
+		Audit    *bool     `json:"audit_ok,omitempty"` // absent: there is no audit log
 		Agents   int       `json:"agents"`
-	}{"agentapi", h.Version, r.Started.UTC(), int64(time.Since(r.Started).Seconds()), r.Draining, len(r.Agents)})
+	}{"agentapi", h.Version, r.Started.UTC(), int64(time.Since(r.Started).Seconds()), r.Draining, whole, len(r.Agents)})
 	if err != nil {
 		return fault.Internalf("encoding the status: %w", err)
 	}

@@ -110,8 +110,12 @@ func (r *Repositories) place(ctx context.Context, org tenancy.OrgID) (p audit.Pl
 	var row auditRow
 	err = r.db.NewSelect().Model(&row).Column("org_seq", "hash").Where("chain = ? AND org_id = ?", audit.Chain, org.UUID()).
 		Order("org_seq DESC").Limit(1).Scan(ctx)
-	if noRows(err) {
-		return p, nil
+	if noRows(err) { // it has none, or none that is left
+		var kept placeRow
+		if err = r.db.NewSelect().Model(&kept).Where("org_id = ?", org.UUID()).Scan(ctx); noRows(err) {
+			return p, nil
+		}
+		row.OrgSeq, row.Hash = &kept.OrgSeq, kept.Hash
 	}
 	p.Seq = value(row.OrgSeq)
 	copy(p.Prev[:], row.Hash)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"agentapi/domain/audit"
+	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
@@ -21,8 +22,9 @@ const logShare = 4
 type log struct {
 	max, bytes  int
 	sealer      audit.Sealer
-	entries     []audit.Sealed
+	entries     []*audit.Sealed // which nobody changes
 	checkpoints []audit.Checkpoint
+	retired     uint64 // the entry that recorded the last retirement
 	subjects    map[owner]audit.Subject
 	values      map[owner][]audit.Value
 }
@@ -43,7 +45,7 @@ func sizeOfSealed(s *audit.Sealed) int {
 func (l *log) evict() {
 	gone := 0
 	for l.bytes > l.max && gone < len(l.entries)-1 {
-		l.bytes -= sizeOfSealed(&l.entries[gone])
+		l.bytes -= sizeOfSealed(l.entries[gone])
 		gone++
 	}
 	if gone > 0 {
@@ -70,24 +72,29 @@ func (a audits) Append(ctx context.Context, entries ...audit.Entry) error {
 	defer leave()
 	l := &a.s.log
 	for _, e := range entries {
-		head, org := l.sealer.Head, e.Org()
-		place, had := l.sealer.Orgs[org]
-		s := l.sealer.Seal(e)
+		first, place := l.sealer.Head.First, l.sealer.Orgs[e.Org()]
+		s := new(audit.Sealed)
+		*s = l.sealer.Seal(e)
 		l.entries = append(l.entries, s)
-		l.bytes += sizeOfSealed(&s)
-		a.s.onUndo(func() {
-			l.sealer.Head = head
-			if had {
-				l.sealer.Orgs[org] = place
-			} else {
-				delete(l.sealer.Orgs, org)
-			}
-			l.bytes -= sizeOfSealed(&s)
-			l.entries = l.entries[:len(l.entries)-1]
-		})
+		l.bytes += sizeOfSealed(s)
+		a.s.onUndo(func() { l.unseal(first, place) })
 		a.remember(e)
 	}
 	return nil
+}
+
+// unseal takes the last entry back, before which the log began at first and its
+// organisation was at place.
+func (l *log) unseal(first uint64, place audit.Place) {
+	s := l.entries[len(l.entries)-1]
+	l.sealer.Head = audit.Head{Seq: s.Seq - 1, Hash: s.Prev, First: first}
+	if org := s.Columns.Org; place.Seq > 0 {
+		l.sealer.Orgs[org] = place
+	} else {
+		delete(l.sealer.Orgs, org)
+	}
+	l.bytes -= sizeOfSealed(s)
+	l.entries = l.entries[:len(l.entries)-1]
 }
 
 // remember stores an entry's personal values, where its subject is there.
@@ -190,7 +197,7 @@ func (t trail) List(ctx context.Context, f audit.Filter, q page.Query) (page.Of[
 	}
 	defer leave()
 	all := t.s.log.entries
-	return cut(all, q, func(s audit.Sealed) bool { return f.Chooses(&s.Columns) }, func(cursor string) (int, bool) {
+	found, err := cut(all, q, func(s *audit.Sealed) bool { return f.Chooses(&s.Columns) }, func(cursor string) (int, bool) {
 		seq, err := strconv.ParseInt(cursor, 10, 64)
 		at, there := t.after(uint64(max(seq, 0)))
 		if !there {
@@ -198,11 +205,21 @@ func (t trail) List(ctx context.Context, f audit.Filter, q page.Query) (page.Of[
 		}
 		return at, err == nil && seq >= 0
 	})
+	return page.Of[audit.Sealed]{Items: each(found.Items), More: found.More}, err
+}
+
+// each gives copies of entries.
+func each(of []*audit.Sealed) []audit.Sealed {
+	out := make([]audit.Sealed, len(of))
+	for i, s := range of {
+		out[i] = *s
+	}
+	return out
 }
 
 // after finds a sequence number.
 func (t trail) after(seq uint64) (int, bool) {
-	return slices.BinarySearchFunc(t.s.log.entries, seq, func(s audit.Sealed, seq uint64) int { return cmp.Compare(s.Seq, seq) })
+	return slices.BinarySearchFunc(t.s.log.entries, seq, func(s *audit.Sealed, seq uint64) int { return cmp.Compare(s.Seq, seq) })
 }
 
 // Range returns the entries behind a sequence number.
@@ -214,7 +231,7 @@ func (t trail) Range(ctx context.Context, after uint64, most int) ([]audit.Seale
 	defer leave()
 	at, _ := t.after(after + 1)
 	found := t.s.log.entries[at:]
-	return slices.Clone(found[:min(most, len(found))]), nil
+	return each(found[:min(most, len(found))]), nil
 }
 
 // Head returns the last entry's place.
@@ -270,4 +287,36 @@ func (t trail) LastCheckpoint(ctx context.Context) (c audit.Checkpoint, err erro
 		c = all[len(all)-1]
 	}
 	return c, nil
+}
+
+// Retire removes the entries that an entry says are retired.
+func (t trail) Retire(ctx context.Context, r audit.Retirement, recorded uint64) (int, error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	l := &t.s.log
+	says, said := t.after(recorded)
+	last, there := t.after(r.Last)
+	if !said || !there || !r.RecordedBy(l.entries[says]) || l.entries[last].Hash != r.Hash {
+		return 0, fault.New(fault.Conflict, "The audit log does not say that its entries through %d are retired.", r.Last).WithCode("audit_not_retired")
+	}
+	gone := last + 1
+	for _, e := range l.entries[:gone] {
+		l.bytes -= sizeOfSealed(e)
+	}
+	l.entries = slices.Clone(l.entries[gone:])
+	l.sealer.Head.First, l.retired = l.entries[0].Seq, recorded
+	return gone, nil
+}
+
+// Retired returns the number of the entry that recorded the last retirement.
+func (t trail) Retired(ctx context.Context) (uint64, error) {
+	leave, err := t.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	return t.s.log.retired, nil
 }

@@ -168,9 +168,9 @@ func grants(schema, role string) []string {
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON chat_sessions, chat_messages, usage, idempotency, instances, leases, agents, models, agent_health, agent_switches, orgs, users, memberships, api_keys, invitations, jobs, scim_users, scim_groups, scim_members TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON audit_subjects, audit_values TO " + role,
 		"GRANT SELECT, INSERT ON audit_checkpoints TO " + role,
-		"GRANT SELECT ON audit TO " + role,
+		"GRANT SELECT ON audit, audit_retired, audit_places TO " + role,
 		"GRANT SELECT ON goose_db_version, schema_serves TO " + role,
-		"GRANT EXECUTE ON FUNCTION forget_idempotency, expire_sessions, expire_usage, expiring, make_usage_months, drop_usage_month, find_api_key, find_invitation, open_jobs, drop_jobs, audit_append, census, consumed TO " + role,
+		"GRANT EXECUTE ON FUNCTION forget_idempotency, expire_sessions, expire_usage, expiring, make_usage_months, drop_usage_month, find_api_key, find_invitation, open_jobs, drop_jobs, audit_append, audit_retire, census, consumed TO " + role,
 	}
 }
 

@@ -1,0 +1,31 @@
+package http
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"agentapi/adapters/http/request"
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+)
+
+// guard serves a route to who may, and has recorded who may not, and who sees what
+// is another organisation's.
+func (s *Server) guard(c *fiber.Ctx, r Route) error {
+	call := request.Of(c)
+	err := call.Caller.May(r.May)
+	if err == nil {
+		err = r.serve(c)
+	}
+	if fault.Is(err, fault.Forbidden) {
+		return s.p.Access.Denied(s.base, call.Caller, r.May, call.ID, err)
+	}
+	if err != nil || !call.Caller.Role().IsPlatform() || c.Method() != fiber.MethodGet {
+		return err
+	}
+	// The answer, a stream too, begins when this has returned.
+	org, of := tenancy.ParseOrgID(c.Params("org"))
+	if of != nil || org == call.Caller.Org() {
+		return nil
+	}
+	return s.p.Access.Crossed(s.base, call.Caller, org, r.May, r.Path, call.ID)
+}
