@@ -48,7 +48,10 @@ var Application = fx.Module("application",
 		newUpkeep,
 		newOperations,
 	),
-	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) { background(life, svc.Run) }),
+	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) {
+		background(life, svc.Run)
+		background(life, svc.Work)
+	}),
 )
 
 func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, cache ports.Cache, pepper tenancy.Pepper, rec *trail.Recorder) *access.Service {

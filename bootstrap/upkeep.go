@@ -17,13 +17,13 @@ import (
 	"agentapi/ports"
 )
 
-func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, rec *trail.Recorder, s Setting) (*upkeep.Service, error) {
+func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, rec *trail.Recorder, a *access.Service, s Setting) (*upkeep.Service, error) {
 	kept, err := policies(c)
 	if err != nil {
 		return nil, err
 	}
 	return upkeep.New(upkeep.Params{
-		Storage: storage, Policies: kept, Every: c.Retention.Every, Instance: s.Instance, Observer: obs, Now: now, Audit: rec,
+		Storage: storage, Policies: kept, Every: c.Retention.Every, Instance: s.Instance, Observer: obs, Now: now, Audit: rec, Erased: a.Forget,
 		NewUser: func() tenancy.UserID {
 			var b [10]byte
 			rand.Read(b[:])
@@ -50,7 +50,7 @@ func policies(c *configs.Config) (retention.Policies, error) {
 // nothing else of the application.
 func Upkeep(ctx context.Context, c *configs.Config, s Setting, do func(*upkeep.Service) error) error {
 	return Stored(ctx, c, s, func(storage ports.Storage) error {
-		svc, err := newUpkeep(c, storage, ports.NopObserver{}, Recorder(c, storage, s), s)
+		svc, err := newUpkeep(c, storage, ports.NopObserver{}, Recorder(c, storage, s), access.New(access.Params{Now: now}), s)
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ type Jobs interface {
 	List(ctx context.Context, in tenancy.Realm, q page.Query) (page.Of[*job.Job], error)
 	// Update stores what change makes of the current state, in one atomic step; of
 	// concurrent changes none is lost. change may run more than once, and its own error
-	// is returned as it is. ID, Kind, Org, User, By, Other and Created stay, and Version
+	// is returned as it is. ID, Kind, Org, By, Other and Created stay, and Version
 	// becomes one more.
 	Update(ctx context.Context, in tenancy.Realm, id job.ID, change func(*job.Job) error) error
 	// Free returns at most most jobs, of all organisations, that a server may begin at

@@ -133,6 +133,11 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/orgs/:org/sessions", tenancy.ReadSessions, adm.OrgSessions},
 		{"GET", "/api/v1/orgs/:org/sessions/:id", tenancy.ReadSessions, adm.OrgSession},
 		{"DELETE", "/api/v1/orgs/:org/sessions/:id", tenancy.WriteSessions, adm.RemoveSession},
+		{"POST", "/api/v1/orgs/:org/users/:user/export", tenancy.WriteData, adm.ExportUser},
+		{"DELETE", "/api/v1/orgs/:org/users/:user", tenancy.WriteData, adm.EraseUser},
+		{"GET", "/api/v1/orgs/:org/jobs", tenancy.WriteData, adm.Jobs},
+		{"GET", "/api/v1/orgs/:org/jobs/:job", tenancy.WriteData, adm.Job},
+		{"GET", "/api/v1/orgs/:org/jobs/:job/result", tenancy.WriteData, adm.JobResult},
 		{"GET", "/api/v1/orgs/:org/usage", tenancy.ReadUsage, adm.OrgUsage},
 
 		{"GET", "/api/v1/orgs/:org/audit", tenancy.ReadAudit, adm.Log},

@@ -20,7 +20,8 @@ import (
 type Params struct {
 	Storage  ports.Storage
 	Audit    *trail.Recorder // nil: nothing is recorded
-	Trail    Trail           // nil: nobody looks after the audit log
+	Data     Data
+	Trail    Trail // nil: nobody looks after the audit log
 	Access   Access
 	Pepper   tenancy.Pepper
 	Now      func() time.Time
@@ -62,12 +63,17 @@ func (s *Service) Me(ctx context.Context, who tenancy.Principal) (Me, error) {
 
 // change runs a change in one transaction with its record, and has its effect felt.
 func (s *Service) change(ctx context.Context, n trail.Note, fn func(context.Context, ports.Directory) error) error {
+	return s.transact(ctx, n, func(ctx context.Context, tx ports.Repositories) error { return fn(ctx, tx.Directory()) })
+}
+
+// transact is change for what is not of the directory.
+func (s *Service) transact(ctx context.Context, n trail.Note, fn func(context.Context, ports.Repositories) error) error {
 	entry, err := s.Audit.Entry(ctx, n)
 	if err != nil {
 		return err
 	}
 	err = s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
-		if err := fn(ctx, tx.Directory()); err != nil {
+		if err := fn(ctx, tx); err != nil {
 			return err
 		}
 		return s.Audit.Append(ctx, tx, entry)
@@ -106,9 +112,14 @@ type Once struct {
 // create runs a creation, which gives the name of what it made, once. made is the
 // name of what an earlier request with the same key has made; empty: none has.
 func (s *Service) create(ctx context.Context, who tenancy.Principal, n trail.Note, o Once, fn func(context.Context, ports.Directory) (string, error)) (made string, err error) {
+	return s.once(ctx, who, n, o, func(ctx context.Context, tx ports.Repositories) (string, error) { return fn(ctx, tx.Directory()) })
+}
+
+// once is create for what is not of the directory.
+func (s *Service) once(ctx context.Context, who tenancy.Principal, n trail.Note, o Once, fn func(context.Context, ports.Repositories) (string, error)) (made string, err error) {
 	if o.Key == (idempotency.Key{}) {
-		return "", s.change(ctx, n, func(ctx context.Context, d ports.Directory) error {
-			_, err := fn(ctx, d)
+		return "", s.transact(ctx, n, func(ctx context.Context, tx ports.Repositories) error {
+			_, err := fn(ctx, tx)
 			return err
 		})
 	}
@@ -126,7 +137,7 @@ func (s *Service) create(ctx context.Context, who tenancy.Principal, n trail.Not
 		return "", err
 	}
 	err = s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
-		id, err := fn(ctx, tx.Directory())
+		id, err := fn(ctx, tx)
 		if err == nil {
 			err = s.Audit.Append(ctx, tx, entry)
 		}

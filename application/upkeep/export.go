@@ -2,11 +2,14 @@ package upkeep
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
+	"iter"
 	"time"
 
 	"agentapi/application/trail"
@@ -120,6 +123,33 @@ func (s *Service) Export(ctx context.Context, in tenancy.Scope, to io.Writer) (d
 	if err != nil {
 		return done, err
 	}
+	return s.export(ctx, in, to)
+}
+
+// Pieces is Export for somebody who takes it in pieces and has been recorded.
+func (s *Service) Pieces(ctx context.Context, in tenancy.Scope) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		_, err := s.export(ctx, in, pieces(func(p []byte) bool { return yield(p, nil) }))
+		if err != nil && !errors.Is(err, errLeft) {
+			yield(nil, err)
+		}
+	}
+}
+
+// errLeft says that nobody takes more.
+var errLeft = errors.New("nobody takes more of an export")
+
+// pieces hands on what is written.
+type pieces func([]byte) bool
+
+func (to pieces) Write(p []byte) (int, error) {
+	if !to(bytes.Clone(p)) {
+		return 0, errLeft
+	}
+	return len(p), nil
+}
+
+func (s *Service) export(ctx context.Context, in tenancy.Scope, to io.Writer) (done Exported, err error) {
 	sum := sha256.New()
 	out := bufio.NewWriter(to)
 	lines := json.NewEncoder(io.MultiWriter(out, sum))

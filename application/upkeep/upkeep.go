@@ -27,14 +27,19 @@ type Params struct {
 	Now      func() time.Time
 	NewUser  func() tenancy.UserID // a pseudonym that nobody has
 	Audit    *trail.Recorder       // nil: nothing is recorded
+	// Erased is told that somebody is not known any more.
+	Erased func()
 }
 
 // Service sweeps in the background, one instance at a time, and erases users. It
 // is safe for concurrent use.
-type Service struct{ Params }
+type Service struct {
+	Params
+	wake chan struct{} // there may be a job
+}
 
-// New makes a Service; Run sweeps.
-func New(p Params) *Service { return &Service{p} }
+// New makes a Service; Run sweeps, and Work does jobs.
+func New(p Params) *Service { return &Service{p, make(chan struct{}, 1)} }
 
 const (
 	// batch is how many rows one transaction removes at most, so that others do not
@@ -84,6 +89,8 @@ func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
 	}()
 	results, err := s.Storage.Idempotency().Prune(ctx, s.Now().Add(-idempotency.Keep))
 	done.Results = results
+	_, failed := s.Storage.Jobs().Prune(ctx, s.Now().Add(-keepJobs), batch)
+	err = errors.Join(err, failed)
 	n, failed := s.Storage.Upkeep().Rotate(ctx, s.Now(), s.Policies.UsageGone(s.Now()))
 	done.Add(retention.Usage, n)
 	err = errors.Join(err, failed)
@@ -135,10 +142,18 @@ func (s *Service) hold(ctx context.Context) error {
 // numbers under a pseudonym that leads nowhere. It goes on until nothing is left,
 // whatever the user does meanwhile, and tells how many rows it were.
 func (s *Service) Erase(ctx context.Context, in tenancy.Scope) (total int, err error) {
-	pseudonym := s.NewUser()
+	return s.erase(ctx, in, s.NewUser(), func(int) error { return nil })
+}
+
+// erase is Erase with a pseudonym that is given, and tells how far it is.
+func (s *Service) erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, tell func(total int) error) (total int, err error) {
 	for {
 		n, err := s.Storage.Upkeep().Erase(ctx, in, pseudonym, batch)
-		if total += n; err != nil {
+		total += n
+		if err == nil {
+			err = tell(total)
+		}
+		if err != nil {
 			return total, err
 		}
 		if n == 0 {

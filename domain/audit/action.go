@@ -21,6 +21,8 @@ const (
 	SessionDeleted     Action = "session.deleted"
 	DataExported       Action = "data.exported"
 	DataErased         Action = "data.erased"
+	ExportAsked        Action = "data.export_requested"
+	ErasureAsked       Action = "data.erasure_requested"
 	DataExpired        Action = "data.expired"  // by retention
 	AuthFailed         Action = "auth.failed"   // the first of a minute, for each reason and known user
 	AccessDenied       Action = "access.denied" // a caller lacks a permission: the first of a minute, for each
@@ -55,7 +57,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
-		SessionDeleted, DataExported, DataErased, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
+		SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
 		AgentChanged, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 	}

@@ -57,7 +57,7 @@ type Job struct {
 	ID    ID
 	Kind  Kind
 	Org   tenancy.OrgID
-	User  tenancy.UserID // whom it is about
+	User  tenancy.UserID // whom it is about; Other, once they are erased
 	By    tenancy.UserID // who asked
 	Other tenancy.UserID // the pseudonym that an erased user's usage goes to: the same however often it is begun
 
@@ -111,6 +111,17 @@ func (j *Job) Go(holder string, rows int, at, until time.Time) error {
 	return nil
 }
 
+// Release gives the job back to whoever comes, since the holder stops; that it was
+// begun does not count.
+func (j *Job) Release(holder string, rows int, at time.Time) error {
+	err := j.Go(holder, rows, at, at)
+	if err == nil {
+		j.State, j.Holder = Queued, ""
+		j.Tries--
+	}
+	return err
+}
+
 // End notes how the job ended: err is nil where it is done.
 func (j *Job) End(holder string, rows int, err error, at time.Time) error {
 	if err := j.Go(holder, rows, at, at); err != nil {
@@ -121,6 +132,9 @@ func (j *Job) End(holder string, rows int, err error, at time.Time) error {
 		return nil
 	}
 	j.State, j.Holder, j.Finished = Succeeded, "", at
+	if j.Kind == EraseUser {
+		j.User = j.Other // whom it was about nobody knows any more
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
 )
 
 var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
@@ -30,11 +31,26 @@ func TestAJobIsOneServersAtATime(t *testing.T) {
 			t.Errorf("who lost it %s: %v", name, err)
 		}
 	}
-	if err := j.End("b", 11, nil, now); err != nil || j.State != Succeeded || j.Finished != now || j.Rows != 11 {
+	j.User, j.Other = tenancy.UserID{1}, tenancy.UserID{2}
+	if err := j.End("b", 11, nil, now); err != nil || j.User != j.Other || j.State != Succeeded || j.Finished != now || j.Rows != 11 {
 		t.Errorf("%+v, %v", j, err)
 	}
 	if err := j.Begin("c", now.Add(time.Hour), now.Add(2*time.Hour)); !fault.Is(err, fault.Conflict) {
 		t.Errorf("what has ended is begun: %v", err)
+	}
+}
+
+func TestAServerThatStopsGivesItsJobBack(t *testing.T) {
+	t.Parallel()
+	j := &Job{State: Queued}
+	if err := j.Begin("a", now, now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Release("b", 3, now); !fault.Is(err, fault.Conflict) {
+		t.Errorf("another gives it back: %v", err)
+	}
+	if err := j.Release("a", 3, now); err != nil || !j.Free(now) || j.Tries != 0 || j.Rows != 3 {
+		t.Errorf("%+v, %v", j, err)
 	}
 }
 

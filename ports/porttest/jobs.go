@@ -71,13 +71,14 @@ func jobsAreKept(t *testing.T, s ports.Storage) {
 	_, err = s.Jobs().List(t.Context(), acme, page.Query{Limit: 2, After: "x"})
 	is(t, err, fault.Invalid, "invalid_cursor")
 	must(t, s.Jobs().Update(t.Context(), acme, want.ID, func(j *job.Job) error {
-		j.Kind, j.User, j.Created = "x", tenancy.UserID{}, start.Add(time.Hour)
+		j.Kind, j.By, j.User, j.Created = "x", tenancy.UserID{}, j.Other, start.Add(time.Hour)
 		if err := j.Begin("a", start, start.Add(time.Minute)); err != nil {
 			return err
 		}
 		return j.End("a", 7, fault.New(fault.Unavailable, "Away.").WithCode("away"), start.Add(time.Second))
 	}))
 	is(t, s.Jobs().Update(t.Context(), acme, want.ID, func(*job.Job) error { return fault.New(fault.Gone, "x") }), fault.Gone, "")
+	want.User = want.Other
 	want.State, want.Rows, want.Tries, want.Code, want.Message, want.Version = job.Failed, 7, 1, "away", "Away.", 2
 	want.Until, want.Updated, want.Finished = session.Moment(start.Add(time.Second)), session.Moment(start.Add(time.Second)), session.Moment(start.Add(time.Second))
 	got, err = s.Jobs().Job(t.Context(), acme, want.ID)

@@ -9,6 +9,7 @@ import (
 
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
+	"agentapi/domain/job"
 	"agentapi/domain/page"
 	"agentapi/domain/retention"
 	"agentapi/domain/session"
@@ -182,6 +183,15 @@ func erases(t *testing.T, s ports.Storage) {
 		knows(bob, true, true, 1)
 	}()
 	pseudonym := someone(t, "a", "pseudonym")
+	done, open := newJob(tenancy.RealmOf(ann.Org()), start), newJob(tenancy.RealmOf(ann.Org()), start.Add(time.Second))
+	for _, j := range []*job.Job{done, open} {
+		j.User, j.By = ann.User(), bob.User()
+		must(t, s.Jobs().Create(t.Context(), tenancy.RealmOf(ann.Org()), j))
+	}
+	must(t, s.Jobs().Update(t.Context(), tenancy.RealmOf(ann.Org()), done.ID, func(j *job.Job) error {
+		j.State, j.Finished = job.Failed, start
+		return nil
+	}))
 	for calls := 0; ; calls++ {
 		n, err := s.Upkeep().Erase(t.Context(), ann, pseudonym.User(), 2)
 		must(t, err)
@@ -190,6 +200,12 @@ func erases(t *testing.T, s ports.Storage) {
 		}
 		if n > 12 || calls > 9 {
 			t.Fatalf("%d rows in call %d", n, calls)
+		}
+	}
+	for j, want := range map[*job.Job]tenancy.UserID{done: pseudonym.User(), open: ann.User()} {
+		got, err := s.Jobs().Job(t.Context(), tenancy.RealmOf(ann.Org()), j.ID)
+		if must(t, err); got.User != want || got.By != bob.User() {
+			t.Errorf("a job is about %v, want %v", got.User, want)
 		}
 	}
 	if got := counts(t, s, ann); got != [2]int{} {

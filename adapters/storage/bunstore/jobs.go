@@ -129,7 +129,7 @@ func (s jobs) Update(ctx context.Context, in tenancy.Realm, id work.ID, change f
 		return err
 	}
 	j.ID, j.Org, j.Version = old.ID, old.Org, old.Version+1
-	_, err = s.db.NewUpdate().Model(rowOfJob(&j)).ExcludeColumn("kind", "user_id", "asked_by", "other_id", "created_at").WherePK().Exec(ctx)
+	_, err = s.db.NewUpdate().Model(rowOfJob(&j)).ExcludeColumn("kind", "asked_by", "other_id", "created_at").WherePK().Exec(ctx)
 	return s.failed(ctx, err)
 }
 

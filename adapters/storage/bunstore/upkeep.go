@@ -214,6 +214,9 @@ func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym te
 		})
 	}
 	if err == nil {
+		err = r.disown(ctx, org, user, pseudonym.UUID(), &total)
+	}
+	if err == nil {
 		var n int
 		n, err = r.uninvite(ctx, org, user, pseudonym.UUID(), most)
 		if total += n; err == nil && n < most { // the member's address tells which are to go
@@ -221,6 +224,26 @@ func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym te
 		}
 	}
 	return total, r.failed(ctx, err)
+}
+
+// disown has jobs be about, and asked for by, the pseudonym; but one that is not done
+// needs to know whom it is about.
+func (r *Repositories) disown(ctx context.Context, org, user, pseudonym string, total *int) error {
+	for _, q := range []*bun.UpdateQuery{
+		r.db.NewUpdate().Model((*jobRow)(nil)).Set("user_id = ?", pseudonym).Where("org_id = ? AND user_id = ? AND finished_at IS NOT NULL", org, user),
+		r.db.NewUpdate().Model((*jobRow)(nil)).Set("asked_by = ?", pseudonym).Where("org_id = ? AND asked_by = ?", org, user),
+	} {
+		result, err := q.Exec(ctx)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		*total += int(n)
+	}
+	return nil
 }
 
 // expel removes the membership, with its keys, and the user, unless another

@@ -87,7 +87,7 @@ func (d jobs) Update(ctx context.Context, in tenancy.Realm, id job.ID, change fu
 	if err := change(j); err != nil {
 		return err
 	}
-	j.ID, j.Kind, j.Org, j.User, j.By, j.Other, j.Created = old.ID, old.Kind, old.Org, old.User, old.By, old.Other, old.Created
+	j.ID, j.Kind, j.Org, j.By, j.Other, j.Created = old.ID, old.Kind, old.Org, old.By, old.Other, old.Created
 	put(d.s, d.s.jobs, id, working(j, old.Version+1))
 	return nil
 }
@@ -122,4 +122,23 @@ func (d jobs) Prune(ctx context.Context, before time.Time, most int) (n int, err
 		}
 	}
 	return n, nil
+}
+
+// disown has jobs be about, and asked for by, the pseudonym; but one that is not done
+// needs to know whom it is about.
+func (s *Store) disown(who owner, pseudonym tenancy.UserID) (n int) {
+	for _, j := range s.jobs {
+		if j.Org != who.org {
+			continue
+		}
+		if j.User == who.user && j.State.Ended() {
+			j.User = pseudonym
+			n++
+		}
+		if j.By == who.user {
+			j.By = pseudonym
+			n++
+		}
+	}
+	return n
 }

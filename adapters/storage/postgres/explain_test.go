@@ -57,6 +57,8 @@ const fill = `
 	SELECT md5('org' || n % 200)::uuid, md5('user' || n)::uuid, 'org_member', 'active', 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.api_keys (org_id, id, user_id, name, hint, hash, pepper, role, version)
 	SELECT md5('org' || n % 200)::uuid, md5('key' || n)::uuid, md5('user' || n)::uuid, 'k', 'h', 'h', 'p', 'org_member', 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.jobs (org_id, id, kind, user_id, asked_by, other_id, state, rows_done, code, message, tries, holder, finished_at, version, created_at, updated_at)
+	SELECT md5('org' || n % 200)::uuid, md5('job' || n)::uuid, 'user.erase', md5('user' || n)::uuid, md5('user' || n)::uuid, md5('user' || n)::uuid, CASE n % 1000 WHEN 0 THEN 'queued' ELSE 'succeeded' END, 1, '', '', 1, '', CASE n % 1000 WHEN 0 THEN NULL ELSE now() END, 1, now(), now() FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.invitations (org_id, id, email, email_key, role, invited_by, status, expires_at, accepted_by, version)
 	SELECT md5('org' || n % 200)::uuid, md5('invitation' || n)::uuid, n || '@example.com', n || '@example.com', 'org_member', md5('user' || n)::uuid, CASE n % 2 WHEN 0 THEN 'pending' ELSE 'accepted' END, now() + interval '1 day', md5('user' || n)::uuid, 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.scim_users (org_id, user_id, external_id, user_name, name_key, given, family, formatted, display, email, email_key, version)
@@ -139,6 +141,14 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	provisioned(t, s)
 	registered(t, s)
 	trailed(t, s)
+	if _, err := s.Jobs().List(t.Context(), tenancy.RealmOf(ann.Org()), page.Query{Limit: 20, Desc: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Jobs().Free(t.Context(), time.Now(), 20); err != nil {
+		t.Fatal(err)
+	}
+	r.seen["SELECT j.org_id, j.id FROM jobs j WHERE j.state IN ('queued', 'running') AND (j.state = 'queued' OR j.until <= now()) ORDER BY j.id LIMIT 20"] = true
+	r.seen["DELETE FROM jobs WHERE finished_at < now() - interval '30 days'"] = true
 	month := usage.Query{Since: time.Now().Add(-30 * 24 * time.Hour), Until: time.Now(), Width: 24 * time.Hour, By: usage.Dimensions(), Users: []tenancy.UserID{ann.User()}}
 	if _, err := s.Usage().Report(t.Context(), tenancy.RealmOf(ann.Org()), month); err != nil {
 		t.Fatal(err)

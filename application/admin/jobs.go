@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"context"
+	"iter"
+
+	"agentapi/domain/audit"
+	"agentapi/domain/fault"
+	"agentapi/domain/job"
+	"agentapi/domain/page"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Data is where users' data is exported and erased.
+type Data interface {
+	// Wake has jobs looked for.
+	Wake()
+	// Pieces is all that is stored of a user, in pieces.
+	Pieces(ctx context.Context, in tenancy.Scope) iter.Seq2[[]byte, error]
+	// Pseudonym is one that nobody has.
+	Pseudonym() tenancy.UserID
+}
+
+// ExportUser has what is stored of a user made ready to be taken along.
+func (s *Service) ExportUser(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, o Once) (*job.Job, error) {
+	return s.ask(ctx, who, org, user, job.ExportUser, audit.ExportAsked, o)
+}
+
+// EraseUser has all that is stored of a user removed, and the user with it.
+// fault.Forbidden: they are more than the caller, or the caller. fault.Conflict: they
+// administer the platform.
+func (s *Service) EraseUser(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, o Once) (*job.Job, error) {
+	return s.ask(ctx, who, org, user, job.EraseUser, audit.ErasureAsked, o)
+}
+
+func (s *Service) ask(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, kind job.Kind, what audit.Action, o Once) (*job.Job, error) {
+	in, err := who.Realm(org, tenancy.WriteData)
+	if err != nil {
+		return nil, err
+	}
+	at := s.Now()
+	var seed [10]byte
+	s.Random(seed[:])
+	j := &job.Job{
+		ID: job.NewID(at, seed), Kind: kind, Org: org, User: user, By: who.User(), Other: s.Data.Pseudonym(),
+		State: job.Queued, Version: 1, Created: at, Updated: at,
+	}
+	made, err := s.once(ctx, who, on(who, what, in, user, map[string]string{"job": j.ID.String()}), o, func(ctx context.Context, tx ports.Repositories) (string, error) {
+		known, err := tx.Directory().Standing(ctx, org, user)
+		if err != nil {
+			return "", err
+		}
+		if known.Member == nil && known.User == nil {
+			return "", tenancy.NoMember()
+		}
+		if kind == job.EraseUser {
+			if err := erasable(who, known); err != nil {
+				return "", err
+			}
+		}
+		return j.ID.String(), tx.Jobs().Create(ctx, in, j)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Data.Wake()
+	if made == "" {
+		return j, nil
+	}
+	id, err := job.ParseID(made)
+	if err != nil {
+		return nil, fault.Internalf("an idempotency result names no job: %w", err)
+	}
+	return s.Storage.Jobs().Job(ctx, in, id)
+}
+
+// erasable refuses to erase who must not go.
+func erasable(who tenancy.Principal, known tenancy.Standing) error {
+	if known.User != nil && known.User.ID == who.User() {
+		return fault.New(fault.Forbidden, "You cannot erase yourself: ask another administrator.").WithCode("insufficient_permissions")
+	}
+	if known.User != nil && known.User.Platform != "" {
+		return fault.New(fault.Conflict, "They administer the platform.").WithCode("platform_admin").WithHint("Dismiss them first.")
+	}
+	if known.Member != nil {
+		return above(who, known.Member)
+	}
+	return nil
+}
+
+// Jobs lists an organisation's jobs.
+func (s *Service) Jobs(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, q page.Query) (page.Of[*job.Job], error) {
+	in, err := who.Realm(org, tenancy.WriteData)
+	if err != nil {
+		return page.Of[*job.Job]{}, err
+	}
+	return paged(q, func(q page.Query) (page.Of[*job.Job], error) { return s.Storage.Jobs().List(ctx, in, q) })
+}
+
+// Job gives one of an organisation's jobs.
+func (s *Service) Job(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id job.ID) (*job.Job, error) {
+	in, err := who.Realm(org, tenancy.WriteData)
+	if err != nil {
+		return nil, err
+	}
+	return s.Storage.Jobs().Job(ctx, in, id)
+}
+
+// Result gives what a job has made, in pieces; that it was taken is recorded. life is
+// how long taking it may last.
+func (s *Service) Result(ctx, life context.Context, who tenancy.Principal, org tenancy.OrgID, id job.ID) (iter.Seq2[[]byte, error], error) {
+	j, err := s.Job(ctx, who, org, id)
+	if err == nil {
+		err = j.Result(s.Now())
+	}
+	if err != nil {
+		return nil, err
+	}
+	in := tenancy.RealmOf(j.Org)
+	if err := s.Audit.Record(ctx, on(who, audit.DataExported, in, j.User, map[string]string{"job": id.String()})); err != nil {
+		return nil, err
+	}
+	return s.Data.Pieces(life, in.Of(j.User)), nil
+}
