@@ -12,6 +12,7 @@ import (
 
 	"agentapi/adapters/http/admin"
 	"agentapi/adapters/http/discovery"
+	"agentapi/adapters/http/docs"
 	"agentapi/adapters/http/openai"
 	"agentapi/adapters/http/ops"
 	"agentapi/adapters/http/organization"
@@ -41,6 +42,7 @@ func (s *Server) surface() []Route {
 	adm := &admin.Handler{Admin: s.p.Admin, Operations: s.p.Operations, Reports: s.p.Reports, Base: s.base, Limit: storageLimit}
 	org := &organization.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit} // OpenAI's own
 	where := &discovery.Handler{Logins: s.p.Logins}
+	doc := docs.New(s.p.Description)
 	return []Route{
 		{"GET", "/livez", "", health.Live},
 		{"GET", "/healthz", "", health.Live},
@@ -49,6 +51,11 @@ func (s *Server) surface() []Route {
 		{"GET", "/status", "", health.Status},
 
 		{"GET", "/.well-known/oauth-protected-resource", "", where.Resource},
+		{"GET", "/openapi.json", "", doc.JSON},
+		{"GET", "/openapi.yaml", "", doc.YAML},
+		{"GET", "/docs", "", doc.Page},
+		{"GET", "/docs/reference.js", "", doc.Reference},
+		{"GET", "/docs/start.js", "", doc.Start},
 
 		{"POST", "/v1/chat/completions", tenancy.UseChat, chat.Serve},
 		{"GET", "/v1/models", tenancy.ReadModels, models.List},
