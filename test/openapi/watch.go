@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"bytes"
 	"io"
 	"log"
 	"net/http"
@@ -68,14 +69,14 @@ const mostFound = 20
 // end, or closed.
 func (w *Watcher) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := &Exchange{Method: r.Method, URL: r.URL, Header: r.Header.Clone()}
-	if r.GetBody != nil {
-		body, err := r.GetBody()
+	if r.Body != nil {
+		text, err := io.ReadAll(r.Body)
+		r.Body.Close()
 		if err != nil {
 			return nil, err
 		}
-		if x.Body, err = io.ReadAll(body); err != nil {
-			return nil, err
-		}
+		r, x.Body = r.Clone(r.Context()), text
+		r.Body = io.NopCloser(bytes.NewReader(text))
 	}
 	resp, err := w.next.RoundTrip(r)
 	if err != nil {
