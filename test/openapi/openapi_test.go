@@ -7,6 +7,8 @@ import (
 
 	web "agentapi/adapters/http"
 	"agentapi/configs"
+	"agentapi/domain/audit"
+	"agentapi/domain/tenancy"
 )
 
 func ours(t *testing.T) *Document {
@@ -149,4 +151,30 @@ func TestTheJSONKeepsTheOrderOfTheYAML(t *testing.T) {
 		}
 		last = at
 	}
+}
+
+// The document's closed lists are the code's.
+func TestTheListsOfWordsAreTheCodes(t *testing.T) {
+	enum := func(name string) (out []string) {
+		schema := ours(t).at(ours(t).at(ours(t).at(node{"", ours(t).root}, "components"), "schemas"), name)
+		for _, v := range schema.object["enum"].([]any) {
+			out = append(out, v.(string))
+		}
+		slices.Sort(out)
+		return out
+	}
+	if got, want := enum("AuditAction"), texts(audit.Actions()); !slices.Equal(got, want) {
+		t.Errorf("the actions are %v\nnot %v", want, got)
+	}
+	if got, want := enum("Role"), texts(tenancy.Roles()); !slices.Equal(got, want) {
+		t.Errorf("the roles are %v\nnot %v", want, got)
+	}
+}
+
+func texts[S ~string](list []S) (out []string) {
+	for _, s := range list {
+		out = append(out, string(s))
+	}
+	slices.Sort(out)
+	return out
 }
