@@ -8,6 +8,7 @@ import (
 
 	web "agentapi/adapters/http"
 	"agentapi/adapters/http/discovery"
+	"agentapi/adapters/http/docs"
 	"agentapi/adapters/identity/oidc"
 	"agentapi/application/access"
 	"agentapi/application/admin"
@@ -36,6 +37,7 @@ func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *ope
 			DrainDelay: c.Server.DrainDelay, Drain: c.Server.Drain, Heartbeat: c.Server.Heartbeat, ReadTimeout: c.Server.ReadTimeout,
 		},
 		Access: a, Admin: adm, Operations: op, Reports: rep, Provision: prov, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Logins: logins(c), Log: log, Version: Version().Version,
+		Description: docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON},
 	})
 	driver.Hook(life, s)
 	return s

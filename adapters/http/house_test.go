@@ -20,6 +20,7 @@ import (
 	"agentapi/adapters/agent/demo"
 	cachemem "agentapi/adapters/cache/memory"
 	web "agentapi/adapters/http"
+	"agentapi/adapters/http/docs"
 	"agentapi/adapters/storage/memory"
 	"agentapi/application/access"
 	"agentapi/application/admin"
@@ -27,6 +28,7 @@ import (
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
 	"agentapi/application/vitals"
+	"agentapi/configs"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/tenancy"
@@ -160,6 +162,7 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 		Vitals:        vitals.New(vitals.Params{Storage: store, Catalog: cat, Observer: ports.NopObserver{}, Every: time.Minute, Limit: time.Second, Now: time.Now}),
 		Log:           zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zap.DebugLevel)),
 		Version:       "test",
+		Description:   docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON},
 	}
 	for _, c := range change {
 		c(&p)

@@ -12,6 +12,7 @@ import (
 
 	"agentapi/adapters/http/admin"
 	"agentapi/adapters/http/discovery"
+	"agentapi/adapters/http/docs"
 	"agentapi/adapters/http/openai"
 	"agentapi/adapters/http/ops"
 	"agentapi/adapters/http/organization"
@@ -43,6 +44,7 @@ func (s *Server) surface() []Route {
 	org := &organization.Handler{Admin: s.p.Admin, Reports: s.p.Reports, Base: s.base, Limit: storageLimit} // OpenAI's own
 	where := &discovery.Handler{Logins: s.p.Logins}
 	prov := &scim.Handler{Provision: s.p.Provision, Base: s.base, Limit: provisionLimit}
+	doc := docs.New(s.p.Description)
 	return []Route{
 		{"GET", "/livez", "", health.Live},
 		{"GET", "/healthz", "", health.Live},
@@ -51,6 +53,11 @@ func (s *Server) surface() []Route {
 		{"GET", "/status", "", health.Status},
 
 		{"GET", "/.well-known/oauth-protected-resource", "", where.Resource},
+		{"GET", "/openapi.json", "", doc.JSON},
+		{"GET", "/openapi.yaml", "", doc.YAML},
+		{"GET", "/docs", "", doc.Page},
+		{"GET", "/docs/reference.js", "", doc.Reference},
+		{"GET", "/docs/start.js", "", doc.Start},
 
 		{"POST", "/v1/chat/completions", tenancy.UseChat, chat.Serve},
 		{"GET", "/v1/models", tenancy.ReadModels, models.List},

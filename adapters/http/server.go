@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"agentapi/adapters/http/discovery"
+	"agentapi/adapters/http/docs"
 	"agentapi/adapters/http/openai"
 	"agentapi/adapters/http/ops"
 	"agentapi/adapters/http/problem"
@@ -62,9 +63,10 @@ type Params struct {
 		ops.Vitals
 		Drain()
 	}
-	Logins  []discovery.Login
-	Log     *zap.Logger
-	Version string
+	Logins      []discovery.Login
+	Description docs.Description
+	Log         *zap.Logger
+	Version     string
 }
 
 // Bounds that are not configured.

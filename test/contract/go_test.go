@@ -19,7 +19,7 @@ import (
 
 func client(s *kit.Server, more ...option.RequestOption) *openai.Client {
 	c := openai.NewClient(append([]option.RequestOption{
-		option.WithBaseURL(s.URL + "/v1"), option.WithAPIKey(kit.Token), option.WithMaxRetries(0),
+		option.WithBaseURL(s.URL + "/v1"), option.WithAPIKey(kit.Token), option.WithMaxRetries(0), option.WithHTTPClient(s.Client()),
 	}, more...)...)
 	return &c
 }

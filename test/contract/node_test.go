@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"agentapi/test/kit"
+	"agentapi/test/openapi"
 )
 
 // node runs a script of the folder node with OpenAI's SDK against a server.
@@ -26,7 +27,7 @@ func node(t *testing.T, name string, s *kit.Server, env ...string) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", file)
-	cmd.Env = append(append(os.Environ(), "OPENAI_BASE_URL="+s.URL+"/v1"), env...)
+	cmd.Env = append(append(os.Environ(), "OPENAI_BASE_URL="+openapi.Proxy(t, s.URL)+"/v1"), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

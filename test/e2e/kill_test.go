@@ -43,7 +43,7 @@ func kill(t *testing.T, kills int, env []string) {
 		return s
 	}
 	server := launch()
-	client := &kit.Server{URL: server.URL} // the address stays; the process changes
+	client := server // the address stays; the process changes
 	ctx, stop := context.WithCancel(t.Context())
 	type done struct{ text, session, id string }
 	var (

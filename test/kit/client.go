@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"agentapi/test/openapi"
 )
 
 // Answer is what a request got.
@@ -15,6 +17,18 @@ type Answer struct {
 	Header http.Header
 	Body   string
 }
+
+// client gives a client that holds each exchange to the server's OpenAPI document; t
+// fails where they differ. A benchmark measures the server alone.
+func client(t testing.TB) *http.Client {
+	if _, measures := t.(*testing.B); measures {
+		return http.DefaultClient
+	}
+	return &http.Client{Transport: openapi.Watch(t, http.DefaultTransport)}
+}
+
+// Client is what the kit's requests to the server are sent by, for SDKs.
+func (s *Server) Client() *http.Client { return s.http }
 
 // Do sends a request with the kit's token. headers are pairs; an empty value
 // takes a header away.
@@ -43,7 +57,7 @@ func (s *Server) Open(ctx context.Context, method, path, body string, headers ..
 			req.Header.Del(headers[i])
 		}
 	}
-	return http.DefaultClient.Do(req)
+	return s.http.Do(req)
 }
 
 // Chat asks for a completion; it fails the test only where there is no answer.

@@ -36,6 +36,7 @@ type Server struct {
 	Dir  string // its data folder
 	Logs *Log
 
+	http *http.Client
 	cmd  *exec.Cmd
 	done chan struct{}
 	err  error
@@ -90,7 +91,7 @@ func Launch(t testing.TB, o Options) (*Server, error) {
 	if o.Port == 0 {
 		o.Port = FreePort(t)
 	}
-	s := &Server{URL: fmt.Sprintf("http://127.0.0.1:%d", o.Port), Dir: o.Dir, Logs: &Log{}, done: make(chan struct{})}
+	s := &Server{URL: fmt.Sprintf("http://127.0.0.1:%d", o.Port), Dir: o.Dir, Logs: &Log{}, http: client(t), done: make(chan struct{})}
 	s.cmd = exec.Command(Binary(t), "serve")
 	s.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + o.Dir, "TMPDIR=" + os.TempDir(), "AGENTAPI_DATA_DIR=" + o.Dir,

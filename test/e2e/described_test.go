@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"agentapi/test/kit"
+	"agentapi/test/openapi"
+)
+
+// One journey takes every operation that can succeed to its success, so that each
+// answer is held to the document at least once.
+func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
+	s := kit.Start(t, kit.Options{Config: staff + "storage: {driver: memory}\n"})
+	known := map[string]string{"start": fmt.Sprint(time.Now().Add(-time.Hour).Unix()), "since": time.Now().UTC().Add(-time.Hour).Format(time.RFC3339)}
+	fill := func(text string) string {
+		for name, value := range known {
+			text = strings.ReplaceAll(text, "{"+name+"}", value)
+		}
+		return text
+	}
+	// take keeps members of an answer by names: "org=org_id" keeps org_id as {org}.
+	take := func(a kit.Answer, what string) {
+		for pair := range strings.FieldsSeq(what) {
+			name, path, _ := strings.Cut(pair, "=")
+			var v any
+			if err := json.Unmarshal([]byte(a.Body), &v); err != nil {
+				t.Fatalf("%s: %v", a.Body, err)
+			}
+			for key := range strings.SplitSeq(path, ".") {
+				if list, is := v.([]any); is {
+					v = list[0]
+				}
+				v = v.(map[string]any)[key]
+			}
+			known[name] = fmt.Sprint(v)
+		}
+	}
+	const admin, boss = "org_admin", "platform_admin"
+	for _, step := range []struct {
+		who, request, body string
+		take               string
+		headers            []string
+	}{
+		{"", "GET /livez", "", "", nil}, {"", "GET /healthz", "", "", nil}, {"", "GET /readyz?verbose", "", "", nil}, {"", "GET /health", "", "", nil},
+		{"", "GET /status", "", "", nil}, {"", "GET /.well-known/oauth-protected-resource", "", "", nil},
+		{"", "GET /openapi.json", "", "", nil}, {"", "GET /openapi.yaml", "", "", nil}, {"", "GET /docs", "", "", nil},
+		{"", "GET /docs/start.js", "", "", nil}, {"", "GET /docs/reference.js", "", "", []string{"Accept-Encoding", "gzip"}},
+
+		{admin, "POST /v1/chat/completions", kit.AskStream("demo/tools", "hello"), "", nil},
+		{admin, "POST /v1/chat/completions", `{"model":"demo/echo","messages":[{"role":"user","content":"hello"}],"stream":true,"stream_options":{"include_usage":true}}`, "", nil},
+		{admin, "POST /v1/chat/completions", kit.Ask("demo/echo", "hello"), "", []string{"X-Session-Id", "mine", "Idempotency-Key", "k"}},
+		{admin, "GET /v1/models", "", "", nil}, {admin, "GET /v1/models/demo/echo", "", "", nil},
+
+		{admin, "GET /api/v1/sessions?limit=1", "", "chat=data.id", nil},
+		{admin, "POST /api/v1/sessions", `{"title":"a plan","metadata":{"a":"b"}}`, "session=id", nil},
+		{admin, "GET /api/v1/sessions/{session}", "", "", nil},
+		{admin, "PATCH /api/v1/sessions/{session}", `{"archived":true}`, "", nil},
+		{admin, "DELETE /api/v1/sessions/{session}", "", "", nil},
+		{admin, "GET /api/v1/sessions/{chat}/messages", "", "", nil}, {admin, "GET /api/v1/sessions/{chat}/export", "", "", nil},
+
+		{admin, "GET /api/v1/me", "", "org=org_id me=user_id", nil},
+		{admin, "GET /api/v1/me/usage?since={since}&group_by=model,key", "", "", nil}, {admin, "GET /api/v1/me/usage?since={since}&format=csv", "", "", nil},
+		{admin, "POST /api/v1/me/api-keys", `{"name":"laptop","models":["demo/*"],"networks":["127.0.0.1"]}`, "key=id", nil},
+		{admin, "GET /api/v1/me/api-keys", "", "", nil}, {admin, "GET /api/v1/me/api-keys/{key}", "", "", nil},
+		{admin, "PATCH /api/v1/me/api-keys/{key}", `{"name":"desk"}`, "", nil}, {admin, "POST /api/v1/me/api-keys/{key}/rotate", "", "next=id", nil},
+		{admin, "DELETE /api/v1/me/api-keys/{next}", "", "", nil},
+
+		{"victim", "GET /api/v1/me", "", "user=user_id", nil},
+		{admin, "GET /api/v1/orgs/{org}", "", "", nil}, {admin, "PATCH /api/v1/orgs/{org}", `{"name":"Acme"}`, "", nil},
+		{admin, "GET /api/v1/orgs/{org}/members?status=active", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/members/{user}", "", "", nil},
+		{admin, "PATCH /api/v1/orgs/{org}/members/{user}", `{"role":"org_auditor"}`, "", nil},
+		{admin, "POST /api/v1/orgs/{org}/members", `{"issuer":"dev","subject":"new","email":"new@example.com"}`, "other=id", nil},
+		{admin, "DELETE /api/v1/orgs/{org}/members/{other}", "", "", nil},
+		{admin, "POST /api/v1/orgs/{org}/invites", `{"email":"ann@example.com","role":"org_member"}`, "invite=id", nil},
+		{admin, "GET /api/v1/orgs/{org}/invites?status=pending", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/invites/{invite}", "", "", nil},
+		{admin, "DELETE /api/v1/orgs/{org}/invites/{invite}", "", "", nil},
+		{admin, "POST /api/v1/orgs/{org}/api-keys", `{"name":"ci","service":"builds"}`, "key=id", nil},
+		{admin, "GET /api/v1/orgs/{org}/api-keys", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/api-keys/{key}", "", "", nil},
+		{admin, "PATCH /api/v1/orgs/{org}/api-keys/{key}", `{"expires_at":"2099-01-01T00:00:00Z"}`, "", nil},
+		{admin, "POST /api/v1/orgs/{org}/api-keys/{key}/rotate", `{"grace_seconds":60}`, "next=id", nil},
+		{admin, "DELETE /api/v1/orgs/{org}/api-keys/{next}", "", "", nil},
+		{admin, "GET /api/v1/orgs/{org}/models", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/sessions?user={me}", "", "", nil},
+		{admin, "GET /api/v1/orgs/{org}/sessions/{chat}", "", "", nil}, {admin, "DELETE /api/v1/orgs/{org}/sessions/{chat}", "", "", nil},
+		{admin, "GET /api/v1/orgs/{org}/usage?since={since}&interval=1h&group_by=user,agent", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/audit?limit=100", "", "", nil},
+
+		{boss, "GET /api/v1/platform/usage?since={since}&group_by=org", "", "", nil}, {boss, "GET /api/v1/platform/audit?since={since}&limit=100", "", "", nil},
+		{boss, "GET /api/v1/platform/orgs?q=A", "", "", nil}, {boss, "POST /api/v1/platform/orgs", `{"issuer":"dev","external_id":"next","name":"Next"}`, "", nil},
+		{boss, "GET /api/v1/platform/users?status=active", "", "", nil}, {boss, "PATCH /api/v1/platform/users/{user}", `{"status":"active"}`, "", nil},
+		{boss, "GET /api/v1/platform/admins", "", "", nil}, {boss, "POST /api/v1/platform/admins", `{"issuer":"dev","subject":"deputy","role":"platform_auditor"}`, "deputy=id", nil},
+		{boss, "DELETE /api/v1/platform/admins/{deputy}", "", "", nil}, {boss, "GET /api/v1/platform/roles", "", "", nil},
+		{boss, "GET /api/v1/platform/agents", "", "", nil}, {boss, "GET /api/v1/platform/agents/demo", "", "", nil},
+		{boss, "PATCH /api/v1/platform/agents/demo", `{"enabled":true}`, "", nil}, {boss, "POST /api/v1/platform/agents/demo/test", `{"model":"echo"}`, "", nil},
+		{boss, "GET /api/v1/platform/models", "", "", nil}, {boss, "GET /api/v1/platform/aliases", "", "", nil},
+		{boss, "GET /api/v1/platform/stats", "", "", nil}, {boss, "GET /api/v1/platform/config", "", "", nil},
+
+		{admin, "GET /v1/organization/users?emails[]=x@example.com", "", "", nil}, {admin, "GET /v1/organization/users/{user}", "", "", nil},
+		{admin, "POST /v1/organization/users/{user}", `{"role":"reader"}`, "", nil},
+		{admin, "POST /v1/organization/invites", `{"email":"bob@example.com","role":"reader"}`, "invite=id project=projects.id", nil},
+		{admin, "GET /v1/organization/invites", "", "", nil}, {admin, "GET /v1/organization/invites/{invite}", "", "", nil}, {admin, "DELETE /v1/organization/invites/{invite}", "", "", nil},
+		{admin, "GET /v1/organization/projects", "", "", nil}, {admin, "GET /v1/organization/projects/{project}", "", "", nil}, {admin, "GET /v1/organization/projects/{project}/users", "", "", nil},
+		{admin, "POST /v1/organization/projects/{project}/service_accounts", `{"name":"bot"}`, "bot=id key=api_key.id", nil},
+		{admin, "GET /v1/organization/projects/{project}/service_accounts", "", "", nil}, {admin, "GET /v1/organization/projects/{project}/service_accounts/{bot}", "", "", nil},
+		{admin, "GET /v1/organization/projects/{project}/api_keys", "", "", nil}, {admin, "GET /v1/organization/projects/{project}/api_keys/{key}", "", "", nil},
+		{admin, "DELETE /v1/organization/projects/{project}/api_keys/{key}", "", "", nil}, {admin, "DELETE /v1/organization/projects/{project}/service_accounts/{bot}", "", "", nil},
+		{admin, "POST /v1/organization/admin_api_keys", `{"name":"terraform","expires_in_seconds":60}`, "key=id", nil},
+		{admin, "GET /v1/organization/admin_api_keys", "", "", nil}, {admin, "GET /v1/organization/admin_api_keys/{key}", "", "", nil}, {admin, "DELETE /v1/organization/admin_api_keys/{key}", "", "", nil},
+		{admin, "GET /v1/organization/audit_logs?effective_at[gte]={start}&limit=100", "", "", nil},
+		{admin, "GET /v1/organization/usage/completions?start_time={start}&group_by[]=model&group_by[]=user_id", "", "", nil},
+		{admin, "GET /v1/organization/usage/audio_speeches?start_time={start}", "", "", nil}, {admin, "GET /v1/organization/usage/audio_transcriptions?start_time={start}", "", "", nil},
+		{admin, "GET /v1/organization/usage/code_interpreter_sessions?start_time={start}", "", "", nil}, {admin, "GET /v1/organization/usage/embeddings?start_time={start}", "", "", nil},
+		{admin, "GET /v1/organization/usage/file_search_calls?start_time={start}", "", "", nil}, {admin, "GET /v1/organization/usage/images?start_time={start}", "", "", nil},
+		{admin, "GET /v1/organization/usage/moderations?start_time={start}", "", "", nil}, {admin, "GET /v1/organization/usage/vector_stores?start_time={start}", "", "", nil},
+		{admin, "GET /v1/organization/usage/web_search_calls?start_time={start}", "", "", nil}, {admin, "DELETE /v1/organization/users/{user}", "", "", nil},
+	} {
+		method, path, _ := strings.Cut(fill(step.request), " ")
+		headers := append([]string{"Authorization", ""}, step.headers...)
+		if step.who != "" {
+			headers = append(as(step.who), step.headers...)
+		}
+		a, err := s.Do(t.Context(), method, path, step.body, headers...)
+		if err != nil || a.Status >= 300 {
+			t.Fatalf("%s as %q: %d %s, %v", fill(step.request), step.who, a.Status, a.Body, err)
+		}
+		take(a, step.take)
+	}
+	runAndEnd(t, s)
+	if left := s.Client().Transport.(*openapi.Watcher).Undone(); len(left) > 0 {
+		t.Errorf("these have not succeeded: add them to the journey: %v", left)
+	}
+}
+
+// runAndEnd lists a request while it runs, and ends it.
+func runAndEnd(t *testing.T, s *kit.Server) {
+	t.Helper()
+	resp, err := s.Open(t.Context(), http.MethodPost, "/v1/chat/completions", kit.AskStream("demo/slow", strings.Repeat("word ", 500)), as("org_admin")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	running := object(t, call(t, s, 200, http.MethodGet, "/api/v1/platform/sessions", "", as("platform_admin")...))
+	list := running["data"].([]any)
+	if len(list) != 1 {
+		t.Fatalf("%v run", list)
+	}
+	call(t, s, 200, http.MethodDelete, "/api/v1/platform/sessions/"+fmt.Sprint(list[0].(map[string]any)["id"]), "", as("platform_admin")...)
+}
