@@ -88,6 +88,22 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 		{admin, "GET /api/v1/orgs/{org}/sessions/{chat}", "", "", nil}, {admin, "DELETE /api/v1/orgs/{org}/sessions/{chat}", "", "", nil},
 		{admin, "GET /api/v1/orgs/{org}/usage?since={since}&interval=1h&group_by=user,agent", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/audit?limit=100", "", "", nil},
 
+		{admin, "GET /api/v1/orgs/{org}/retention", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/audit/export", "", "", nil},
+		{boss, "GET /api/v1/platform/audit/checkpoints?limit=1", "", "", nil}, {boss, "GET /api/v1/platform/audit/verify", "", "", nil},
+		{boss, "POST /api/v1/platform/audit/verify", `{"after":0,"most":100}`, "", nil}, {boss, "GET /api/v1/platform/audit/export", "", "", nil},
+
+		{admin, "GET /scim/v2/ServiceProviderConfig", "", "", nil}, {admin, "GET /scim/v2/ResourceTypes", "", "", nil}, {admin, "GET /scim/v2/ResourceTypes/User", "", "", nil},
+		{admin, "GET /scim/v2/Schemas", "", "", nil}, {admin, "GET /scim/v2/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", "", "", nil},
+		{admin, "POST /scim/v2/Users", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"eva","externalId":"eva","active":true,"emails":[{"value":"eva@example.com","primary":true}]}`, "person=id", nil},
+		{admin, "GET /scim/v2/Users?filter=userName+eq+%22eva%22", "", "", nil}, {admin, "GET /scim/v2/Users/{person}", "", "", nil},
+		{admin, "PUT /scim/v2/Users/{person}", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"eva","externalId":"eva","active":true}`, "", nil},
+		{admin, "PATCH /scim/v2/Users/{person}", `{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","value":{"active":false}}]}`, "", nil},
+		{admin, "POST /scim/v2/Groups", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"Builders","members":[{"value":"{person}"}]}`, "group=id", nil},
+		{admin, "GET /scim/v2/Groups", "", "", nil}, {admin, "GET /scim/v2/Groups/{group}", "", "", nil},
+		{admin, "PUT /scim/v2/Groups/{group}", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"Makers"}`, "", nil},
+		{admin, "PATCH /scim/v2/Groups/{group}", `{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"members","value":[{"value":"{person}"}]}]}`, "", nil},
+		{admin, "DELETE /scim/v2/Groups/{group}", "", "", nil}, {admin, "DELETE /scim/v2/Users/{person}", "", "", nil},
+
 		{boss, "GET /api/v1/platform/usage?since={since}&group_by=org", "", "", nil}, {boss, "GET /api/v1/platform/audit?since={since}&limit=100", "", "", nil},
 		{boss, "GET /api/v1/platform/orgs?q=A", "", "", nil}, {boss, "POST /api/v1/platform/orgs", `{"issuer":"dev","external_id":"next","name":"Next"}`, "", nil},
 		{boss, "GET /api/v1/platform/users?status=active", "", "", nil}, {boss, "PATCH /api/v1/platform/users/{user}", `{"status":"active"}`, "", nil},
@@ -122,13 +138,14 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 		if step.who != "" {
 			headers = append(as(step.who), step.headers...)
 		}
-		a, err := s.Do(t.Context(), method, path, step.body, headers...)
+		a, err := s.Do(t.Context(), method, path, fill(step.body), headers...)
 		if err != nil || a.Status >= 300 {
 			t.Fatalf("%s as %q: %d %s, %v", fill(step.request), step.who, a.Status, a.Body, err)
 		}
 		take(a, step.take)
 	}
 	runAndEnd(t, s)
+	exportAndErase(t, s, known["org"])
 	if left := s.Client().Transport.(*openapi.Watcher).Undone(); len(left) > 0 {
 		t.Errorf("these have not succeeded: add them to the journey: %v", left)
 	}
@@ -148,4 +165,16 @@ func runAndEnd(t *testing.T, s *kit.Server) {
 		t.Fatalf("%v run", list)
 	}
 	call(t, s, 200, http.MethodDelete, "/api/v1/platform/sessions/"+fmt.Sprint(list[0].(map[string]any)["id"]), "", as("platform_admin")...)
+}
+
+// exportAndErase has a user's data exported, takes it, and has the user erased.
+func exportAndErase(t *testing.T, s *kit.Server, org string) {
+	t.Helper()
+	user := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))["user_id"]
+	base := fmt.Sprintf("/api/v1/orgs/%s/users/%v", org, user)
+	job := call(t, s, 202, http.MethodPost, base+"/export", "{}", as("org_admin")...).Header.Get("Location")
+	finished(t, s, job, 20*time.Second)
+	call(t, s, 200, http.MethodGet, job+"/result", "", as("org_admin")...)
+	finished(t, s, call(t, s, 202, http.MethodDelete, base+"?mode=erase", "", as("org_admin")...).Header.Get("Location"), 20*time.Second)
+	call(t, s, 200, http.MethodGet, "/api/v1/orgs/"+org+"/jobs", "", as("org_admin")...)
 }

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -65,8 +66,11 @@ func (d *Document) nowhere(x *Exchange) []error {
 		return []error{fmt.Errorf("%s %s: %d, and it is not described", x.Method, x.URL.Path, x.Status)}
 	}
 	name := "OpenAIOtherwise"
-	if strings.HasPrefix(x.URL.Path, "/api/v1/") {
+	switch {
+	case strings.HasPrefix(x.URL.Path, "/api/v1/"):
 		name = "Otherwise"
+	case strings.HasPrefix(x.URL.Path, "/scim/"):
+		name = "SCIMOtherwise"
 	}
 	var all []error
 	for _, err := range d.content(d.at(d.at(d.at(node{"", d.root}, "components"), "responses"), name), x) {
@@ -197,6 +201,13 @@ func (d *Document) content(r node, x *Exchange) []error {
 		return nil
 	case kind == "text/event-stream":
 		return d.events(d.at(media, "x-agentapi-events"), x)
+	case kind == "application/x-ndjson" && !x.Cut:
+		for line := range bytes.Lines(x.Content) {
+			if !json.Valid(line) {
+				return []error{fmt.Errorf("a line is no JSON: %s", clip(line))}
+			}
+		}
+		return nil
 	case x.Cut || !strings.HasSuffix(kind, "json"):
 		return nil
 	}

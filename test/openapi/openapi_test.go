@@ -104,7 +104,7 @@ func TestEachSchemaIsStrictAndTrueOfItsExamples(t *testing.T) {
 	walk = func(n node) {
 		_, more := n.object["additionalProperties"]
 		_, rest := n.object["unevaluatedProperties"]
-		base := slices.Contains([]string{"/components/schemas/List", "/components/schemas/OpenAIList", "/components/schemas/Versioned"}, n.pointer)
+		base := slices.Contains([]string{"/components/schemas/List", "/components/schemas/OpenAIList", "/components/schemas/AuditAnswer", "/components/schemas/Versioned"}, n.pointer)
 		if n.object["type"] == "object" && n.object["properties"] != nil && !more && !rest && !base {
 			t.Errorf("%s does not say whether there may be more", n.pointer)
 		}
