@@ -14,29 +14,33 @@ import (
 // place is where somebody acts whose token names no organisation: where an invitation
 // brought them, or one that is pending brings them now; zero: nowhere. An issuer's
 // word about an address counts in its own organisations only.
-func (s *Service) place(ctx context.Context, who tenancy.Identity, user tenancy.UserID) (none tenancy.OrgID, err error) {
+func (s *Service) place(ctx context.Context, who tenancy.Identity, user tenancy.UserID) (tenancy.OrgID, error) {
+	home, err := s.home(ctx, user)
+	if err != nil || !home.IsZero() || who.Email == "" {
+		return home, err
+	}
+	i, err := s.Storage.Directory().FindInvitation(ctx, who.Issuer, who.Email, s.Now())
+	if fault.Is(err, fault.NotFound) { // or another request of theirs has just accepted it
+		return s.home(ctx, user)
+	}
+	if err != nil {
+		return home, err
+	}
+	return i.Org, nil
+}
+
+// home is where an invitation has brought a user; zero: nowhere, or not any more.
+func (s *Service) home(ctx context.Context, user tenancy.UserID) (none tenancy.OrgID, err error) {
 	d := s.Storage.Directory()
 	known, err := d.Standing(ctx, none, user)
-	if err != nil {
+	if err != nil || known.User == nil || known.User.Home.IsZero() {
 		return none, err
 	}
-	if u := known.User; u != nil && !u.Home.IsZero() {
-		_, err := d.Member(ctx, tenancy.RealmOf(u.Home), user)
-		if err == nil || !fault.Is(err, fault.NotFound) {
-			return u.Home, err
-		}
-	}
-	if who.Email == "" {
-		return none, nil
-	}
-	i, err := d.FindInvitation(ctx, who.Issuer, who.Email, s.Now())
+	_, err = d.Member(ctx, tenancy.RealmOf(known.User.Home), user)
 	if fault.Is(err, fault.NotFound) {
 		return none, nil
 	}
-	if err != nil {
-		return none, err
-	}
-	return i.Org, nil
+	return known.User.Home, err
 }
 
 // welcome makes a member of somebody who is none and has an invitation, whatever is
@@ -49,8 +53,11 @@ func (s *Service) welcome(ctx context.Context, who tenancy.Identity, org tenancy
 	at := s.Now()
 	f := tenancy.InvitationFilter{Email: who.Email, Status: []tenancy.InvitationStatus{tenancy.Pending}, At: at}
 	found, err := s.Storage.Directory().Invitations(ctx, in, f, page.Query{Limit: 1})
-	if err != nil || len(found.Items) == 0 {
+	if err != nil {
 		return known, err
+	}
+	if len(found.Items) == 0 { // or another request of theirs has just accepted it
+		return s.Storage.Directory().Standing(ctx, org, user)
 	}
 	i := found.Items[0]
 	entry, err := s.Audit.Entry(ctx, trail.Note{

@@ -92,6 +92,14 @@ func on(who tenancy.Principal, what audit.Action, in tenancy.Realm, user tenancy
 	return trail.Note{Who: who.Scope(), From: who.Origin(), Action: what, About: in.Of(user), Details: details}
 }
 
+// within has what is done in another organisation than the caller's stand in its log.
+func within(org tenancy.OrgID, n trail.Note) trail.Note {
+	if org != n.Who.Org() {
+		n.Org = org
+	}
+	return n
+}
+
 // text is what a wish says, for the record.
 func text[S ~string](wish *S) string {
 	if wish == nil {

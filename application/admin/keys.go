@@ -57,7 +57,7 @@ func (s *Service) CreateKey(ctx context.Context, who tenancy.Principal, org tena
 	if err != nil {
 		return nil, "", err
 	}
-	made, err := s.create(ctx, who, note(who, audit.KeyCreated, k.ID.String(), map[string]string{"role": string(k.Role), "service": n.Service, "scim": flag(n.SCIM)}), o, func(ctx context.Context, d ports.Directory) (string, error) {
+	made, err := s.create(ctx, who, within(in.Org(), note(who, audit.KeyCreated, k.ID.String(), map[string]string{"role": string(k.Role), "service": n.Service, "scim": flag(n.SCIM)})), o, func(ctx context.Context, d ports.Directory) (string, error) {
 		if account != (tenancy.Standing{}) {
 			if err := d.Enrol(ctx, account); err != nil {
 				return "", err
@@ -226,7 +226,7 @@ func (s *Service) alter(ctx context.Context, who tenancy.Principal, what audit.A
 		return nil, err
 	}
 	var after tenancy.APIKey
-	err = s.change(ctx, note(who, what, id.String(), nil), func(ctx context.Context, d ports.Directory) error {
+	err = s.change(ctx, within(in.Org(), note(who, what, id.String(), nil)), func(ctx context.Context, d ports.Directory) error {
 		return d.UpdateKey(ctx, in, id, func(k *tenancy.APIKey) error {
 			if own && k.User != who.User() {
 				return tenancy.NoKey()
@@ -264,7 +264,7 @@ func (s *Service) RotateKey(ctx context.Context, who tenancy.Principal, org tena
 	armed := tenancy.APIKey{Created: at}
 	credential := s.arm(&armed)
 	var next tenancy.APIKey
-	made, err := s.create(ctx, who, note(who, audit.KeyRotated, id.String(), map[string]string{"by": armed.ID.String()}), o, func(ctx context.Context, d ports.Directory) (string, error) {
+	made, err := s.create(ctx, who, within(in.Org(), note(who, audit.KeyRotated, id.String(), map[string]string{"by": armed.ID.String()})), o, func(ctx context.Context, d ports.Directory) (string, error) {
 		err := d.UpdateKey(ctx, in, id, func(k *tenancy.APIKey) error {
 			if own && k.User != who.User() {
 				return tenancy.NoKey()

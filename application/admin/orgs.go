@@ -72,7 +72,7 @@ func (s *Service) EditOrg(ctx context.Context, who tenancy.Principal, org tenanc
 		return nil, err
 	}
 	var after tenancy.Org
-	err = s.change(ctx, note(who, audit.OrgChanged, org.String(), map[string]string{"status": text(e.Status)}), func(ctx context.Context, d ports.Directory) error {
+	err = s.change(ctx, within(in.Org(), note(who, audit.OrgChanged, org.String(), map[string]string{"status": text(e.Status)})), func(ctx context.Context, d ports.Directory) error {
 		return d.UpdateOrg(ctx, in.Org(), func(o *tenancy.Org) error {
 			if err := expect(versions, o.Version); err != nil {
 				return err

@@ -35,7 +35,7 @@ func (s *Service) CreateService(ctx context.Context, who tenancy.Principal, org 
 		if k, credential, err = s.newKey(who, in, NewKey{Name: firstKey, Role: tenancy.Service}, user, at); err != nil {
 			return nil, nil, "", err
 		}
-		n = note(who, audit.KeyCreated, k.ID.String(), map[string]string{"role": string(k.Role), "service": name})
+		n = within(org, note(who, audit.KeyCreated, k.ID.String(), map[string]string{"role": string(k.Role), "service": name}))
 	}
 	made, err := s.create(ctx, who, n, o, func(ctx context.Context, d ports.Directory) (string, error) {
 		if _, err := d.Org(ctx, org); err != nil {

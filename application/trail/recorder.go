@@ -50,7 +50,7 @@ type Note struct {
 	Who     tenancy.Scope // the user who acts; zero: Actor does
 	From    tenancy.Origin
 	Actor   string        // audit.System or audit.Operator
-	Org     tenancy.OrgID // of what an Actor did in an organisation, or Who in another one
+	Org     tenancy.OrgID // of what an Actor did in an organisation, or Who in another one than their own; if absent About's
 	What    string        // the kind of thing that it was done to, such as session
 	Own     string        // its id, which is Who's own, or About's; the log has a commitment to it
 	About   tenancy.Scope // the user whom it was done to
@@ -70,6 +70,9 @@ type Note struct {
 func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 	if r == nil {
 		return audit.Entry{}, nil
+	}
+	if n.Org.IsZero() && !n.Who.IsZero() && !n.About.IsZero() && n.About.Org() != n.Who.Org() {
+		n.Org = n.About.Org()
 	}
 	var random [10]byte
 	r.random(random[:])

@@ -75,6 +75,23 @@ func TestTamperingWithTheDatabaseShows(t *testing.T) {
 	}
 }
 
+func TestWhatAPlatformAdminDoesElsewhereStandsInThatOrganisationsLog(t *testing.T) {
+	t.Parallel()
+	s := kit.Start(t, kit.Options{Config: staff + "    - {token: token-of-root, org: host, user: root, role: platform_admin}\nstorage: {driver: memory}\n"})
+	me := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))
+	base := "/api/v1/orgs/" + fmt.Sprint(me["org_id"])
+	call(t, s, 200, http.MethodPatch, base, `{"name":"Acme & Sons"}`, as("root")...)
+	call(t, s, 200, http.MethodPatch, base+"/members/"+fmt.Sprint(me["user_id"]), `{"status":"suspended"}`, as("root")...)
+	call(t, s, 201, http.MethodPost, base+"/api-keys", `{"name":"ci","service":"builds"}`, as("root")...)
+	call(t, s, 201, http.MethodPost, base+"/invites", `{"email":"new@example.com","role":"org_member"}`, as("root")...)
+	log := call(t, s, 200, http.MethodGet, base+"/audit?limit=50", "", as("org_owner")...).Body
+	for _, action := range []string{"org.changed", "member.changed", "api_key.created", "invitation.created"} {
+		if !strings.Contains(log, `"`+action+`"`) {
+			t.Errorf("%s does not stand in it: %s", action, log)
+		}
+	}
+}
+
 func TestNothingIsRecordedWhereTheAuditLogIsOff(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
