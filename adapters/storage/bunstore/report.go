@@ -52,12 +52,20 @@ func (c usages) Report(ctx context.Context, in tenancy.Realm, q usage.Query) ([]
 
 // ReportAll sums what was consumed in the whole deployment.
 func (c usages) ReportAll(ctx context.Context, q usage.Query) ([]usage.Row, error) {
-	if c.shared() {
-		if _, err := c.db.NewRaw("SET LOCAL agentapi.platform = 'on'").Exec(ctx); err != nil {
-			return nil, c.failed(ctx, err)
-		}
+	all := func(s *bun.SelectQuery) *bun.SelectQuery { return s }
+	if !c.shared() {
+		return c.report(ctx, q, all)
 	}
-	return c.report(ctx, q, func(s *bun.SelectQuery) *bun.SelectQuery { return s })
+	if _, err := c.db.NewRaw("SET LOCAL agentapi.platform = 'on'").Exec(ctx); err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	rows, err := c.report(ctx, q, all)
+	if err != nil {
+		return nil, err
+	}
+	// What comes after it in the transaction sees its own tenant again.
+	_, err = c.db.NewRaw("SET LOCAL agentapi.platform = 'off'").Exec(ctx)
+	return rows, c.failed(ctx, err)
 }
 
 // longest is how long before its record was made an id may have been: a record is
