@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -30,6 +31,8 @@ type Server struct {
 	Addr string // host and port
 	URL  string
 
+	cert, key string // files; empty: no TLS
+
 	dir    string
 	bin    string
 	args   []string
@@ -46,6 +49,11 @@ type Option func(*Server)
 
 // Args are more arguments of redis-server.
 func Args(args ...string) Option { return func(s *Server) { s.args = append(s.args, args...) } }
+
+// TLS has the server speak TLS alone, with a certificate and its key, in PEM files.
+func TLS(cert, key string) Option {
+	return func(s *Server) { s.cert, s.key = cert, key }
+}
 
 var shared = struct {
 	sync.Mutex
@@ -123,15 +131,40 @@ func launch(options ...Option) (_ *Server, err error) {
 	}
 	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
 	s.URL = "redis://" + s.Addr
+	if s.cert != "" {
+		s.URL = "rediss://" + s.Addr
+		if err := s.readable(); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.Start()
+}
+
+// readable copies the certificate to where the server's user may read it.
+func (s *Server) readable() error {
+	for _, file := range []*string{&s.cert, &s.key} {
+		text, err := os.ReadFile(*file)
+		if err != nil {
+			return err
+		}
+		*file = filepath.Join(s.dir, filepath.Base(*file))
+		if err := os.WriteFile(*file, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Start starts a server that is not running, and waits until it answers.
 func (s *Server) Start() error {
 	s.unwatch()
-	s.cmd = exec.Command(filepath.Join(s.bin, "redis-server"), append([]string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no", "--protected-mode", "no",
-	}, s.args...)...)
+	listen := []string{"--port", strconv.Itoa(s.port)}
+	if s.cert != "" {
+		listen = []string{"--port", "0", "--tls-port", strconv.Itoa(s.port), "--tls-cert-file", s.cert, "--tls-key-file", s.key, "--tls-auth-clients", "no"}
+	}
+	s.cmd = exec.Command(filepath.Join(s.bin, "redis-server"), slices.Concat(listen, []string{
+		"--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no", "--protected-mode", "no",
+	}, s.args)...)
 	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	s.cmd.Stdout, s.cmd.Stderr = s.logs, s.logs
@@ -169,6 +202,9 @@ func (s *Server) answers() bool {
 		return false
 	}
 	defer c.Close()
+	if s.cert != "" {
+		return true // it is loaded before it listens
+	}
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	if _, err := c.Write([]byte("PING\r\n")); err != nil {
 		return false

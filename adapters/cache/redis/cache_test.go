@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
@@ -39,7 +40,7 @@ func connect(t *testing.T, address string) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
+	t.Cleanup(func() { _ = c.Stop(context.Background()) })
 	return c
 }
 

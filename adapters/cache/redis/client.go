@@ -106,8 +106,19 @@ func Connect(o Options) (*Client, error) {
 	}, nil
 }
 
-// Close ends the connections.
-func (c *Client) Close() error {
+// Probe tells whether Redis answers, and what to mend where it does not.
+func (c *Client) Probe(ctx context.Context) error {
+	err := c.do(ctx, func(ctx context.Context, conn rueidis.Client) error {
+		return conn.Do(ctx, conn.B().Ping().Build()).Error()
+	})
+	if f := fault.As(err); f != nil {
+		return f.WithHint(fmt.Sprintf("See that Redis listens at %s, with TLS where the address is rediss://, and takes the user and password: %v", c.o.InitAddress[0], errors.Unwrap(f)))
+	}
+	return err
+}
+
+// Stop ends the connections.
+func (c *Client) Stop(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true

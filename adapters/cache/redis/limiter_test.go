@@ -10,7 +10,12 @@ import (
 )
 
 func TestTheLimiterKeepsThePortsContract(t *testing.T) {
-	address := server.Shared(t)
+	t.Parallel()
+	limiterSuite(t, server.Shared(t))
+}
+
+// limiterSuite tests the contract with a clock that is told to Redis.
+func limiterSuite(t *testing.T, address string) {
 	porttest.Limiter(t, func(t *testing.T, test func(*testing.T, porttest.LimiterBench)) {
 		var passed atomic.Int64
 		began := time.Now().Truncate(time.Second)
