@@ -76,20 +76,34 @@ func (r Rate) Validate() error {
 	return nil
 }
 
-// Account is how much of a rate is in use, as the generic cell rate algorithm has
-// it: the moment at which nothing would be, in microseconds since 1970. The zero
-// Account is unused. All that decide about one account compute alike, whatever they
-// are written in: float64 throughout, in the order of these expressions.
-type Account float64
+// Account is how much of a rate is in use, as the generic cell rate algorithm has it:
+// the time after which nothing would be. The zero Account is unused. All that decide
+// about one account compute alike, whatever they are written in: float64 throughout, in
+// the order of these expressions.
+type Account struct {
+	At   float64 // the moment of which Used is told, in whole microseconds since 1970
+	Used float64 // microseconds until nothing is in use
+}
 
 // slack is what rounding may cost an account, in microseconds.
 const slack = 1
 
-// interval is what one unit takes to come back.
-func (r Rate) interval() float64 { return float64(r.Per.Microseconds()) / float64(r.Limit) }
+// period is the time of a rate in microseconds, and interval what one unit takes to
+// come back.
+func (r Rate) period() float64   { return float64(r.Per.Microseconds()) }
+func (r Rate) interval() float64 { return r.period() / float64(r.Limit) }
 
 // Micros is a moment as accounts count it.
 func Micros(t time.Time) float64 { return float64(t.UnixMicro()) }
+
+// used is what is in use at a moment; a clock that goes back stands still.
+func (a Account) used(now float64) float64 { return math.Max(a.Used-math.Max(now-a.At, 0), 0) }
+
+// Add gives the account after n more units, or fewer where n is negative, whatever
+// the limit is.
+func (a Account) Add(r Rate, n int64, now float64) Account {
+	return Account{At: math.Max(now, a.At), Used: math.Max(a.used(now)+float64(n)*r.interval(), 0)}
+}
 
 // Spend gives the account after n units, and how long until they can be had: 0 at
 // once, negative never.
@@ -98,27 +112,21 @@ func (a Account) Spend(r Rate, n int64, now float64) (after Account, wait time.D
 	if n > r.Limit {
 		return after, -1
 	}
-	over := float64(after) - now - float64(r.Per.Microseconds())
+	over := after.Used - r.period()
 	if over <= slack {
 		return after, 0
 	}
-	return after, time.Duration(math.Ceil(over)) * time.Microsecond
-}
-
-// Add gives the account after n more units, or fewer where n is negative, whatever
-// the limit is.
-func (a Account) Add(r Rate, n int64, now float64) Account {
-	return Account(math.Max(float64(a), now) + float64(n)*r.interval())
+	return after, time.Duration(math.Round(over)) * time.Microsecond
 }
 
 // Level is how the account stands.
 func (a Account) Level(r Rate, now float64) Level {
-	used := math.Max(float64(a)-now, 0)
+	used := a.used(now)
 	return Level{
-		Remaining: int64(math.Max(math.Floor((float64(r.Per.Microseconds())+slack-used)/r.interval()), 0)),
-		Reset:     time.Duration(math.Ceil(used)) * time.Microsecond,
+		Remaining: int64(math.Max(math.Floor((r.period()+slack-used)/r.interval()), 0)),
+		Reset:     time.Duration(math.Round(used)) * time.Microsecond,
 	}
 }
 
 // Idle tells whether nothing of the account is in use any more.
-func (a Account) Idle(now float64) bool { return float64(a) <= now }
+func (a Account) Idle(now float64) bool { return a.used(now) == 0 }

@@ -68,7 +68,7 @@ func (l Limiter) Take(ctx context.Context, c quota.Claim) (d quota.Decision, err
 		args = append(args, decimal(p.Most))
 	}
 	err = l.do(ctx, func(ctx context.Context, conn rueidis.Client) error {
-		// now, which place stood in the way, and each account before; then how many hold each place
+		// whether it was granted, the time, what was in use of each rate, and how many hold each place
 		said, err := take.Exec(ctx, conn, l.keys(c), args).AsStrSlice()
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func decide(c quota.Claim, said []string) (quota.Decision, error) {
 	granted, now := numbers[0] == 1, numbers[1]
 	d := quota.Decision{Refused: -1, Levels: make([]quota.Level, 0, len(c.Rates)+len(c.Places))}
 	for i, r := range c.Rates {
-		a := quota.Account(numbers[2+i])
+		a := quota.Account{At: now, Used: numbers[2+i]}
 		after, wait := a.Spend(r.Rate, r.N, now)
 		if !granted {
 			after = a

@@ -5,17 +5,20 @@ if not now then
   local clock = redis.call('TIME')
   now = clock[1] * 1000000 + clock[2]
 end
+local function account(key)
+  local at, used = string.match(redis.call('GET', key) or '', '^(%d+) (%S+)$')
+  at, used = tonumber(at) or 0, tonumber(used) or 0
+  return at, math.max(used - math.max(now - at, 0), 0)
+end
+local function keep(key, at, used)
+  redis.call('SET', key, string.format('%.0f %.17g', math.max(now, at), used), 'PX', math.ceil(used / 1000) + 60000)
+end
 local rates = tonumber(ARGV[2])
 for i = 1, rates do
   local limit, per, n = tonumber(ARGV[i * 3 + 1]), tonumber(ARGV[i * 3 + 2]), tonumber(ARGV[i * 3 + 3])
   if n ~= 0 then
-    local account = tonumber(redis.call('GET', KEYS[i]) or '0') or 0
-    account = math.max(account, now) + n * (per / limit)
-    if account > now then
-      redis.call('SET', KEYS[i], string.format('%.17g', account), 'PX', math.ceil((account - now) / 1000) + 60000)
-    else
-      redis.call('DEL', KEYS[i])
-    end
+    local at, used = account(KEYS[i])
+    keep(KEYS[i], at, math.max(used + n * (per / limit), 0))
   end
 end
 for i = rates + 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[3]) end

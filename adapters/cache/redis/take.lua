@@ -1,22 +1,30 @@
 -- Grants all of a claim or nothing. The sums are those of domain/quota.
 -- KEYS: of the rates, then of the places. ARGV: the time, empty for Redis's own; how
 -- many rates, the claim's id, its lease; for each rate limit, time and units; for each
--- place the most. Times are microseconds. Gives 1 or 0 for granted, the time, each
--- account as it was before, and how many hold each place. Keys live a minute longer than
+-- place the most. Times are microseconds. Gives 1 or 0 for granted, the time, what of
+-- each account was in use before, and how many hold each place. Keys live a minute longer than
 -- they need, so that a clock that is told may stand still for a while.
 local now = tonumber(ARGV[1])
 if not now then
   local clock = redis.call('TIME')
   now = clock[1] * 1000000 + clock[2]
 end
+local function account(key)
+  local at, used = string.match(redis.call('GET', key) or '', '^(%d+) (%S+)$')
+  at, used = tonumber(at) or 0, tonumber(used) or 0
+  return at, math.max(used - math.max(now - at, 0), 0)
+end
+local function keep(key, at, used)
+  redis.call('SET', key, string.format('%.0f %.17g', math.max(now, at), used), 'PX', math.ceil(used / 1000) + 60000)
+end
 local rates, id, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local granted, out, after = 1, {}, {}
+local granted, out, ats, after = 1, {}, {}, {}
 for i = 1, rates do
   local limit, per, n = tonumber(ARGV[i * 3 + 2]), tonumber(ARGV[i * 3 + 3]), tonumber(ARGV[i * 3 + 4])
-  local account = tonumber(redis.call('GET', KEYS[i]) or '0') or 0
-  out[i + 2] = string.format('%.17g', account)
-  after[i] = math.max(account, now) + n * (per / limit)
-  if n > limit or after[i] - now - per > 1 then granted = 0 end
+  local at, used = account(KEYS[i])
+  out[i + 2] = string.format('%.17g', used)
+  ats[i], after[i] = at, math.max(used + n * (per / limit), 0)
+  if n > limit or after[i] - per > 1 then granted = 0 end
 end
 for i = rates + 1, #KEYS do
   redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
@@ -26,7 +34,7 @@ for i = rates + 1, #KEYS do
 end
 if granted == 1 then
   for i = 1, rates do
-    redis.call('SET', KEYS[i], string.format('%.17g', after[i]), 'PX', math.ceil((after[i] - now) / 1000) + 60000)
+    keep(KEYS[i], ats[i], after[i])
   end
   for i = rates + 1, #KEYS do
     redis.call('ZADD', KEYS[i], now + lease, id)
@@ -34,5 +42,5 @@ if granted == 1 then
     if redis.call('PTTL', KEYS[i]) < ttl then redis.call('PEXPIRE', KEYS[i], ttl) end
   end
 end
-out[1], out[2] = tostring(granted), string.format('%.17g', now)
+out[1], out[2] = tostring(granted), string.format('%.0f', now)
 return out
