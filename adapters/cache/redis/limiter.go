@@ -33,6 +33,8 @@ func (l Limiter) now() string {
 }
 
 var (
+	//go:embed common.lua
+	commonText string
 	//go:embed take.lua
 	takeText string
 	//go:embed settle.lua
@@ -40,9 +42,9 @@ var (
 	//go:embed renew.lua
 	renewText string
 
-	take   = rueidis.NewLuaScript(takeText)
-	settle = rueidis.NewLuaScript(settleText)
-	renew  = rueidis.NewLuaScript(renewText)
+	take   = rueidis.NewLuaScript(commonText + takeText)
+	settle = rueidis.NewLuaScript(commonText + settleText)
+	renew  = rueidis.NewLuaScript(commonText + renewText)
 )
 
 // keys are those of all that a claim is about. The part in braces has a cluster keep

@@ -1,22 +1,7 @@
--- Grants all of a claim or nothing. The sums are those of domain/quota.
--- KEYS: of the rates, then of the places. ARGV: the time, empty for Redis's own; how
--- many rates, the claim's id, its lease; for each rate limit, time and units; for each
--- place the most. Times are microseconds. Gives 1 or 0 for granted, the time, what of
--- each account was in use before, and how many hold each place. Keys live a minute longer than
--- they need, so that a clock that is told may stand still for a while.
-local now = tonumber(ARGV[1])
-if not now then
-  local clock = redis.call('TIME')
-  now = clock[1] * 1000000 + clock[2]
-end
-local function account(key)
-  local at, used = string.match(redis.call('GET', key) or '', '^(%d+) (%S+)$')
-  at, used = tonumber(at) or 0, tonumber(used) or 0
-  return at, math.max(used - math.max(now - at, 0), 0)
-end
-local function keep(key, at, used)
-  redis.call('SET', key, string.format('%.0f %.17g', math.max(now, at), used), 'PX', math.ceil(used / 1000) + 60000)
-end
+-- Grants all of a claim or nothing. KEYS: of the rates, then of the places. ARGV: the
+-- time, empty for Redis's own; how many rates, the claim's id, its lease; for each rate
+-- limit, time and units; for each place the most. Gives 1 or 0 for granted, the time, what
+-- of each account was in use before, and how many hold each place.
 local rates, id, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local granted, out, ats, after = 1, {}, {}, {}
 for i = 1, rates do
@@ -38,8 +23,7 @@ if granted == 1 then
   end
   for i = rates + 1, #KEYS do
     redis.call('ZADD', KEYS[i], now + lease, id)
-    local ttl = math.ceil(lease / 1000) + 60000
-    if redis.call('PTTL', KEYS[i]) < ttl then redis.call('PEXPIRE', KEYS[i], ttl) end
+    live(KEYS[i], lease)
   end
 end
 out[1], out[2] = tostring(granted), string.format('%.0f', now)
