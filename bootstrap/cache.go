@@ -4,6 +4,7 @@ import (
 	"go.uber.org/fx"
 
 	"agentapi/adapters/cache/memory"
+	"agentapi/adapters/cache/redis"
 	"agentapi/bootstrap/driver"
 	"agentapi/ports"
 )
@@ -12,6 +13,12 @@ import (
 var Cache = fx.Module("cache",
 	driver.Provide("cache", func() driver.Driver[ports.Cache] {
 		return driver.For("memory", func(o memory.Options) (ports.Cache, error) { return memory.Open(o) })
+	}),
+	driver.Provide("cache", func() driver.Driver[ports.Cache] {
+		return driver.For("redis", func(o redis.Options) (ports.Cache, error) {
+			c, err := redis.Connect(o)
+			return redis.Cache{Client: c}, err
+		})
 	}),
 	driver.Slot[ports.Cache]("cache", "cache"),
 )

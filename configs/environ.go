@@ -86,15 +86,22 @@ var alias = map[string]string{
 	"SUPABASE_POOLER_HOST":      "storage.postgres.supabase.pooler_host",
 	"SUPABASE_SERVICE_ROLE_KEY": "storage.postgres.supabase.key",
 	"SUPABASE_SECRET_KEY":       "storage.postgres.supabase.key",
+
+	"REDIS_URL":                "cache.redis.url",
+	"UPSTASH_REDIS_REST_URL":   "cache.redis.rest_url",
+	"UPSTASH_REDIS_REST_TOKEN": "cache.redis.rest_token",
 }
 
 // chosen are the variables that name a database, and thereby the driver where
-// nothing else does: whoever sets one shall not find the data in a file.
-var chosen = []string{"DATABASE_URL", "SUPABASE_URL"}
+// nothing else does: whoever sets one shall not find the data elsewhere.
+var chosen = map[string]string{
+	"DATABASE_URL": "postgres", "SUPABASE_URL": "postgres",
+	"REDIS_URL": "redis", "UPSTASH_REDIS_REST_URL": "redis",
+}
 
 // later are variables that are known and can do nothing yet.
 var later = []string{
-	"REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "FACTORY_API_KEY",
+	"FACTORY_API_KEY",
 	"METRICS_ENABLED",
 }
 
@@ -136,13 +143,14 @@ func (e *environ) alias(over *node, path, name string, d *decoder) {
 		d.problems = append(d.problems, &Problem{Where: name + "_FILE", What: "the file that it names cannot be read or is empty"})
 		return
 	}
-	if strings.HasPrefix(path, "storage.") { // an address or a secret, which is never YAML
+	part, _, _ := strings.Cut(path, ".")
+	if part == "storage" || part == "cache" { // an address or a secret, which is never YAML
 		over.set(strings.Split(path, "."), scalar(text, "env "+name))
 	} else {
 		e.put(over, path, text, name, d)
 	}
-	if slices.Contains(chosen, name) && over.at("storage.driver") == nil && e.vars["AGENTAPI_STORAGE__DRIVER"] == "" {
-		over.set([]string{"storage", "driver"}, scalar("postgres", "env "+name))
+	if driver := chosen[name]; driver != "" && over.at(part+".driver") == nil && e.vars["AGENTAPI_"+strings.ToUpper(part)+"__DRIVER"] == "" {
+		over.set([]string{part, "driver"}, scalar(driver, "env "+name))
 	}
 }
 

@@ -128,17 +128,18 @@ func checkParts(ctx context.Context, c *configs.Config) []finding {
 	var (
 		agents  map[string]ports.Agent
 		storage ports.Storage
+		cache   ports.Cache
 		chain   []ports.Authenticator
 	)
 	dir, err := dataDir()
 	if err != nil {
 		dir = ""
 	}
-	app := bootstrap.App(c, bootstrap.NewSetting(dir, ""), zap.NewNop(), fx.Populate(&agents, &storage, &chain))
+	app := bootstrap.App(c, bootstrap.NewSetting(dir, ""), zap.NewNop(), fx.Populate(&agents, &storage, &cache, &chain))
 	if err := app.Err(); err != nil {
 		return []finding{{ID: "parts", Status: "fail", Summary: bootstrap.Cause(err).Error(), Fix: "agentapi config validate"}}
 	}
-	out := []finding{checkStorage(ctx, c.Storage.Driver, storage)}
+	out := []finding{checkKept(ctx, "storage", c.Storage.Driver, storage), checkKept(ctx, "cache", c.Cache.Driver, cache)}
 	out = append(out, checkLogin(ctx, chain)...)
 	probed := make([]finding, len(agents))
 	var all sync.WaitGroup
@@ -153,15 +154,18 @@ func checkParts(ctx context.Context, c *configs.Config) []finding {
 	return out
 }
 
-// checkStorage asks a storage that lives elsewhere whether it would do.
-func checkStorage(ctx context.Context, driver string, s ports.Storage) finding {
-	f := finding{ID: "storage", Status: "ok", Summary: driver}
-	p, ok := s.(interface{ Probe(context.Context) error })
+// checkKept asks a storage or a cache that lives elsewhere whether it would do.
+func checkKept(ctx context.Context, id, driver string, part any) finding {
+	f := finding{ID: id, Status: "ok", Summary: driver}
+	p, ok := part.(interface{ Probe(context.Context) error })
 	if !ok {
 		return f
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
+	if s, ok := part.(interface{ Stop(context.Context) error }); ok && id == "cache" {
+		defer func() { _ = s.Stop(ctx) }()
+	}
 	start := time.Now()
 	err := p.Probe(ctx)
 	f.Millis = time.Since(start).Milliseconds()

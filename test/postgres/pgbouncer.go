@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"agentapi/test/debian"
 )
 
 // Bouncer is a PgBouncer in transaction mode before a server.
@@ -30,18 +32,18 @@ func (s *Server) Pooled(t testing.TB) *Bouncer {
 	t.Helper()
 	b, err := s.bounce()
 	if err != nil {
-		unavailable(t, err)
+		debian.Unavailable(t, err, External)
 	}
 	t.Cleanup(b.stop)
 	return b
 }
 
 func (s *Server) bounce() (_ *Bouncer, err error) {
-	bin, err := programs("pgbouncer")
+	bin, err := needs("pgbouncer").Folder()
 	if err != nil {
 		return nil, err
 	}
-	as, err := unprivileged()
+	as, err := debian.Unprivileged("postgres", "nobody")
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -14,11 +13,9 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -27,6 +24,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // for Look
 	"go.uber.org/goleak"
+
+	"agentapi/test/debian"
 )
 
 // External names the variable with the address of a server to use instead: as a
@@ -71,7 +70,7 @@ func Shared(t testing.TB) *Server {
 		}
 	}
 	if shared.err != nil {
-		unavailable(t, shared.err)
+		debian.Unavailable(t, shared.err, External)
 	}
 	return shared.server
 }
@@ -103,20 +102,10 @@ func New(t testing.TB) *Server {
 	t.Helper()
 	s, err := launch()
 	if err != nil {
-		unavailable(t, err)
+		debian.Unavailable(t, err, External)
 	}
 	t.Cleanup(s.Remove)
 	return s
-}
-
-// unavailable ends a test that needs a server: plain tests are skipped, and say
-// so; the test command fails.
-func unavailable(t testing.TB, err error) {
-	t.Helper()
-	if os.Getenv("AGENTAPI_TEST_SIZE") == "" && errors.Is(err, errAbsent) {
-		t.Skipf("left out: %v (or name a server in %s)", err, External)
-	}
-	t.Fatal(err)
 }
 
 func external(address string) (*Server, error) {
@@ -130,10 +119,10 @@ func external(address string) (*Server, error) {
 // launch makes a cluster and starts it.
 func launch() (_ *Server, err error) {
 	s := &Server{}
-	if s.bin, err = programs("initdb", "postgres"); err != nil {
+	if s.bin, err = needs("initdb", "postgres").Folder(); err != nil {
 		return nil, err
 	}
-	if s.as, err = unprivileged(); err != nil {
+	if s.as, err = debian.Unprivileged("postgres", "nobody"); err != nil {
 		return nil, err
 	}
 	if s.dir, err = os.MkdirTemp("", "agentapi-pg-"); err != nil {
@@ -372,100 +361,27 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// unprivileged is who the servers run as where the tests run as root, which they
-// refuse to.
-func unprivileged() (*syscall.Credential, error) {
-	if os.Getuid() != 0 {
-		return nil, nil
+// needs is what brings some of the programs of PostgreSQL and PgBouncer. No cluster
+// is made by installing them, and nothing is started.
+func needs(programs ...string) debian.Need {
+	return debian.Need{
+		Programs: programs, Packages: []string{"postgresql", "pgbouncer"},
+		Dirs: func() []string {
+			dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is right
+			slices.SortFunc(dirs, func(a, b string) int { return release(b) - release(a) })
+			return dirs
+		},
+		Before: func() error {
+			const quiet = "/etc/postgresql-common/createcluster.conf"
+			if _, err := os.Stat(quiet); !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			return errors.Join(os.MkdirAll(filepath.Dir(quiet), 0o755), os.WriteFile(quiet, []byte("create_main_cluster = false\nstart_conf = manual\n"), 0o644))
+		},
 	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, err := strconv.ParseUint(u.Uid, 10, 32)
-		if err != nil {
-			continue
-		}
-		gid, err := strconv.ParseUint(u.Gid, 10, 32)
-		if err != nil {
-			continue
-		}
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
-	}
-	return nil, errors.New("PostgreSQL does not run as root, and there is no user postgres or nobody")
-}
-
-// errAbsent says that a program is not installed.
-var errAbsent = errors.New("PostgreSQL and PgBouncer are not installed; install them with: apt-get install -y postgresql pgbouncer")
-
-// programs gives the folder that holds the programs, installing Debian's packages
-// if the test command may.
-func programs(names ...string) (string, error) {
-	if dir := find(names); dir != "" {
-		return dir, nil
-	}
-	if os.Getenv("AGENTAPI_TEST_SIZE") == "" || os.Getuid() != 0 {
-		return "", errAbsent
-	}
-	if err := install(); err != nil {
-		return "", fmt.Errorf("%w: %w", errAbsent, err)
-	}
-	if dir := find(names); dir != "" {
-		return dir, nil
-	}
-	return "", errAbsent
-}
-
-func find(names []string) string {
-	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is right
-	slices.SortFunc(dirs, func(a, b string) int { return release(b) - release(a) })
-	dirs = append(dirs, "/usr/sbin", "/usr/local/sbin", "/sbin")
-	dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
-	for _, dir := range dirs {
-		if !slices.ContainsFunc(names, func(name string) bool {
-			info, err := os.Stat(filepath.Join(dir, name))
-			return err != nil || info.IsDir()
-		}) {
-			return dir
-		}
-	}
-	return ""
 }
 
 func release(dir string) int {
 	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir))) // what is no number comes last
 	return n
-}
-
-// install installs both packages, once for all test programs that run now. No
-// cluster is made, and nothing is started.
-func install() error {
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "agentapi-apt.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return err
-	}
-	if find([]string{"initdb", "postgres"}) != "" && find([]string{"pgbouncer"}) != "" {
-		return nil
-	}
-	const quiet = "/etc/postgresql-common/createcluster.conf"
-	if _, err := os.Stat(quiet); errors.Is(err, os.ErrNotExist) {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(quiet), 0o755), os.WriteFile(quiet, []byte("create_main_cluster = false\nstart_conf = manual\n"), 0o644)); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	for _, args := range [][]string{{"update", "-q"}, {"install", "-y", "-q", "--no-install-recommends", "postgresql", "pgbouncer"}} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(out))
-		}
-	}
-	return nil
 }

@@ -60,9 +60,17 @@ func Open(o Options) (*Cache, error) {
 
 // enter takes the mutex unless ctx has ended.
 func (c *Cache) enter(ctx context.Context) error {
+	if err := ended(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	return nil
+}
+
+// ended is the fault of a context that has ended.
+func ended(ctx context.Context) error {
 	switch ctx.Err() {
 	case nil:
-		c.mu.Lock()
 		return nil
 	case context.DeadlineExceeded:
 		return fault.Wrap(fault.Timeout, ctx.Err(), "The time for the cache was up.")

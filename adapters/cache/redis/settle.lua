@@ -1,0 +1,12 @@
+-- Ends a claim. KEYS as for take; ARGV: the time as there, how many rates, the claim's
+-- id, and for each rate limit, time and the units to use in addition, which come back
+-- where negative.
+local rates = tonumber(ARGV[2])
+for i = 1, rates do
+  local limit, per, n = tonumber(ARGV[i * 3 + 1]), tonumber(ARGV[i * 3 + 2]), tonumber(ARGV[i * 3 + 3])
+  if n ~= 0 then
+    local at, used = account(KEYS[i])
+    keep(KEYS[i], at, math.max(used + n * (per / limit), 0))
+  end
+end
+for i = rates + 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[3]) end

@@ -1,0 +1,157 @@
+// Package limits lets a request begin only where every limit that holds for it has
+// room: the platform's, its organisation's, its user's, its key's and its model's.
+package limits
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/quota"
+	"agentapi/domain/tenancy"
+	"agentapi/ports"
+)
+
+// Params is what a Service needs.
+type Params struct {
+	Limiter  ports.Limiter
+	Observer ports.Observer
+	// What each may use who has no limits of their own; all organisations together the
+	// Platform's.
+	Platform, Org, User, Key quota.Limits
+	Models                   map[string]quota.Limits // of all who ask for it together
+}
+
+// Service grants requests what they take. It is safe for concurrent use. Start and
+// Stop bound the life of its background work.
+type Service struct {
+	Params
+	mu      sync.Mutex
+	running map[*Grant]struct{} // those that hold places
+	end     context.CancelFunc
+	done    chan struct{}
+}
+
+// New makes a Service.
+func New(p Params) *Service { return &Service{Params: p, running: make(map[*Grant]struct{})} }
+
+const (
+	lease   = time.Minute      // for which a place stays taken where its server has died
+	renewal = 20 * time.Second // between two renewals: two may fail
+	within  = 2 * time.Second  // for what must not depend on the client's staying
+)
+
+// Start begins to renew what runs.
+func (s *Service) Start(context.Context) error {
+	ctx, end := context.WithCancel(context.Background())
+	s.end, s.done = end, make(chan struct{})
+	go s.renew(ctx)
+	return nil
+}
+
+// Stop ends the background work.
+func (s *Service) Stop(context.Context) error {
+	s.end()
+	<-s.done
+	return nil
+}
+
+func (s *Service) renew(ctx context.Context) {
+	defer close(s.done)
+	tick := time.NewTicker(renewal)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, g := range s.held() {
+			limited, cancel := context.WithTimeout(ctx, within)
+			if err := s.Limiter.Renew(limited, g.plan.Claim); err != nil && ctx.Err() == nil {
+				s.Observer.Lost(ctx, "the place of a running request", err)
+			}
+			cancel()
+		}
+	}
+}
+
+func (s *Service) held() []*Grant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*Grant, 0, len(s.running))
+	for g := range s.running {
+		all = append(all, g)
+	}
+	return all
+}
+
+// Grant is what a request was granted. A nil Grant takes nothing.
+type Grant struct {
+	s        *Service
+	plan     quota.Plan
+	decision quota.Decision
+}
+
+// Take grants a request that may use so many tokens of a model. id tells it from all
+// others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
+// Grant says how the caller stands in either case.
+func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, model string, tokens int64) (*Grant, error) {
+	g := &Grant{s: s, plan: quota.Compose(id, lease, tokens, s.holders(who, model)...)}
+	if g.plan.Free() {
+		return nil, nil
+	}
+	var err error
+	if g.decision, err = s.Limiter.Take(ctx, g.plan.Claim); err != nil {
+		return nil, fault.Wrap(fault.KindOf(err), err, "Nobody can tell whether a limit is reached.").WithRetryAfter(time.Second)
+	}
+	if !g.decision.Granted() {
+		return g, g.plan.Refusal(g.decision)
+	}
+	if len(g.plan.Claim.Places) > 0 {
+		s.mu.Lock()
+		s.running[g] = struct{}{}
+		s.mu.Unlock()
+	}
+	return g, nil
+}
+
+// holders are all whose limits hold for a request.
+func (s *Service) holders(who tenancy.Principal, model string) []quota.Holder {
+	org, user := who.Org().String(), who.User().String()
+	all := []quota.Holder{
+		{Tier: quota.Platform, Limits: s.Platform}, {Tier: quota.Organization, ID: org, Limits: s.Org},
+		{Tier: quota.User, ID: org + "/" + user, Limits: s.User},
+	}
+	if k := who.Key(); k != nil {
+		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: s.Key})
+	}
+	if of, ok := s.Models[model]; ok {
+		all = append(all, quota.Holder{Tier: quota.Model, ID: model, Limits: of})
+	}
+	return all
+}
+
+// Settle ends what a request was granted, where it has used so many tokens.
+func (g *Grant) Settle(ctx context.Context, tokens int64) {
+	if g == nil || !g.decision.Granted() {
+		return
+	}
+	g.s.mu.Lock()
+	delete(g.s.running, g)
+	g.s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	if err := g.s.Limiter.Settle(ctx, g.plan.Claim, g.plan.Back(tokens)...); err != nil {
+		g.s.Observer.Lost(ctx, "what a request gives back of its limits", err)
+	}
+}
+
+// Standing is how the caller stands with regard to a unit; ok: there is a limit.
+func (g *Grant) Standing(unit quota.Unit) (s quota.Standing, ok bool) {
+	if g == nil {
+		return s, false
+	}
+	return g.plan.Standing(unit, g.decision)
+}
