@@ -120,6 +120,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/orgs/:org", tenancy.ReadOrg, adm.Org},
 		{"PATCH", "/api/v1/orgs/:org", tenancy.WriteOrg, adm.EditOrg},
 		{"GET", "/api/v1/orgs/:org/retention", tenancy.ReadOrg, adm.Retention},
+		{"PATCH", "/api/v1/orgs/:org/retention", tenancy.WriteData, adm.EditRetention},
 		{"GET", "/api/v1/orgs/:org/members", tenancy.ReadMembers, adm.Members},
 		{"POST", "/api/v1/orgs/:org/members", tenancy.WriteMembers, adm.AddMember},
 		{"GET", "/api/v1/orgs/:org/members/:user", tenancy.ReadMembers, adm.Member},

@@ -12,6 +12,7 @@ import (
 	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
+	"agentapi/domain/page"
 	"agentapi/domain/retention"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
@@ -91,10 +92,14 @@ func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
 	done.Results = results
 	_, failed := s.Storage.Jobs().Prune(ctx, s.Now().Add(-keepJobs), batch)
 	err = errors.Join(err, failed)
-	n, failed := s.Storage.Upkeep().Rotate(ctx, s.Now(), s.Policies.UsageGone(s.Now()))
+	policies, failed := s.policies(ctx)
+	if failed != nil { // what somebody wants gone sooner would be taken for what may stay
+		return done, errors.Join(err, failed)
+	}
+	n, failed := s.Storage.Upkeep().Rotate(ctx, s.Now(), policies.UsageGone(s.Now()))
 	done.Add(retention.Usage, n)
 	err = errors.Join(err, failed)
-	for _, rule := range s.Policies.Rules(s.Now()) {
+	for _, rule := range policies.Rules(s.Now()) {
 		n, failed := s.expire(ctx, rule)
 		done.Add(rule.Kind, n)
 		err = errors.Join(err, failed)
@@ -119,7 +124,11 @@ func (s *Service) expire(ctx context.Context, rule retention.Rule) (total int, e
 
 // Pending counts what a sweep would remove now by the policies.
 func (s *Service) Pending(ctx context.Context) (out ports.Swept, err error) {
-	for _, rule := range s.Policies.Rules(s.Now()) {
+	policies, err := s.policies(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, rule := range policies.Rules(s.Now()) {
 		n, err := s.Storage.Upkeep().Expiring(ctx, rule)
 		if err != nil {
 			return out, err
@@ -127,6 +136,26 @@ func (s *Service) Pending(ctx context.Context) (out ports.Swept, err error) {
 		out.Add(rule.Kind, n)
 	}
 	return out, nil
+}
+
+// policies are the configuration's, with what organisations want to be kept for less.
+func (s *Service) policies(ctx context.Context) (retention.Policies, error) {
+	wishes := make(map[tenancy.OrgID]tenancy.Keeps)
+	for q := (page.Query{Limit: page.MaxLimit}); ; {
+		found, err := s.Storage.Directory().Orgs(ctx, tenancy.OrgFilter{}, q)
+		if err != nil {
+			return s.Policies, err
+		}
+		for _, o := range found.Items {
+			if o.Keeps != (tenancy.Keeps{}) {
+				wishes[o.ID] = o.Keeps
+			}
+		}
+		if !found.More {
+			return s.Policies.With(wishes), nil
+		}
+		q.After = found.Items[len(found.Items)-1].ID.String()
+	}
 }
 
 func (s *Service) hold(ctx context.Context) error {

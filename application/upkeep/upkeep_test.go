@@ -144,3 +144,29 @@ func TestWhatFailsHoldsUpNothingElse(t *testing.T) {
 		t.Errorf("removed %+v, %v", done, err)
 	}
 }
+
+func TestWhatAnOrganisationKeepsForLessTimeGoesSooner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, in := build(t, retention.Policies{Policy: retention.Policy{Sessions: 30 * 24 * time.Hour}})
+		err := s.Storage.Directory().Enrol(t.Context(), tenancy.Standing{Org: &tenancy.Org{
+			ID: in.Org(), Issuer: "dev", Name: "a", Title: "A", Status: tenancy.Active, Keeps: tenancy.Keeps{Sessions: time.Hour}, Version: 1, Created: time.Now(), Updated: time.Now(),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.store(t, in, 3)
+		other, err := tenancy.NewPrincipal(tenancy.Identity{}, named(tenancy.OrgID{}, "b"), named(tenancy.UserID{}, "v"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		s.store(t, other.Scope(), 3)
+		time.Sleep(2 * time.Hour)
+		if pending, err := s.Pending(t.Context()); err != nil || pending.Sessions != 3 {
+			t.Errorf("pending are %+v, %v", pending, err)
+		}
+		if done, err := s.Sweep(t.Context()); err != nil || done.Sessions != 3 || s.left(t, in) != 0 || s.left(t, other.Scope()) != 3 {
+			t.Errorf("%+v, %v, and %d and %d are left", done, err, s.left(t, in), s.left(t, other.Scope()))
+		}
+	})
+}

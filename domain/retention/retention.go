@@ -25,6 +25,30 @@ type Policy struct {
 	Usage    time.Duration
 }
 
+// Within is the policy with what is kept no longer than wished, either kind by itself.
+func (p Policy) Within(wish tenancy.Keeps) Policy {
+	shorter := func(have, wish time.Duration) time.Duration {
+		if wish > 0 && (have == 0 || wish < have) {
+			return wish
+		}
+		return have
+	}
+	return Policy{shorter(p.Sessions, wish.Sessions), shorter(p.Usage, wish.Usage)}
+}
+
+// With is the policies where an organisation wishes something of its own.
+func (p Policies) With(wishes map[tenancy.OrgID]tenancy.Keeps) Policies {
+	out := Policies{Policy: p.Policy, Orgs: maps.Clone(p.Orgs)}
+	if out.Orgs == nil {
+		out.Orgs = make(map[tenancy.OrgID]Policy, len(wishes))
+	}
+	for org, wish := range wishes {
+		holds, _ := p.Of(org)
+		out.Orgs[org] = holds.Within(wish)
+	}
+	return out
+}
+
 // Policies is what holds for all organisations, and for those that have a policy
 // of their own, which then counts whole.
 type Policies struct {

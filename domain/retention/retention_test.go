@@ -66,3 +66,18 @@ func TestUsageIsGoneWhereNobodyKeepsIt(t *testing.T) {
 		}
 	}
 }
+
+func TestAnOrganisationHasItsDataKeptForLessTimeAndNotForMore(t *testing.T) {
+	const day = 24 * time.Hour
+	plain, own := named(tenancy.OrgID{}, "plain"), named(tenancy.OrgID{}, "own")
+	p := Policies{Policy: Policy{Sessions: 10 * day}, Orgs: map[tenancy.OrgID]Policy{own: {Usage: 20 * day}}}
+	with := p.With(map[tenancy.OrgID]tenancy.Keeps{plain: {Sessions: day, Usage: 2 * day}, own: {Usage: 30 * day}})
+	for org, want := range map[tenancy.OrgID]Policy{plain: {day, 2 * day}, own: {0, 20 * day}, named(tenancy.OrgID{}, "other"): {10 * day, 0}} {
+		if holds, _ := with.Of(org); holds != want {
+			t.Errorf("%v: got %+v, want %+v", org, holds, want)
+		}
+	}
+	if _, was := p.Of(plain); was {
+		t.Error("the configuration's have changed")
+	}
+}

@@ -28,9 +28,17 @@ type Org struct {
 	Name    string // its name there, which never changes
 	Title   string // what people call it
 	Status  Status
+	Keeps   Keeps
 	Version int // counts changes, from 1 on
 	Created time.Time
 	Updated time.Time
+}
+
+// Keeps is how long an organisation wants what is stored of its users to be kept, if
+// not as long as the server does; zero: as long.
+type Keeps struct {
+	Sessions time.Duration
+	Usage    time.Duration
 }
 
 // User is a person or a service account, whatever organisations it belongs to.
