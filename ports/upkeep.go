@@ -31,8 +31,8 @@ type Upkeep interface {
 	// they were about, under the pseudonym; the membership goes with its API keys,
 	// with the invitations to an address of the user's, as far as they are known,
 	// and with the pseudonyms by which the audit log knows who was invited; other
-	// invitations of the user's are the pseudonym's, and jobs, but for those that are not
-	// done. So does the user go, where no
+	// invitations of the user's are the pseudonym's; jobs, but for those that are not
+	// done, are about their own. So does the user go, where no
 	// other organisation has one. It returns how many rows
 	// it touched; none: nothing of the user is left.
 	Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error)

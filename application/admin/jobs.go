@@ -8,6 +8,7 @@ import (
 	"agentapi/domain/fault"
 	"agentapi/domain/job"
 	"agentapi/domain/page"
+	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
@@ -39,7 +40,7 @@ func (s *Service) ask(ctx context.Context, who tenancy.Principal, org tenancy.Or
 	if err != nil {
 		return nil, err
 	}
-	at := s.Now()
+	at := session.Moment(s.Now())
 	var seed [10]byte
 	s.Random(seed[:])
 	j := &job.Job{

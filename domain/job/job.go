@@ -57,7 +57,7 @@ type Job struct {
 	ID    ID
 	Kind  Kind
 	Org   tenancy.OrgID
-	User  tenancy.UserID // whom it is about; Other, once they are erased
+	User  tenancy.UserID // whom it is about; Other, once they are erased, by whatever job
 	By    tenancy.UserID // who asked
 	Other tenancy.UserID // the pseudonym that an erased user's usage goes to: the same however often it is begun
 
@@ -154,6 +154,8 @@ func (j *Job) Result(at time.Time) error {
 		return fault.NotFoundf("no_result", "The job has no result.")
 	case j.State != Succeeded:
 		return fault.New(fault.Conflict, "The job is not done yet.").WithCode("job_running").WithRetryAfter(time.Second)
+	case j.User == j.Other:
+		return fault.New(fault.Gone, "The user was erased meanwhile.").WithCode("result_expired")
 	case at.Sub(j.Finished) >= Keep:
 		return fault.New(fault.Gone, "The result could be had for %v.", Keep).WithCode("result_expired").WithHint("Ask for another export.")
 	}

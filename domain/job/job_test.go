@@ -94,13 +94,14 @@ func TestAResultCanBeHadForADay(t *testing.T) {
 		"of an erasure": {Job{Kind: EraseUser, State: Succeeded, Finished: now}, fault.NotFound},
 		"too early":     {Job{Kind: ExportUser, State: Running}, fault.Conflict},
 		"of a failure":  {Job{Kind: ExportUser, State: Failed}, fault.NotFound},
-		"too late":      {Job{Kind: ExportUser, State: Succeeded, Finished: now.Add(-Keep)}, fault.Gone},
+		"too late":      {Job{Kind: ExportUser, State: Succeeded, User: tenancy.UserID{1}, Finished: now.Add(-Keep)}, fault.Gone},
+		"of the erased": {Job{Kind: ExportUser, State: Succeeded, User: tenancy.UserID{1}, Other: tenancy.UserID{1}, Finished: now}, fault.Gone},
 	} {
 		if err := c.j.Result(now); !fault.Is(err, c.kind) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := (&Job{Kind: ExportUser, State: Succeeded, Finished: now.Add(time.Second - Keep)}).Result(now); err != nil {
+	if err := (&Job{Kind: ExportUser, State: Succeeded, User: tenancy.UserID{1}, Finished: now.Add(time.Second - Keep)}).Result(now); err != nil {
 		t.Error(err)
 	}
 }

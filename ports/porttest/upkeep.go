@@ -202,7 +202,7 @@ func erases(t *testing.T, s ports.Storage) {
 			t.Fatalf("%d rows in call %d", n, calls)
 		}
 	}
-	for j, want := range map[*job.Job]tenancy.UserID{done: pseudonym.User(), open: ann.User()} {
+	for j, want := range map[*job.Job]tenancy.UserID{done: done.Other, open: ann.User()} {
 		got, err := s.Jobs().Job(t.Context(), tenancy.RealmOf(ann.Org()), j.ID)
 		if must(t, err); got.User != want || got.By != bob.User() {
 			t.Errorf("a job is about %v, want %v", got.User, want)

@@ -84,6 +84,7 @@ func TestAUsersDataIsExportedAndErasedByTheAPI(t *testing.T) {
 			t.Errorf("the jobs still tell whom they were about: %s", all.Body)
 		}
 		call(t, s, 404, http.MethodGet, path+"/result", "", as("eve")...)
+		call(t, s, 410, http.MethodGet, path+"/result", "", as("org_owner")...)
 		log := call(t, s, 200, http.MethodGet, base+"/audit?limit=50", "", as("org_auditor")...)
 		for _, action := range []string{"data.export_requested", "data.exported", "data.erasure_requested", "data.erased"} {
 			if !strings.Contains(log.Body, `"`+action+`"`) {

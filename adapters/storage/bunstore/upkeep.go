@@ -226,11 +226,11 @@ func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym te
 	return total, r.failed(ctx, err)
 }
 
-// disown has jobs be about, and asked for by, the pseudonym; but one that is not done
-// needs to know whom it is about.
+// disown has jobs be about pseudonyms of their own, and asked for by the pseudonym; but
+// one that is not done needs to know whom it is about.
 func (r *Repositories) disown(ctx context.Context, org, user, pseudonym string, total *int) error {
 	for _, q := range []*bun.UpdateQuery{
-		r.db.NewUpdate().Model((*jobRow)(nil)).Set("user_id = ?", pseudonym).Where("org_id = ? AND user_id = ? AND finished_at IS NOT NULL", org, user),
+		r.db.NewUpdate().Model((*jobRow)(nil)).Set("user_id = other_id").Where("org_id = ? AND user_id = ? AND finished_at IS NOT NULL", org, user),
 		r.db.NewUpdate().Model((*jobRow)(nil)).Set("asked_by = ?", pseudonym).Where("org_id = ? AND asked_by = ?", org, user),
 	} {
 		result, err := q.Exec(ctx)

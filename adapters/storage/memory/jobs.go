@@ -124,15 +124,15 @@ func (d jobs) Prune(ctx context.Context, before time.Time, most int) (n int, err
 	return n, nil
 }
 
-// disown has jobs be about, and asked for by, the pseudonym; but one that is not done
-// needs to know whom it is about.
+// disown has jobs be about pseudonyms of their own, and asked for by the pseudonym; but
+// one that is not done needs to know whom it is about.
 func (s *Store) disown(who owner, pseudonym tenancy.UserID) (n int) {
 	for _, j := range s.jobs {
 		if j.Org != who.org {
 			continue
 		}
 		if j.User == who.user && j.State.Ended() {
-			j.User = pseudonym
+			j.User = j.Other
 			n++
 		}
 		if j.By == who.user {
