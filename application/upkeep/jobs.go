@@ -1,8 +1,8 @@
 package upkeep
 
 import (
+	"bytes"
 	"context"
-	"io"
 	"time"
 
 	"agentapi/domain/fault"
@@ -105,8 +105,12 @@ func (s *Service) do(ctx context.Context, in tenancy.Realm, j *job.Job, tell fun
 		s.Erased()
 		return rows, err
 	case job.ExportUser: // what is taken along is made when it is fetched, and complete then
-		done, err := s.export(ctx, in.Of(j.User), io.Discard)
-		return done.Sessions + done.Messages + done.Usage + done.Personal, err
+		rows := 0
+		_, err := s.export(ctx, in.Of(j.User), pieces(func(p []byte) bool {
+			rows += bytes.Count(p, []byte("\n"))
+			return tell(rows) == nil
+		}))
+		return rows, err
 	default:
 		return 0, fault.Internalf("a job of kind %s", j.Kind)
 	}
