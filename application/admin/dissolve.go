@@ -15,7 +15,7 @@ import (
 // what it is called. Nobody gets in from then on. fault.Invalid: it is called something
 // else. fault.Conflict: it is the caller's own, or a member administers the platform.
 func (s *Service) EraseOrg(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, confirm string, o Once) (*job.Job, error) {
-	if err := who.May(tenancy.WritePlatform); err != nil {
+	if _, err := who.Realm(org, tenancy.WritePlatform); err != nil {
 		return nil, err
 	}
 	if org == who.Org() {

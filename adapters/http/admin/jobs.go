@@ -95,7 +95,7 @@ func (h *Handler) EraseUser(c *fiber.Ctx) error {
 func (h *Handler) EraseOrg(c *fiber.Ctx) error {
 	id, err := org(c)
 	if err == nil {
-		err = caller(c).May(tenancy.WritePlatform)
+		_, err = caller(c).Realm(id, tenancy.WritePlatform)
 	}
 	if err != nil {
 		return err
