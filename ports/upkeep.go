@@ -36,6 +36,15 @@ type Upkeep interface {
 	// other organisation has one. It returns how many rows
 	// it touched; none: nothing of the user is left.
 	Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error)
+	// Dissolve removes what an organisation has, but for its members, who are Erase's:
+	// at most most sessions, some thousands of turns, and most each of usage records,
+	// idempotency keys, invitations, groups, jobs that have ended, unless they erased an
+	// organisation, and people whom the audit log knows by pseudonyms. Users whose tokens
+	// act there act nowhere then; who has no role on the platform and is no member
+	// anywhere goes. The organisation itself and the entries of the audit log stay. It
+	// returns how many rows it touched; none: nothing but members is left. A zero Realm
+	// is fault.Forbidden.
+	Dissolve(ctx context.Context, in tenancy.Realm, most int) (int, error)
 	// Lease gives the lease of that name to holder for a time, or renews it; a time
 	// below zero gives it back. false: another holds it. at is now, where the storage has no clock of its own.
 	Lease(ctx context.Context, name, holder string, at time.Time, keep time.Duration) (bool, error)

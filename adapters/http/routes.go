@@ -159,6 +159,7 @@ func (s *Server) surface() []Route {
 		{"POST", "/api/v1/platform/audit/verify", tenancy.WritePlatform, adm.Verify},
 		{"GET", "/api/v1/platform/orgs", tenancy.ReadPlatform, adm.Orgs},
 		{"POST", "/api/v1/platform/orgs", tenancy.WritePlatform, adm.CreateOrg},
+		{"DELETE", "/api/v1/platform/orgs/:org", tenancy.WritePlatform, adm.EraseOrg},
 		{"GET", "/api/v1/platform/users", tenancy.ReadPlatform, adm.Users},
 		{"PATCH", "/api/v1/platform/users/:user", tenancy.WritePlatform, adm.EditUser},
 		{"GET", "/api/v1/platform/admins", tenancy.ReadPlatform, adm.Admins},

@@ -130,6 +130,9 @@ func (s *Service) principal(ctx context.Context, who tenancy.Identity) (p tenanc
 		org, user = named(org, who.Issuer, who.Org), named(user, who.Issuer, who.Subject)
 	}
 	known, err := s.Storage.Directory().Standing(ctx, org, user)
+	if err == nil && known.Member == nil && known.Org != nil && known.Org.Status == tenancy.Closed {
+		return p, refused, known.Refusal() // of whom nothing is stored there
+	}
 	if err == nil {
 		known, err = s.enrol(ctx, who, org, user, known)
 	}

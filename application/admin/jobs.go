@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 
+	"agentapi/application/trail"
 	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/job"
@@ -40,25 +41,41 @@ func (s *Service) ask(ctx context.Context, who tenancy.Principal, org tenancy.Or
 	if err != nil {
 		return nil, err
 	}
+	j := s.queued(who, org, kind)
+	j.User = user
+	return s.enqueue(ctx, who, j, on(who, what, in, user, map[string]string{"job": j.ID.String()}), o, func(ctx context.Context, tx ports.Repositories) error {
+		known, err := tx.Directory().Standing(ctx, org, user)
+		if err != nil {
+			return err
+		}
+		if known.Member == nil && known.User == nil {
+			return tenancy.NoMember()
+		}
+		if kind == job.EraseUser {
+			return erasable(who, known)
+		}
+		return nil
+	})
+}
+
+// queued makes a job about nobody yet.
+func (s *Service) queued(who tenancy.Principal, org tenancy.OrgID, kind job.Kind) *job.Job {
 	at := session.Moment(s.Now())
 	var seed [10]byte
 	s.Random(seed[:])
-	j := &job.Job{
-		ID: job.NewID(at, seed), Kind: kind, Org: org, User: user, By: who.User(), Other: s.Data.Pseudonym(),
+	other := s.Data.Pseudonym()
+	return &job.Job{
+		ID: job.NewID(at, seed), Kind: kind, Org: org, User: other, By: who.User(), Other: other,
 		State: job.Queued, Version: 1, Created: at, Updated: at,
 	}
-	made, err := s.once(ctx, who, on(who, what, in, user, map[string]string{"job": j.ID.String()}), o, func(ctx context.Context, tx ports.Repositories) (string, error) {
-		known, err := tx.Directory().Standing(ctx, org, user)
-		if err != nil {
+}
+
+// enqueue stores a job, with its record, where allow does not refuse it.
+func (s *Service) enqueue(ctx context.Context, who tenancy.Principal, j *job.Job, n trail.Note, o Once, allow func(context.Context, ports.Repositories) error) (*job.Job, error) {
+	in := tenancy.RealmOf(j.Org)
+	made, err := s.once(ctx, who, n, o, func(ctx context.Context, tx ports.Repositories) (string, error) {
+		if err := allow(ctx, tx); err != nil {
 			return "", err
-		}
-		if known.Member == nil && known.User == nil {
-			return "", tenancy.NoMember()
-		}
-		if kind == job.EraseUser {
-			if err := erasable(who, known); err != nil {
-				return "", err
-			}
 		}
 		return j.ID.String(), tx.Jobs().Create(ctx, in, j)
 	})
@@ -82,7 +99,7 @@ func erasable(who tenancy.Principal, known tenancy.Standing) error {
 		return fault.New(fault.Forbidden, "You cannot erase yourself: ask another administrator.").WithCode("insufficient_permissions")
 	}
 	if known.User != nil && known.User.Platform != "" {
-		return fault.New(fault.Conflict, "They administer the platform.").WithCode("platform_admin").WithHint("Dismiss them first.")
+		return tenancy.Administers()
 	}
 	if known.Member != nil {
 		return above(who, known.Member)

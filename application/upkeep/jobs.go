@@ -104,6 +104,10 @@ func (s *Service) do(ctx context.Context, in tenancy.Realm, j *job.Job, tell fun
 		rows, err := s.erase(ctx, in.Of(j.User), j.Other, tell)
 		s.Erased()
 		return rows, err
+	case job.EraseOrg:
+		rows, err := s.dissolve(ctx, in, tell)
+		s.Erased()
+		return rows, err
 	case job.ExportUser: // what is taken along is made when it is fetched, and complete then
 		rows := 0
 		_, err := s.export(ctx, in.Of(j.User), pieces(func(p []byte) bool {

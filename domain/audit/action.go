@@ -39,6 +39,8 @@ const (
 	InvitationRevoked  Action = "invitation.revoked"
 	OrgCreated         Action = "org.created"
 	OrgChanged         Action = "org.changed"
+	OrgErasureAsked    Action = "org.erasure_requested"
+	OrgErased          Action = "org.erased"
 	UserChanged        Action = "user.changed" // suspended everywhere, or let in again
 	AdminAppointed     Action = "admin.appointed"
 	AdminDismissed     Action = "admin.dismissed"
@@ -58,7 +60,7 @@ func Actions() []Action {
 	return []Action{
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
-		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, UserChanged, AdminAppointed, AdminDismissed,
+		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, OrgErasureAsked, OrgErased, UserChanged, AdminAppointed, AdminDismissed,
 		AgentChanged, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 	}
 }

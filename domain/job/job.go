@@ -30,6 +30,7 @@ type Kind string
 const (
 	ExportUser Kind = "user.export" // makes what is stored of a user ready to be taken along
 	EraseUser  Kind = "user.erase"  // removes all that is stored of a user
+	EraseOrg   Kind = "org.erase"   // removes all that is stored of an organisation
 )
 
 // State is how far a job is.
@@ -57,7 +58,7 @@ type Job struct {
 	ID    ID
 	Kind  Kind
 	Org   tenancy.OrgID
-	User  tenancy.UserID // whom it is about; Other, once they are erased, by whatever job
+	User  tenancy.UserID // whom it is about; Other, once they are erased, by whatever job; of an organisation's erasure, too
 	By    tenancy.UserID // who asked
 	Other tenancy.UserID // the pseudonym that an erased user's usage goes to: the same however often it is begun
 

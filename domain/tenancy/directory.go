@@ -120,6 +120,17 @@ func (o *Org) Apply(e Edit, at time.Time) error {
 	return nil
 }
 
+// Erase leaves of the organisation that there was one, which its issuer's tokens do
+// not bring back.
+func (o *Org) Erase(at time.Time) {
+	o.Title, o.Status, o.Keeps, o.Updated = o.ID.String(), Closed, Keeps{}, at
+}
+
+// Administers is the fault of erasing somebody who administers the platform.
+func Administers() error {
+	return fault.New(fault.Conflict, "They administer the platform.").WithCode("platform_admin").WithHint("Dismiss them first.")
+}
+
 // Apply changes the user. fault.Invalid.
 func (u *User) Apply(e Edit, at time.Time) error {
 	if e.Role != nil {

@@ -37,6 +37,21 @@ func (m *MockUpkeep) EXPECT() *MockUpkeepMockRecorder {
 	return m.recorder
 }
 
+// Dissolve mocks base method.
+func (m *MockUpkeep) Dissolve(ctx context.Context, in tenancy.Realm, most int) (int, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Dissolve", ctx, in, most)
+	ret0, _ := ret[0].(int)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Dissolve indicates an expected call of Dissolve.
+func (mr *MockUpkeepMockRecorder) Dissolve(ctx, in, most interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Dissolve", reflect.TypeOf((*MockUpkeep)(nil).Dissolve), ctx, in, most)
+}
+
 // Erase mocks base method.
 func (m *MockUpkeep) Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error) {
 	m.ctrl.T.Helper()

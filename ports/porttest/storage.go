@@ -56,6 +56,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"a report that would be too long is refused":            usageReportsAreBounded,
 		"usage that nobody keeps goes by its time":              rotates,
 		"of a user who is erased nothing is left":               erases,
+		"an organisation is dissolved, and no other":            dissolves,
 		"agents are mirrored, and never removed":                agentsMirror,
 		"an agent's switch stays as it was turned":              switches,
 		"a realm lists the sessions of all its users":           realmSessions,

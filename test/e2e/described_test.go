@@ -176,5 +176,7 @@ func exportAndErase(t *testing.T, s *kit.Server, org string) {
 	finished(t, s, job, 20*time.Second)
 	call(t, s, 200, http.MethodGet, job+"/result", "", as("org_admin")...)
 	finished(t, s, call(t, s, 202, http.MethodDelete, base+"?mode=erase", "", as("org_admin")...).Header.Get("Location"), 20*time.Second)
+	evil := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("eve")...))["org_id"])
+	call(t, s, 202, http.MethodDelete, "/api/v1/platform/orgs/"+evil+"?confirm=evil", "", as("platform_admin")...)
 	call(t, s, 200, http.MethodGet, "/api/v1/orgs/"+org+"/jobs", "", as("org_admin")...)
 }

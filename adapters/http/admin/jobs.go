@@ -21,7 +21,7 @@ type jobObject struct {
 	Object   string     `json:"object"`
 	Kind     job.Kind   `json:"kind"`
 	Org      string     `json:"org_id"`
-	User     string     `json:"user_id"`      // whom it is about
+	User     *string    `json:"user_id"`      // whom it is about; null: an organisation
 	By       string     `json:"requested_by"` // who asked
 	State    job.State  `json:"state"`
 	Rows     int        `json:"rows"` // dealt with so far
@@ -43,8 +43,12 @@ func jobPath(j *job.Job) string { return "/api/v1/orgs/" + j.Org.String() + "/jo
 
 func jobOf(j *job.Job) jobObject {
 	out := jobObject{
-		ID: j.ID.String(), Object: "job", Kind: j.Kind, Org: j.Org.String(), User: j.User.String(), By: j.By.String(), State: j.State, Rows: j.Rows,
+		ID: j.ID.String(), Object: "job", Kind: j.Kind, Org: j.Org.String(), By: j.By.String(), State: j.State, Rows: j.Rows,
 		Version: j.Version, Created: j.Created.UTC(), Updated: j.Updated.UTC(), Finished: when(j.Finished),
+	}
+	if j.Kind != job.EraseOrg {
+		user := j.User.String()
+		out.User = &user
 	}
 	if j.State == job.Failed {
 		out.Error = &jobError{j.Code, j.Message}
@@ -87,6 +91,36 @@ func (h *Handler) EraseUser(c *fiber.Ctx) error {
 	return h.asked(c, h.Admin.EraseUser)
 }
 
+// EraseOrg answers DELETE /api/v1/platform/orgs/{org}?confirm={name}.
+func (h *Handler) EraseOrg(c *fiber.Ctx) error {
+	id, err := org(c)
+	if err == nil {
+		_, err = caller(c).Realm(id, tenancy.WritePlatform)
+	}
+	if err != nil {
+		return err
+	}
+	name := ""
+	err = rest.Parameters(c, "confirm", func(param, value string) (bool, error) {
+		name = value
+		return param == "confirm", nil
+	})
+	if err != nil {
+		return err
+	}
+	once, err := onceOf(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := h.context()
+	defer cancel()
+	j, err := h.Admin.EraseOrg(ctx, caller(c), id, name, once)
+	if err != nil {
+		return err
+	}
+	return accepted(c, j)
+}
+
 // asked has something done to the user of the path, and answers with the job.
 func (h *Handler) asked(c *fiber.Ctx, ask func(context.Context, tenancy.Principal, tenancy.OrgID, tenancy.UserID, admin.Once) (*job.Job, error)) error {
 	in, id, err := whom(c)
@@ -103,6 +137,11 @@ func (h *Handler) asked(c *fiber.Ctx, ask func(context.Context, tenancy.Principa
 	if err != nil {
 		return err
 	}
+	return accepted(c, j)
+}
+
+// accepted answers with a job that was asked for.
+func accepted(c *fiber.Ctx, j *job.Job) error {
 	c.Set("Location", jobPath(j))
 	c.Set("Retry-After", "1")
 	c.Status(http.StatusAccepted)

@@ -2,7 +2,6 @@ package bunstore
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -49,6 +48,10 @@ func (u upkeep) Rotate(ctx context.Context, _, _ time.Time) (int, error) { retur
 
 func (u upkeep) Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.UserID, most int) (int, error) {
 	return u.count(ctx, func(ctx context.Context, r *Repositories) (int, error) { return r.erase(ctx, in, pseudonym, most) })
+}
+
+func (u upkeep) Dissolve(ctx context.Context, in tenancy.Realm, most int) (int, error) {
+	return u.count(ctx, func(ctx context.Context, r *Repositories) (int, error) { return r.dissolve(ctx, in, most) })
 }
 
 func (u upkeep) Lease(ctx context.Context, name, holder string, at time.Time, keep time.Duration) (bool, error) {
@@ -253,24 +256,26 @@ func (r *Repositories) expel(ctx context.Context, org, user string, total *int) 
 	if err != nil {
 		return err
 	}
-	var gone int
-	if r.shared() { // others' memberships cannot be seen
-		err = r.db.NewRaw("SELECT forget_user(?)", user).Scan(ctx, &gone)
-	} else {
-		var result sql.Result
-		result, err = r.db.NewDelete().Model((*userRow)(nil)).Where("id = ? AND NOT EXISTS (SELECT 1 FROM memberships WHERE user_id = ?)", user, user).Exec(ctx)
-		if err == nil {
-			var n int64
-			n, err = result.RowsAffected()
-			gone = int(n)
-		}
-	}
+	gone, err := r.forget(ctx, user)
 	if err != nil {
 		return err
 	}
 	n, err := left.RowsAffected()
 	*total += int(n) + gone
 	return err
+}
+
+// forget removes a user who is no member anywhere; it counts one, or none.
+func (r *Repositories) forget(ctx context.Context, user string) (gone int, err error) {
+	if r.shared() { // others' memberships cannot be seen
+		return gone, r.db.NewRaw("SELECT forget_user(?)", user).Scan(ctx, &gone)
+	}
+	result, err := r.db.NewDelete().Model((*userRow)(nil)).Where("id = ? AND NOT EXISTS (SELECT 1 FROM memberships WHERE user_id = ?)", user, user).Exec(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
 }
 
 // lease gives the lease to holder, where it is free; it counts one, or none.
