@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,6 +96,35 @@ func TestEachOperationIsWhole(t *testing.T) {
 	}
 }
 
+// A reference that leads nowhere would say nothing, and break generators of clients.
+func TestEachReferenceLeadsSomewhere(t *testing.T) {
+	d := ours(t)
+	seen := 0
+	var walk func(at string, v any)
+	walk = func(at string, v any) {
+		switch v := v.(type) {
+		case object:
+			if to, is := v["$ref"].(string); is {
+				seen++
+				parts := strings.Split(to, "/")
+				if len(parts) != 4 || !strings.HasPrefix(to, "#/components/") || d.at(d.at(d.at(node{"", d.root}, "components"), parts[2]), parts[3]).object == nil {
+					t.Errorf("%s refers to %s, and that is not there", at, to)
+				}
+			}
+			for name, w := range v {
+				walk(at+"/"+name, w)
+			}
+		case []any:
+			for i, w := range v {
+				walk(at+"/"+strconv.Itoa(i), w)
+			}
+		}
+	}
+	if walk("", d.root); seen < 1000 {
+		t.Errorf("only %d references", seen)
+	}
+}
+
 // Each schema compiles, says whether there may be more members than it names, and is
 // true of its examples.
 func TestEachSchemaIsStrictAndTrueOfItsExamples(t *testing.T) {
@@ -105,7 +135,7 @@ func TestEachSchemaIsStrictAndTrueOfItsExamples(t *testing.T) {
 		_, more := n.object["additionalProperties"]
 		_, rest := n.object["unevaluatedProperties"]
 		base := slices.Contains([]string{"/components/schemas/List", "/components/schemas/OpenAIList", "/components/schemas/AuditAnswer", "/components/schemas/Versioned"}, n.pointer)
-		if n.object["type"] == "object" && n.object["properties"] != nil && !more && !rest && !base {
+		if n.object["type"] == "object" && !more && !rest && !base {
 			t.Errorf("%s does not say whether there may be more", n.pointer)
 		}
 		for _, m := range n.each() {
