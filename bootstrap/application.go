@@ -15,6 +15,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
+	"agentapi/application/limits"
 	"agentapi/application/reports"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
@@ -23,6 +24,7 @@ import (
 	"agentapi/configs"
 	"agentapi/domain/agent"
 	"agentapi/domain/audit"
+	"agentapi/domain/quota"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
@@ -42,6 +44,7 @@ var Application = fx.Module("application",
 		newTrail,
 		newCatalog,
 		newConversations,
+		newLimits,
 		newCompletion,
 		func(storage ports.Storage) *reports.Service { return &reports.Service{Storage: storage, Now: now} },
 		newVitals,
@@ -109,14 +112,27 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim,
 	}
 	if c.Compat.DedupeSDKRetries {
 		p.Retries = cache
 	}
 	svc := completion.New(p)
+	driver.Hook(life, svc)
+	return svc
+}
+
+func newLimits(c *configs.Config, limiter ports.Limiter, obs ports.Observer, life fx.Lifecycle) *limits.Service {
+	p := limits.Params{
+		Limiter: limiter, Observer: obs, Platform: quota.Limits(c.Limits.Platform), Org: quota.Limits(c.Limits.Organization),
+		User: quota.Limits(c.Limits.User), Key: quota.Limits(c.Limits.APIKey), Models: make(map[string]quota.Limits),
+	}
+	for name, of := range c.Limits.Models {
+		p.Models[name] = quota.Limits(of)
+	}
+	svc := limits.New(p)
 	driver.Hook(life, svc)
 	return svc
 }

@@ -1,24 +1,64 @@
 package bootstrap
 
 import (
+	"context"
+
 	"go.uber.org/fx"
+	"go.uber.org/zap"
 
 	"agentapi/adapters/cache/memory"
 	"agentapi/adapters/cache/redis"
+	"agentapi/adapters/cache/share"
 	"agentapi/bootstrap/driver"
+	"agentapi/configs"
 	"agentapi/ports"
 )
 
-// Cache holds what may be lost at any time.
+// Shared is what all servers of a deployment share and may lose.
+type Shared struct {
+	ports.Cache
+	ports.Limiter
+	link *redis.Client // nil: nothing is beyond this process
+}
+
+// Stop gives up the connections.
+func (s Shared) Stop(ctx context.Context) error {
+	if s.link == nil {
+		return nil
+	}
+	return s.link.Stop(ctx)
+}
+
+// Cache holds what may be lost at any time, and how much of the limits is in use.
 var Cache = fx.Module("cache",
-	driver.Provide("cache", func() driver.Driver[ports.Cache] {
-		return driver.For("memory", func(o memory.Options) (ports.Cache, error) { return memory.Open(o) })
-	}),
-	driver.Provide("cache", func() driver.Driver[ports.Cache] {
-		return driver.For("redis", func(o redis.Options) (ports.Cache, error) {
-			c, err := redis.Connect(o)
-			return redis.Cache{Client: c}, err
+	driver.Provide("cache", func() driver.Driver[Shared] {
+		return driver.For("memory", func(o memory.Options) (Shared, error) {
+			c, err := memory.Open(o)
+			return Shared{Cache: c, Limiter: memory.NewLimiter()}, err
 		})
 	}),
-	driver.Slot[ports.Cache]("cache", "cache"),
+	driver.Provide("cache", func(c *configs.Config, log *zap.Logger) driver.Driver[Shared] {
+		return driver.For("redis", func(o redis.Options) (Shared, error) {
+			client, err := redis.Connect(o)
+			if err != nil {
+				return Shared{}, err
+			}
+			limiter := share.New(share.Params{
+				Shared: redis.NewLimiter(client), Own: memory.NewLimiter(), Instances: max(1, c.Limits.Instances),
+				Changed: func(away bool, err error) {
+					if away {
+						log.Warn("Redis is away: this server keeps its own part of the limits", zap.Error(err))
+					} else {
+						log.Info("Redis is back: the limits are shared again")
+					}
+				},
+			})
+			return Shared{Cache: redis.Cache{Client: client}, Limiter: limiter, link: client}, nil
+		})
+	}),
+	driver.Slot[Shared]("cache", "cache"),
+	fx.Provide(
+		func(s Shared) ports.Cache { return s.Cache },
+		func(s Shared) ports.Limiter { return s.Limiter },
+	),
 )

@@ -16,7 +16,7 @@ import (
 // storage.sqlite, agents.openai and so on.
 func DriverOptions() configs.Drivers {
 	out := configs.Drivers{}
-	collect := fx.Invoke(fx.Annotate(func(s []driver.Driver[ports.Storage], c []driver.Driver[ports.Cache], i []driver.Driver[ports.Authenticator], a []driver.Driver[ports.Agent]) {
+	collect := fx.Invoke(fx.Annotate(func(s []driver.Driver[ports.Storage], c []driver.Driver[Shared], i []driver.Driver[ports.Authenticator], a []driver.Driver[ports.Agent]) {
 		add(out, "storage", s)
 		add(out, "cache", c)
 		add(out, "identity", i)

@@ -21,6 +21,7 @@ type Config struct {
 	Identity  Identity         `yaml:"identity"`
 	Agents    map[string]Agent `yaml:"agents" doc:"what answers, by name: lower-case letters, digits and hyphens"`
 	Routing   Routing          `yaml:"routing"`
+	Limits    Allowances       `yaml:"limits"`
 	Compat    Compat           `yaml:"compat"`
 	Retention Retention        `yaml:"retention"`
 	Audit     Audit            `yaml:"audit"`
@@ -228,6 +229,7 @@ func (c *Config) validate(d *decoder) {
 	if c.Server.DrainDelay+c.Server.Drain >= c.Server.StopTimeout {
 		bad("server.stop_timeout", "must be more than drain_delay and drain together, which is %v", c.Server.DrainDelay+c.Server.Drain)
 	}
+	c.Limits.validate(bad)
 	if c.Retention.Every < time.Minute {
 		bad("retention.every", "must be at least 1m")
 	}

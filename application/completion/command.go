@@ -6,6 +6,7 @@ package completion
 import (
 	"time"
 
+	"agentapi/application/limits"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/idempotency"
@@ -28,6 +29,9 @@ type Command struct {
 	// Attempt says which of an SDK's attempts at the request this is, from 1 on; 0:
 	// the client does not say.
 	Attempt int
+	// Standing is told how the caller stands with regard to the limits, before the
+	// answer begins or fails, where there are any; nil: nobody asks.
+	Standing func(limits.Standings)
 }
 
 // fingerprint tells requests apart that come with one key: by what they ask, in

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"agentapi/application/catalog"
+	"agentapi/application/limits"
 	"agentapi/application/trail"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
@@ -29,6 +30,7 @@ type Params struct {
 	// without a key gets the answer of the attempt before it; nil: it is run again.
 	Retries ports.Cache
 	Audit   *trail.Recorder // nil: nothing is recorded
+	Limits  *limits.Service // nil: nothing is limited
 }
 
 // Service gives completions. It is safe for concurrent use. Start and Stop
@@ -170,6 +172,7 @@ type run struct {
 	events     []chat.Event // as they are delivered; kept only under a key
 
 	conversation
+	grant   *limits.Grant
 	usageID usage.ID
 	lost    []usage.Record // what attempts have used that another agent took over from
 	release []func()       // undone in reverse when the run ends
@@ -221,6 +224,9 @@ func (r *run) find(ctx context.Context) error {
 	}
 	r.Route, r.Model, r.Created = route.Via, req.Model, r.began.Truncate(time.Second)
 	if err := r.converse(ctx); err != nil {
+		return err
+	}
+	if err := r.limit(ctx); err != nil {
 		return err
 	}
 	r.usageID = usage.NewID(r.began, r.s.entropy())
@@ -335,6 +341,8 @@ func (r *run) end(ctx context.Context, err error) {
 	if err != nil {
 		r.book(ctx, err)
 	}
+	r.unlimit(ctx)
+	r.grant.Free()
 	for _, undo := range slices.Backward(r.release) {
 		undo()
 	}

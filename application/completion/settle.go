@@ -29,6 +29,7 @@ func (r *run) settle(ctx context.Context) error {
 	if err != nil {
 		return unstored(err)
 	}
+	r.unlimit(ctx) // beside the commit
 	err = r.s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
 		if err := r.keep(ctx, tx, at); err != nil {
 			return err

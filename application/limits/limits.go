@@ -27,10 +27,11 @@ type Params struct {
 // Stop bound the life of its background work.
 type Service struct {
 	Params
-	mu      sync.Mutex
-	running map[*Grant]struct{} // those that hold places
-	end     context.CancelFunc
-	done    chan struct{}
+	mu       sync.Mutex
+	running  map[*Grant]struct{} // those that hold places
+	end      context.CancelFunc
+	settling sync.WaitGroup
+	done     chan struct{}
 }
 
 // New makes a Service.
@@ -54,6 +55,7 @@ func (s *Service) Start(context.Context) error {
 func (s *Service) Stop(context.Context) error {
 	s.end()
 	<-s.done
+	s.settling.Wait()
 	return nil
 }
 
@@ -92,13 +94,17 @@ type Grant struct {
 	s        *Service
 	plan     quota.Plan
 	decision quota.Decision
+	settled  chan struct{} // nil: not yet begun; closed when it is done
 }
 
-// Take grants a request that may use so many tokens of a model. id tells it from all
-// others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
+// Take grants a request that may use so many tokens of a model, which may go by several
+// names. id tells it from all others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
 // Grant says how the caller stands in either case.
-func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, model string, tokens int64) (*Grant, error) {
-	g := &Grant{s: s, plan: quota.Compose(id, lease, tokens, s.holders(who, model)...)}
+func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, tokens int64, models ...string) (*Grant, error) {
+	if s == nil {
+		return nil, nil
+	}
+	g := &Grant{s: s, plan: quota.Compose(id, lease, tokens, s.holders(who, models)...)}
 	if g.plan.Free() {
 		return nil, nil
 	}
@@ -118,7 +124,7 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, mo
 }
 
 // holders are all whose limits hold for a request.
-func (s *Service) holders(who tenancy.Principal, model string) []quota.Holder {
+func (s *Service) holders(who tenancy.Principal, models []string) []quota.Holder {
 	org, user := who.Org().String(), who.User().String()
 	all := []quota.Holder{
 		{Tier: quota.Platform, Limits: s.Platform}, {Tier: quota.Organization, ID: org, Limits: s.Org},
@@ -127,31 +133,49 @@ func (s *Service) holders(who tenancy.Principal, model string) []quota.Holder {
 	if k := who.Key(); k != nil {
 		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: s.Key})
 	}
-	if of, ok := s.Models[model]; ok {
-		all = append(all, quota.Holder{Tier: quota.Model, ID: model, Limits: of})
+	for _, model := range models {
+		if of, ok := s.Models[model]; ok {
+			all = append(all, quota.Holder{Tier: quota.Model, ID: model, Limits: of})
+		}
 	}
 	return all
 }
 
-// Settle ends what a request was granted, where it has used so many tokens.
+// Settle begins to end what a request was granted, where it has used so many tokens,
+// and does not wait. The first call counts.
 func (g *Grant) Settle(ctx context.Context, tokens int64) {
-	if g == nil || !g.decision.Granted() {
+	if g == nil || !g.decision.Granted() || g.settled != nil {
 		return
 	}
+	g.settled = make(chan struct{})
 	g.s.mu.Lock()
 	delete(g.s.running, g)
 	g.s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
-	defer cancel()
-	if err := g.s.Limiter.Settle(ctx, g.plan.Claim, g.plan.Back(tokens)...); err != nil {
-		g.s.Observer.Lost(ctx, "what a request gives back of its limits", err)
+	g.s.settling.Go(func() {
+		defer close(g.settled)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+		defer cancel()
+		if err := g.s.Limiter.Settle(ctx, g.plan.Claim, g.plan.Back(tokens)...); err != nil {
+			g.s.Observer.Lost(ctx, "what a request gives back of its limits", err)
+		}
+	})
+}
+
+// Free waits until the places of a request are free that has begun to settle, so that
+// the caller finds one with the next request.
+func (g *Grant) Free() {
+	if g != nil && g.settled != nil && len(g.plan.Claim.Places) > 0 {
+		<-g.settled
 	}
 }
 
-// Standing is how the caller stands with regard to a unit; ok: there is a limit.
-func (g *Grant) Standing(unit quota.Unit) (s quota.Standing, ok bool) {
-	if g == nil {
-		return s, false
-	}
-	return g.plan.Standing(unit, g.decision)
+// Standings is how a caller stands with regard to requests and to tokens; one with a
+// Limit of 0 is not limited.
+type Standings struct{ Requests, Tokens quota.Standing }
+
+// Standings is how the caller stood when the request was granted or refused.
+func (g *Grant) Standings() (s Standings) {
+	s.Requests, _ = g.plan.Standing(quota.Requests, g.decision)
+	s.Tokens, _ = g.plan.Standing(quota.Tokens, g.decision)
+	return s
 }

@@ -31,7 +31,7 @@ func person(t *testing.T, org, user byte) tenancy.Principal {
 func granted(t *testing.T, s *Service, who tenancy.Principal, model string, tokens int64, n int) (all []*Grant) {
 	t.Helper()
 	for i := range n {
-		g, err := s.Take(t.Context(), fmt.Sprintf("%p/%d", t, i), who, model, tokens)
+		g, err := s.Take(t.Context(), fmt.Sprintf("%p/%d", t, i), who, tokens, model)
 		if err == nil {
 			all = append(all, g)
 		} else if !fault.Is(err, fault.RateLimited) {
@@ -79,10 +79,11 @@ func TestTokensThatWereNotUsedComeBackAndPlacesAreFree(t *testing.T) {
 		if len(first) != 1 || len(granted(t, s, who, "m", 50, 1)) != 0 {
 			t.Fatal("one request runs at once")
 		}
-		if st, ok := first[0].Standing(quota.Tokens); !ok || st.Remaining != 100 || st.Limit != 1000 {
+		if st := first[0].Standings().Tokens; st.Remaining != 100 || st.Limit != 1000 {
 			t.Errorf("the caller stands at %+v", st)
 		}
 		first[0].Settle(t.Context(), 100)
+		first[0].Free()
 		if len(granted(t, s, who, "m", 900, 1)) != 1 {
 			t.Error("what was not used has not come back")
 		}
@@ -102,6 +103,7 @@ func TestAPlaceIsHeldAsLongAsItsRequestRuns(t *testing.T) {
 			t.Error("the place of a running request was given away")
 		}
 		running[0].Settle(t.Context(), 1)
+		running[0].Free()
 		if len(granted(t, s, who, "m", 1, 1)) != 1 {
 			t.Error("a place is not free after its request")
 		}
@@ -120,7 +122,7 @@ func TestALimiterThatIsAwayRefuses(t *testing.T) {
 	limiter := portmock.NewMockLimiter(gomock.NewController(t))
 	limiter.EXPECT().Take(gomock.Any(), gomock.Any()).Return(quota.Decision{}, fault.Wrap(fault.Unavailable, errors.New("x"), "It is away."))
 	s := New(Params{Limiter: limiter, Observer: ports.NopObserver{}, User: quota.Limits{Concurrent: 1}})
-	if _, err := s.Take(t.Context(), "1", person(t, 1, 1), "m", 1); !fault.Is(err, fault.Unavailable) {
+	if _, err := s.Take(t.Context(), "1", person(t, 1, 1), 1, "m"); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}
 }

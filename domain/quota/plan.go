@@ -144,10 +144,12 @@ func (p Plan) Refusal(d Decision) error {
 		return fault.New(fault.TooLong, "The request may use %d tokens, and the limit of %s is %d.", n, r, r.Limit).
 			WithCode("tokens_exceed_limit").WithHint("Send less, or a smaller max_completion_tokens.")
 	case r.Per == 0:
-		return fault.New(fault.RateLimited, "Too many %s: the limit is %d.", r, r.Limit).WithCode("concurrency_limit").WithParam(string(Requests)).WithRetryAfter(d.RetryAfter)
+		return fault.New(fault.RateLimited, "Too many %s: the limit is %d.", r, r.Limit).WithCode("concurrency_limit").WithRetryAfter(d.RetryAfter)
 	default:
 		return fault.New(fault.RateLimited, "The limit of %s is reached: it is %d, and %d remain. Try again in %s.", r, r.Limit, d.Levels[d.Refused].Remaining, d.RetryAfter.Round(time.Millisecond)).
-			WithCode("rate_limit_exceeded").WithParam(string(r.Unit)).WithRetryAfter(d.RetryAfter)
+			With(func(f *fault.Error) {
+				f.Code, f.Type, f.RetryAfter = "rate_limit_exceeded", string(r.Unit), d.RetryAfter
+			})
 	}
 }
 

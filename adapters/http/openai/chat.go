@@ -13,6 +13,7 @@ import (
 	"agentapi/adapters/http/live"
 	"agentapi/adapters/http/request"
 	"agentapi/application/completion"
+	"agentapi/application/limits"
 	"agentapi/domain/fault"
 	"agentapi/domain/session"
 )
@@ -55,6 +56,7 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 		return fiber.NewError(http.StatusHTTPVersionNotSupported) // it has no chunks
 	}
 	cmd.Attempt = attempt(c)
+	cmd.Standing = func(s limits.Standings) { standings(&c.Response().Header, s) }
 	conn := c.Context().Conn()
 	ctx, done := live.Context(h.Base, conn)
 	if in.Request.Stream {
