@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/fx"
 
@@ -18,19 +17,11 @@ import (
 	"agentapi/application/reports"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
-	"agentapi/application/vitals"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/domain/agent"
-	"agentapi/domain/audit"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
-)
-
-// How agents are watched.
-const (
-	probeEvery = 30 * time.Second
-	probeLimit = 5 * time.Second
 )
 
 // Application is the use cases.
@@ -125,20 +116,6 @@ func newConversations(storage ports.Storage, rec *trail.Recorder, s Setting) *co
 	return conversations.New(conversations.Params{
 		Storage: storage, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec,
 	})
-}
-
-func newVitals(c *configs.Config, cat *catalog.Service, storage ports.Storage, log *trail.Service, obs ports.Observer, life fx.Lifecycle) *vitals.Service {
-	p := vitals.Params{Storage: storage, Catalog: cat, Observer: obs, Every: probeEvery, Limit: probeLimit, Now: now}
-	if log != nil {
-		p.Audit = func() *audit.Finding { return log.State().Finding() }
-	}
-	for _, e := range cat.Entries() {
-		at := "agents." + string(e.Name)
-		p.Configured = append(p.Configured, agent.Described{Name: e.Name, Type: c.Agents[string(e.Name)].Driver, Config: c.Shown(at), Models: e.Models})
-	}
-	svc := vitals.New(p)
-	background(life, svc.Run)
-	return svc
 }
 
 // background runs something from the start on, and joins it at the stop.

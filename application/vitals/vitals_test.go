@@ -2,7 +2,10 @@ package vitals_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,9 +14,11 @@ import (
 	cachemem "agentapi/adapters/cache/memory"
 	"agentapi/adapters/storage/memory"
 	"agentapi/application/catalog"
+	"agentapi/application/outage"
 	"agentapi/application/vitals"
 	"agentapi/domain/agent"
 	"agentapi/domain/fault"
+	"agentapi/domain/page"
 	"agentapi/ports"
 )
 
@@ -97,6 +102,16 @@ func (c *changes) HealthChanged(_ context.Context, _ agent.Name, h agent.Health)
 	c.seen = append(c.seen, h.State)
 }
 
+// empty is a catalogue without agents.
+func empty(t *testing.T) *catalog.Service {
+	t.Helper()
+	c, err := catalog.New(catalog.Params{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func open(t *testing.T, a ports.Agent, s ports.Storage, o ports.Observer) *vitals.Service {
 	t.Helper()
 	var co cachemem.Options
@@ -107,11 +122,13 @@ func open(t *testing.T, a ports.Agent, s ports.Storage, o ports.Observer) *vital
 	}
 	c, err := catalog.New(catalog.Params{Cache: cache, Now: time.Now, Entries: []catalog.Entry{
 		{Name: "a", Agent: a, Models: []agent.Model{{ID: "m"}}},
-	}})
+	}, Routing: catalog.Routing{Default: []agent.Name{"a"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return vitals.New(vitals.Params{Storage: s, Catalog: c, Observer: o, Every: 30 * time.Second, Limit: time.Second, Now: time.Now,
+	return vitals.New(vitals.Params{Storage: s, Catalog: c, Observer: o, Outages: outage.New(o, time.Now), Limit: time.Second, Now: time.Now,
+		Care:   map[agent.Name]vitals.Care{"a": {Every: 30 * time.Second, Limit: time.Second, By: agent.Usually()}},
+		Random: func(b []byte) { rand.Read(b) }, Instance: "i",
 		Configured: []agent.Described{{Name: "a", Type: "demo", Config: "{}"}}})
 }
 
@@ -127,17 +144,21 @@ func TestAnAgentThatCannotBeReachedIsTriedAgain(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); s.Run(ctx) }()
 		synctest.Wait()
-		if got := state(); got != agent.Unhealthy {
+		if got := state(); got != agent.Degraded {
 			t.Errorf("after a failed probe it is %s", got)
 		}
+		time.Sleep(67 * time.Second) // a tenth more than two intervals
+		if got := state(); got != agent.Unhealthy {
+			t.Errorf("after three failed probes it is %s", got)
+		}
 		a.set(nil)
-		time.Sleep(31 * time.Second)
+		time.Sleep(67 * time.Second)
 		if got := state(); got != agent.Healthy {
 			t.Errorf("once it answers it is %s", got)
 		}
 		cancel()
 		<-done
-		if len(seen.seen) != 2 {
+		if len(seen.seen) != 3 {
 			t.Errorf("observed: %v", seen.seen)
 		}
 	})
@@ -184,23 +205,150 @@ func TestTheStorageIsToldHowTheAgentsAre(t *testing.T) {
 			}
 			return all[0].Health
 		}
-		time.Sleep(30 * time.Second)
+		time.Sleep(34 * time.Second)
 		first := health()
 		if first.State != agent.Healthy {
 			t.Errorf("once the storage is back: %+v", first)
 		}
-		time.Sleep(30 * time.Second)
+		time.Sleep(20 * time.Second)
 		if health().Seen != first.Seen {
 			t.Error("what has not changed is told again within a minute")
 		}
-		time.Sleep(31 * time.Second)
+		time.Sleep(80 * time.Second)
 		if !health().Seen.After(first.Seen) {
 			t.Error("after a minute it is not told that all is as it was")
 		}
 		a.set(errors.New("refused"))
-		time.Sleep(30 * time.Second)
+		time.Sleep(34 * time.Second)
 		if got := health(); got.State != agent.Degraded || got.Reason != "refused" {
 			t.Errorf("a change is not told at once: %+v", got)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// guarded is a patient that tells how its runs end, as a test has them.
+type guarded struct {
+	patient
+	told func(error)
+}
+
+func (g *guarded) Watch(told func(error))    { g.told = told }
+func (g *guarded) Breakers() []agent.Breaker { return nil }
+func (g *guarded) Close() int                { return 0 }
+
+func TestWhatRunsSayOfAnAgentCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, seen, store := &guarded{}, &changes{}, storage(t)
+		s := open(t, a, store, seen)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.Run(ctx) }()
+		synctest.Wait()
+		is := func(want agent.State) {
+			t.Helper()
+			synctest.Wait()
+			if got := s.Agents()[0].Health.State; got != want {
+				t.Errorf("it is %s, not %s", got, want)
+			}
+		}
+		is(agent.Healthy)
+		for range 5 {
+			for _, kind := range []fault.Kind{fault.Canceled, fault.Invalid, fault.TooLong, fault.Unsupported, fault.RateLimited, fault.NotFound} {
+				a.told(fault.New(kind, "x"))
+			}
+			a.told(fault.New(fault.Unavailable, "x").WithCode("agent_overloaded"))
+		}
+		is(agent.Healthy)
+		time.Sleep(time.Second)
+		a.told(fault.New(fault.Timeout, "x"))
+		is(agent.Degraded)
+		a.told(fault.New(fault.Upstream, "y"))
+		a.told(fault.New(fault.Unavailable, "away"))
+		is(agent.Unhealthy)
+		if now := s.Degraded(); len(now) != 1 || now[0].Dep != outage.Agents || now[0].Mode != "models_unavailable" || now[0].Why != "no agent that is well answers to m" {
+			t.Errorf("degraded is %+v", now)
+		}
+		time.Sleep(time.Second)
+		a.told(nil)
+		is(agent.Unhealthy)
+		a.told(nil)
+		is(agent.Healthy)
+		if now := s.Degraded(); len(now) != 0 {
+			t.Errorf("degraded is %+v", now)
+		}
+		s.Forget("a")
+		s.Forget("nobody")
+		is(agent.Healthy) // it was probed at once
+		cancel()
+		<-done
+
+		got, err := store.Storage.Agents().Changes(t.Context(), "a", page.Query{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var states []agent.State
+		for _, c := range got.Items {
+			states = append(states, c.State)
+			if c.Instance != "i" {
+				t.Errorf("it was seen by %q", c.Instance)
+			}
+		}
+		want := []agent.State{agent.Healthy, agent.Degraded, agent.Unhealthy, agent.Healthy, agent.Unknown, agent.Healthy}
+		if !slices.Equal(states, want) {
+			t.Fatalf("the history is %v, not %v", states, want)
+		}
+		if c := got.Items[2]; c.Was != agent.Degraded || c.Reason != "away" || c.Tally != (agent.Tally{Runs: 2, RunsFailed: 2}) || c.Lasted != 0 {
+			t.Errorf("the change to unhealthy is %+v", c)
+		}
+		if c := got.Items[3]; c.Lasted != time.Second || c.Tally != (agent.Tally{Runs: 2}) || c.Reason != "" {
+			t.Errorf("the change to healthy is %+v", c)
+		}
+	})
+}
+
+func TestReadinessDependsOnWhetherCredentialsCanBeChecked(t *testing.T) {
+	var identity error
+	s := vitals.New(vitals.Params{
+		Storage: storage(t), Catalog: empty(t), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Now: time.Now,
+		Identity: func() error { return identity },
+	})
+	if err := s.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	identity = fault.New(fault.Unavailable, "no keys").WithCode("auth_unavailable")
+	if f := fault.As(s.Ready(t.Context())); f == nil || f.Code != "auth_unavailable" {
+		t.Errorf("without keys: %v", f)
+	}
+	if r := s.Report(t.Context()); r.Ready == nil || r.Identity == nil || r.Storage != nil {
+		t.Errorf("report: %+v", r)
+	}
+}
+
+func TestWhatNobodyUsesIsAskedWhetherItIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache, store := error(nil), storage(t)
+		s := vitals.New(vitals.Params{
+			Storage: store, Catalog: empty(t), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Now: time.Now, Limit: time.Second,
+			Cache: func(context.Context) error { return cache },
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.Run(ctx) }()
+		for _, away := range []bool{false, true, false} {
+			if cache, store.err = nil, nil; away {
+				cache = fault.New(fault.Unavailable, "away")
+				store.err = cache
+			}
+			time.Sleep(3 * time.Second)
+			var deps []string
+			for _, d := range s.Degraded() {
+				deps = append(deps, d.Dep)
+			}
+			if want := map[bool]string{true: "redis storage"}[away]; strings.Join(deps, " ") != want {
+				t.Errorf("away is %v, not %q", deps, want)
+			}
 		}
 		cancel()
 		<-done
