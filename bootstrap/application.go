@@ -14,6 +14,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
+	"agentapi/application/outage"
 	"agentapi/application/reports"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
@@ -100,9 +101,9 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Refuse: away.Refusing,
 	}
 	if c.Compat.DedupeSDKRetries {
 		p.Retries = cache

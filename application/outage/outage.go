@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"agentapi/domain/fault"
 	"agentapi/ports"
 )
 
@@ -90,6 +91,23 @@ func (r *Registry) first(dep string) (out ports.Degraded, ok bool) {
 		}
 	}
 	return out, ok
+}
+
+// Away tells whether a dependency is away.
+func (r *Registry) Away(dep string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, away := r.first(dep)
+	return away
+}
+
+// Refusing is why a request that needs the storage is not begun: fault.Unavailable,
+// code storage_unavailable, while it is known to be away; else nil.
+func (r *Registry) Refusing() error {
+	if !r.Away(Storage) {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "The storage is away: what is answered could not be kept.").WithCode("storage_unavailable").WithRetryAfter(time.Second)
 }
 
 // Now lists what is away, by name, each once.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"agentapi/application/outage"
+	"agentapi/domain/fault"
 	"agentapi/ports"
 )
 
@@ -38,7 +39,13 @@ func TestWhatGoesAndComesBackIsToldOnce(t *testing.T) {
 	}
 	r.Tell(outage.Redis, "limits", nil)
 	r.Tell(outage.Redis, "limits", nil)
+	if err := r.Refusing(); err != nil {
+		t.Error(err)
+	}
 	r.Tell(outage.Storage, "", away)
+	if f := fault.As(r.Refusing()); f == nil || f.Code != "storage_unavailable" || f.RetryAfter == 0 || !r.Away(outage.Storage) || r.Away(outage.Redis) {
+		t.Errorf("refused is with %v", f)
+	}
 	if now := r.Now(); len(now) != 1 || now[0].Dep != "storage" || now[0].Since != at {
 		t.Errorf("away is %+v", now)
 	}

@@ -50,11 +50,13 @@ type Service struct {
 	p        Params
 	started  time.Time
 	draining atomic.Bool
+	mute     atomic.Int64  // how often in a row the storage has not answered
 	wake     chan struct{} // there may be something to tell the storage
 	nudges   map[agent.Name]chan struct{}
 
 	mu      sync.Mutex
 	health  map[agent.Name]agent.Health
+	last    time.Time      // the moment of the last change's id
 	changes []agent.Change // that the storage does not know; the oldest go
 
 	// What follows is of keep, which Run alone calls.
@@ -117,10 +119,19 @@ func errDraining() error {
 	return fault.New(fault.Unavailable, "The server is shutting down.").WithCode("shutting_down").WithRetryAfter(time.Second)
 }
 
+// muteEnough is how often in a row the storage must not answer to count as away: a
+// server that has much to do may miss an answer.
+const muteEnough = 2
+
 // ask asks the storage, and notes how it is.
 func (s *Service) ask(ctx context.Context) error {
 	err := s.p.Storage.Ready(ctx)
-	if !fault.Is(err, fault.Canceled) {
+	switch {
+	case fault.Is(err, fault.Canceled):
+	case err == nil:
+		s.mute.Store(0)
+		s.p.Outages.Tell(outage.Storage, "", nil)
+	case s.mute.Add(1) >= muteEnough:
 		s.p.Outages.Tell(outage.Storage, "", err)
 	}
 	return err

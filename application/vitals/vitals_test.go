@@ -302,7 +302,7 @@ func TestWhatRunsSayOfAnAgentCounts(t *testing.T) {
 		if c := got.Items[2]; c.Was != agent.Degraded || c.Reason != "away" || c.Tally != (agent.Tally{Runs: 2, RunsFailed: 2}) || c.Lasted != 0 {
 			t.Errorf("the change to unhealthy is %+v", c)
 		}
-		if c := got.Items[3]; c.Lasted != time.Second || c.Tally != (agent.Tally{Runs: 2}) || c.Reason != "" {
+		if c := got.Items[3]; c.Lasted != time.Second || c.Tally != (agent.Tally{Runs: 2}) || c.Was != agent.Unhealthy || c.Reason != "" {
 			t.Errorf("the change to healthy is %+v", c)
 		}
 	})
@@ -341,7 +341,7 @@ func TestWhatNobodyUsesIsAskedWhetherItIsThere(t *testing.T) {
 				cache = fault.New(fault.Unavailable, "away")
 				store.err = cache
 			}
-			time.Sleep(3 * time.Second)
+			time.Sleep(5 * time.Second)
 			var deps []string
 			for _, d := range s.Degraded() {
 				deps = append(deps, d.Dep)

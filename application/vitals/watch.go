@@ -113,9 +113,13 @@ func (s *Service) become(name agent.Name, now agent.Health) (changed bool) {
 	if !changed {
 		return false
 	}
+	// Ids are by the millisecond: those of one server are in the order of its changes.
+	if s.last = s.last.Add(time.Millisecond); s.last.Before(c.At) {
+		s.last = c.At
+	}
 	var b [10]byte
 	s.p.Random(b[:])
-	c.ID, c.Agent, c.Instance = agent.NewChangeID(c.At, b), name, s.p.Instance
+	c.ID, c.Agent, c.Instance = agent.NewChangeID(s.last, b), name, s.p.Instance
 	if s.changes = append(s.changes, c); len(s.changes) > maxUntold {
 		s.changes = s.changes[1:]
 	}
@@ -130,8 +134,7 @@ func (s *Service) Forget(name agent.Name) {
 		return
 	}
 	s.mu.Lock()
-	at := s.p.Now()
-	now := agent.Health{State: agent.Unknown, Since: at, Seen: at}
+	now := s.health[name].Forgotten(s.p.Now())
 	changed := s.become(name, now)
 	s.mu.Unlock()
 	if changed {

@@ -43,7 +43,7 @@ func (h Health) Became(next Health) (c Change, ok bool) {
 	if next.State == was {
 		return c, false
 	}
-	c = Change{At: next.Since, State: next.State, Was: was, Reason: next.Reason, Tally: h.Tally}
+	c = Change{At: next.Since, State: next.State, Was: was, Reason: next.Reason, Tally: next.before}
 	if !h.Since.IsZero() {
 		c.Lasted = next.Since.Sub(h.Since)
 	}

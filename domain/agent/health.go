@@ -36,6 +36,15 @@ type Observation struct {
 	Err error // why it could not, nil: it could
 }
 
+// reason is why it could not. What came from beyond the agent while it ran is left out:
+// it may quote what it was asked.
+func (o *Observation) reason() string {
+	if f := fault.As(o.Err); f != nil && o.Run {
+		return f.Message
+	}
+	return o.Err.Error()
+}
+
 // Tally counts observations.
 type Tally struct {
 	Probes, ProbesFailed int
@@ -59,6 +68,7 @@ type Health struct {
 	Seen   time.Time // the last observation
 	Reason string    // why it is not healthy, fit to show to an operator
 	Tally  Tally     // what was observed since then
+	before Tally     // what was observed in the state before, and what ended it
 	bad    int       // failures in a row
 	good   int       // successes in a row
 }
@@ -73,7 +83,7 @@ func (h Health) Observe(by Hysteresis, o Observation) Health {
 	h.Tally.add(o)
 	unknown := h.State == "" || h.State == Unknown
 	if o.Err != nil {
-		h.bad, h.good, h.Reason = h.bad+1, 0, o.Err.Error()
+		h.bad, h.good, h.Reason = h.bad+1, 0, o.reason()
 		switch {
 		case h.bad >= by.Failures:
 			return h.enter(Unhealthy, o.At)
@@ -95,9 +105,14 @@ func (h Health) Observe(by Hysteresis, o Observation) Health {
 // enter changes the state; what is counted begins anew.
 func (h Health) enter(s State, at time.Time) Health {
 	if h.State != s {
-		h.State, h.Since, h.Tally = s, at, Tally{}
+		h.State, h.Since, h.before, h.Tally = s, at, h.Tally, Tally{}
 	}
 	return h
+}
+
+// Forgotten is the health of an agent that is unknown again.
+func (h Health) Forgotten(at time.Time) Health {
+	return Health{State: Unknown, Since: at, Seen: at, before: h.Tally}
 }
 
 // AtFault tells whether an error of a run is the agent's own fault, so that it may be
