@@ -64,6 +64,13 @@ func (a *agents) Mirror(ctx context.Context, all []agent.Described) error {
 	return a.Agents.Mirror(ctx, all)
 }
 
+func (a *agents) NoteChanges(ctx context.Context, changes ...agent.Change) error {
+	if a.s.err != nil {
+		return a.s.err
+	}
+	return a.Agents.NoteChanges(ctx, changes...)
+}
+
 func (a *agents) RecordHealth(ctx context.Context, name agent.Name, h agent.Health) error {
 	if a.s.err != nil {
 		return a.s.err
@@ -222,6 +229,17 @@ func TestTheStorageIsToldHowTheAgentsAre(t *testing.T) {
 		time.Sleep(34 * time.Second)
 		if got := health(); got.State != agent.Degraded || got.Reason != "refused" {
 			t.Errorf("a change is not told at once: %+v", got)
+		}
+		// What changes while the storage is away is told once it is back.
+		store.err = fault.New(fault.Unavailable, "away")
+		time.Sleep(67 * time.Second) // the second and third failure
+		a.set(nil)
+		time.Sleep(67 * time.Second)
+		store.err = nil
+		time.Sleep(34 * time.Second)
+		history, err := store.Storage.Agents().Changes(t.Context(), "a", page.Query{Limit: 10})
+		if err != nil || len(history.Items) != 4 || history.Items[2].State != agent.Unhealthy || history.Items[3].State != agent.Healthy {
+			t.Errorf("the history is %+v, %v", history.Items, err)
 		}
 		cancel()
 		<-done
