@@ -24,18 +24,32 @@ import (
 
 // patient is an agent whose probe says what a test sets.
 type patient struct {
+	says
 	ports.Agent
+}
+
+func (p *patient) Probe(ctx context.Context) error { return p.says.Probe(ctx) }
+
+// ill is a patient that cannot be reached.
+func ill() *patient {
+	p := &patient{}
+	p.set(errors.New("refused"))
+	return p
+}
+
+// says is what a test has something say of itself.
+type says struct {
 	mu  sync.Mutex
 	err error
 }
 
-func (p *patient) set(err error) {
+func (p *says) set(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.err = err
 }
 
-func (p *patient) Probe(context.Context) error {
+func (p *says) Probe(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
@@ -44,10 +58,10 @@ func (p *patient) Probe(context.Context) error {
 // shelf is a storage that says what a test sets.
 type shelf struct {
 	ports.Storage
-	err error
+	says
 }
 
-func (s *shelf) Ready(context.Context) error { return s.err }
+func (s *shelf) Ready(ctx context.Context) error { return s.Probe(ctx) }
 
 func (s *shelf) Agents() ports.Agents { return &agents{s.Storage.Agents(), s} }
 
@@ -58,22 +72,22 @@ type agents struct {
 }
 
 func (a *agents) Mirror(ctx context.Context, all []agent.Described) error {
-	if a.s.err != nil {
-		return a.s.err
+	if err := a.s.Probe(ctx); err != nil {
+		return err
 	}
 	return a.Agents.Mirror(ctx, all)
 }
 
 func (a *agents) NoteChanges(ctx context.Context, changes ...agent.Change) error {
-	if a.s.err != nil {
-		return a.s.err
+	if err := a.s.Probe(ctx); err != nil {
+		return err
 	}
 	return a.Agents.NoteChanges(ctx, changes...)
 }
 
 func (a *agents) RecordHealth(ctx context.Context, name agent.Name, h agent.Health) error {
-	if a.s.err != nil {
-		return a.s.err
+	if err := a.s.Probe(ctx); err != nil {
+		return err
 	}
 	return a.Agents.RecordHealth(ctx, name, h)
 }
@@ -101,6 +115,12 @@ func (c *changes) Lost(context.Context, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lost++
+}
+
+func (c *changes) times() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
 }
 
 func (c *changes) HealthChanged(_ context.Context, _ agent.Name, h agent.Health) {
@@ -141,7 +161,7 @@ func open(t *testing.T, a ports.Agent, s ports.Storage, o ports.Observer) *vital
 
 func TestAnAgentThatCannotBeReachedIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, seen := &patient{err: errors.New("refused")}, &changes{}
+		a, seen := ill(), &changes{}
 		s := open(t, a, storage(t), seen)
 		state := func() agent.State { return s.Report(t.Context()).Agents[0].Health.State }
 		if got := state(); got != agent.Unknown {
@@ -173,15 +193,15 @@ func TestAnAgentThatCannotBeReachedIsTriedAgain(t *testing.T) {
 
 func TestReadinessDependsOnTheStorageAndNotOnAgents(t *testing.T) {
 	store := storage(t)
-	s := open(t, &patient{err: errors.New("refused")}, store, ports.NopObserver{})
+	s := open(t, ill(), store, ports.NopObserver{})
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("with a dead agent: %v", err)
 	}
-	store.err = fault.New(fault.Unavailable, "away").WithCode("storage_unavailable")
+	store.set(fault.New(fault.Unavailable, "away").WithCode("storage_unavailable"))
 	if err := s.Ready(t.Context()); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("without storage: %v", err)
 	}
-	store.err = nil
+	store.set(nil)
 	s.Drain()
 	if f := fault.As(s.Ready(t.Context())); f == nil || f.Code != "shutting_down" {
 		t.Errorf("while it drains: %v", f)
@@ -194,16 +214,16 @@ func TestReadinessDependsOnTheStorageAndNotOnAgents(t *testing.T) {
 func TestTheStorageIsToldHowTheAgentsAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, seen, store := &patient{}, &changes{}, storage(t)
-		store.err = fault.New(fault.Unavailable, "away")
+		store.set(fault.New(fault.Unavailable, "away"))
 		s := open(t, a, store, seen)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); s.Run(ctx) }()
 		time.Sleep(91 * time.Second)
-		if seen.lost != 1 {
-			t.Errorf("while the storage is away it is said %d times", seen.lost)
+		if n := seen.times(); n != 1 {
+			t.Errorf("while the storage is away it is said %d times", n)
 		}
-		store.err = nil
+		store.set(nil)
 		health := func() agent.Health {
 			t.Helper()
 			all, err := store.Storage.Agents().Stored(t.Context())
@@ -231,11 +251,11 @@ func TestTheStorageIsToldHowTheAgentsAre(t *testing.T) {
 			t.Errorf("a change is not told at once: %+v", got)
 		}
 		// What changes while the storage is away is told once it is back.
-		store.err = fault.New(fault.Unavailable, "away")
+		store.set(fault.New(fault.Unavailable, "away"))
 		time.Sleep(67 * time.Second) // the second and third failure
 		a.set(nil)
 		time.Sleep(67 * time.Second)
-		store.err = nil
+		store.set(nil)
 		time.Sleep(34 * time.Second)
 		history, err := store.Storage.Agents().Changes(t.Context(), "a", page.Query{Limit: 10})
 		if err != nil || len(history.Items) != 4 || history.Items[2].State != agent.Unhealthy || history.Items[3].State != agent.Healthy {
@@ -346,18 +366,20 @@ func TestReadinessDependsOnWhetherCredentialsCanBeChecked(t *testing.T) {
 
 func TestWhatNobodyUsesIsAskedWhetherItIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cache, store := error(nil), storage(t)
+		store := storage(t)
+		var cache says // it is there or not, as an agent is
 		s := vitals.New(vitals.Params{
 			Storage: store, Catalog: empty(t), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Now: time.Now, Limit: time.Second,
-			Cache: func(context.Context) error { return cache },
+			Cache: cache.Probe,
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); s.Run(ctx) }()
 		for _, away := range []bool{false, true, false} {
-			if cache, store.err = nil, nil; away {
-				cache = fault.New(fault.Unavailable, "away")
-				store.err = cache
+			for _, p := range []*says{&cache, &store.says} {
+				if p.set(nil); away {
+					p.set(fault.New(fault.Unavailable, "away"))
+				}
 			}
 			time.Sleep(5 * time.Second)
 			var deps []string
