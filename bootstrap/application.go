@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/fx"
 
@@ -16,23 +15,16 @@ import (
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
 	"agentapi/application/limits"
+	"agentapi/application/outage"
 	"agentapi/application/reports"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
-	"agentapi/application/vitals"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/domain/agent"
-	"agentapi/domain/audit"
 	"agentapi/domain/quota"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
-)
-
-// How agents are watched.
-const (
-	probeEvery = 30 * time.Second
-	probeLimit = 5 * time.Second
 )
 
 // Application is the use cases.
@@ -112,9 +104,9 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Refuse: away.Refusing,
 	}
 	if c.Compat.DedupeSDKRetries {
 		p.Retries = cache
@@ -141,20 +133,6 @@ func newConversations(storage ports.Storage, rec *trail.Recorder, s Setting) *co
 	return conversations.New(conversations.Params{
 		Storage: storage, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec,
 	})
-}
-
-func newVitals(c *configs.Config, cat *catalog.Service, storage ports.Storage, log *trail.Service, obs ports.Observer, life fx.Lifecycle) *vitals.Service {
-	p := vitals.Params{Storage: storage, Catalog: cat, Observer: obs, Every: probeEvery, Limit: probeLimit, Now: now}
-	if log != nil {
-		p.Audit = func() *audit.Finding { return log.State().Finding() }
-	}
-	for _, e := range cat.Entries() {
-		at := "agents." + string(e.Name)
-		p.Configured = append(p.Configured, agent.Described{Name: e.Name, Type: c.Agents[string(e.Name)].Driver, Config: c.Shown(at), Models: e.Models})
-	}
-	svc := vitals.New(p)
-	background(life, svc.Run)
-	return svc
 }
 
 // background runs something from the start on, and joins it at the stop.

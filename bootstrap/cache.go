@@ -4,11 +4,11 @@ import (
 	"context"
 
 	"go.uber.org/fx"
-	"go.uber.org/zap"
 
 	"agentapi/adapters/cache/memory"
 	"agentapi/adapters/cache/redis"
 	"agentapi/adapters/cache/share"
+	"agentapi/application/outage"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/ports"
@@ -37,21 +37,16 @@ var Cache = fx.Module("cache",
 			return Shared{Cache: c, Limiter: memory.NewLimiter()}, err
 		})
 	}),
-	driver.Provide("cache", func(c *configs.Config, log *zap.Logger) driver.Driver[Shared] {
+	driver.Provide("cache", func(c *configs.Config, away *outage.Registry) driver.Driver[Shared] {
 		return driver.For("redis", func(o redis.Options) (Shared, error) {
 			client, err := redis.Connect(o)
 			if err != nil {
 				return Shared{}, err
 			}
+			client.Watch(away.Teller(outage.Redis, "cache"))
 			limiter := share.New(share.Params{
 				Shared: redis.NewLimiter(client), Own: memory.NewLimiter(), Instances: max(1, c.Limits.Instances),
-				Changed: func(away bool, err error) {
-					if away {
-						log.Warn("Redis is away: this server keeps its own part of the limits", zap.Error(err))
-					} else {
-						log.Info("Redis is back: the limits are shared again")
-					}
-				},
+				Changed: away.Teller(outage.Redis, "limits"),
 			})
 			return Shared{Cache: redis.Cache{Client: client}, Limiter: limiter, link: client}, nil
 		})

@@ -16,6 +16,7 @@ import (
 	"agentapi/adapters/identity/apikey"
 	"agentapi/adapters/identity/dev"
 	"agentapi/adapters/identity/oidc"
+	"agentapi/application/outage"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
 	"agentapi/domain/fault"
@@ -33,9 +34,10 @@ var Identity = fx.Module("identity",
 			return dev.Open(o)
 		})
 	}),
-	driver.Provide("identity", func(log *zap.Logger) driver.Driver[ports.Authenticator] {
+	driver.Provide("identity", func(log *zap.Logger, away *outage.Registry) driver.Driver[ports.Authenticator] {
 		return driver.For("oidc", func(o oidc.Options) (ports.Authenticator, error) {
 			return oidc.Open(o, oidc.Params{Now: now, Report: func(issuer string, err error) {
+				away.Tell(outage.Identity, issuer, err)
 				if err != nil {
 					log.Warn("the keys of an issuer cannot be fetched", zap.String("issuer", issuer), zap.Error(err))
 					return

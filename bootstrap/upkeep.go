@@ -35,7 +35,7 @@ func newUpkeep(c *configs.Config, storage ports.Storage, obs ports.Observer, rec
 // policies are how long data is kept by the configuration.
 func policies(c *configs.Config) (retention.Policies, error) {
 	policy := func(k configs.Kept) retention.Policy { return retention.Policy{Sessions: k.Sessions, Usage: k.Usage} }
-	p := retention.Policies{Policy: policy(c.Retention.Kept), Orgs: make(map[tenancy.OrgID]retention.Policy)}
+	p := retention.Policies{Policy: policy(c.Retention.Kept), AgentHealth: c.Retention.AgentHealth, Orgs: make(map[tenancy.OrgID]retention.Policy)}
 	for name, kept := range c.Retention.Orgs {
 		org, err := access.Org(name)
 		if err != nil {

@@ -93,12 +93,14 @@ type Agent struct {
 	Models  []string `yaml:"models" doc:"the agent's own ids of its models; one that ends in * is a prefix; empty: the agent is asked"`
 	Limits  Limits   `yaml:"limits"`
 	Breaker Breaker  `yaml:"breaker"`
+	Health  Watch    `yaml:"health"`
 }
 
 // SetDefaults fills in what an agent's configuration may leave out.
 func (a *Agent) SetDefaults() {
 	a.Limits = Limits{Queue: 10 * time.Second, FirstEvent: 2 * time.Minute, Idle: 2 * time.Minute, Total: 15 * time.Minute}
 	a.Breaker = Breaker{Failures: 5, Within: 30 * time.Second, Open: 15 * time.Second}
+	a.Health = Watch{Interval: 30 * time.Second, Timeout: 5 * time.Second, Failures: 3, Successes: 2}
 }
 
 // Limits bounds what an agent may take.
@@ -117,6 +119,14 @@ type Breaker struct {
 	Open     time.Duration `yaml:"open" doc:"how long a model is left alone then"`
 }
 
+// Watch configures how an agent is watched. Runs count as probes do.
+type Watch struct {
+	Interval  time.Duration `yaml:"interval" doc:"between two probes, a tenth more or less; a probe calls no model"`
+	Timeout   time.Duration `yaml:"timeout" doc:"for one probe"`
+	Failures  int           `yaml:"failures" doc:"failures in a row, of probes and runs, that make an agent unhealthy, so that it is asked last; the first makes it degraded"`
+	Successes int           `yaml:"successes" doc:"successes in a row that make it healthy again"`
+}
+
 // Routing configures which agents serve which names.
 type Routing struct {
 	Default []string            `yaml:"default" doc:"the agents that a bare model id is looked for in, in order; empty: all"`
@@ -126,8 +136,9 @@ type Routing struct {
 // Retention configures how long what is stored is kept.
 type Retention struct {
 	Kept
-	Every time.Duration   `yaml:"every" doc:"between two looks for what is old; one server at a time has a look"`
-	Orgs  map[string]Kept `yaml:"orgs" doc:"organisations with times of their own, which count instead: by id (org_…), or by issuer and name (dev/acme)"`
+	AgentHealth time.Duration   `yaml:"agent_health" doc:"how the agents' health changed, such as 14d; 0: for ever"`
+	Every       time.Duration   `yaml:"every" doc:"between two looks for what is old; one server at a time has a look"`
+	Orgs        map[string]Kept `yaml:"orgs" doc:"organisations with times of their own, which count instead: by id (org_…), or by issuer and name (dev/acme)"`
 }
 
 // Kept is how long each kind of data is kept.
@@ -262,6 +273,9 @@ func (c *Config) validate(d *decoder) {
 		}
 		if c.Agents[name].Driver == "" {
 			bad("agents."+name+".driver", "is missing")
+		}
+		if h := c.Agents[name].Health; h.Interval < time.Second || h.Timeout <= 0 || h.Failures < 1 || h.Successes < 1 {
+			bad("agents."+name+".health", "interval must be at least 1s, timeout more than 0, failures and successes at least 1")
 		}
 	}
 	for i, name := range c.Routing.Default {

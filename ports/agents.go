@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"agentapi/domain/agent"
+	"agentapi/domain/page"
 )
 
 //go:generate go tool mockgen -source=$GOFILE -destination=portmock/$GOFILE -package=portmock
@@ -18,6 +19,13 @@ type Agents interface {
 	// RecordHealth stores how an agent is, in place of what was stored before. An
 	// agent that is not stored is passed over.
 	RecordHealth(ctx context.Context, name agent.Name, h agent.Health) error
+	// NoteChanges stores changes of agents' states; one whose ID is there already is
+	// stored once only. It is no matter whether the agent is stored.
+	NoteChanges(ctx context.Context, changes ...agent.Change) error
+	// Changes returns one page of the changes of an agent's state, by id, which is by
+	// time. After and Before are change ids; a cursor need not exist any more, but one
+	// that is no id is fault.Invalid with code invalid_cursor.
+	Changes(ctx context.Context, name agent.Name, q page.Query) (page.Of[agent.Change], error)
 	// Stored returns all agents by name. Of their health State, Seen and Reason are
 	// kept, of their models the ids and contexts.
 	Stored(ctx context.Context) ([]agent.Stored, error)

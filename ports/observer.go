@@ -26,6 +26,9 @@ type Observer interface {
 	CompletionEnded(ctx context.Context, end Ended)
 	// HealthChanged says that a probe or the traffic changed an agent's state.
 	HealthChanged(ctx context.Context, name agent.Name, h agent.Health)
+	// Degraded says that something which the server depends on has gone or is back,
+	// once for each.
+	Degraded(ctx context.Context, d Degraded)
 	// Lost reports work that could not be stored after its request had ended.
 	Lost(ctx context.Context, what string, err error)
 	// Swept tells what was removed because of its age; err says why not all.
@@ -39,6 +42,17 @@ type Swept struct {
 	Sessions int // with their messages
 	Usage    int // records
 	Results  int // of keyed requests
+	Health   int // changes of agents' states
+}
+
+// Degraded is what the server does without something that it depends on. Dep and Mode
+// are names from a closed list.
+type Degraded struct {
+	Dep   string
+	Mode  string
+	Why   string // fit for operators only
+	Since time.Time
+	Over  bool // it is back
 }
 
 // Add counts n more of a kind.
@@ -48,6 +62,8 @@ func (s *Swept) Add(k retention.Kind, n int) {
 		s.Sessions += n
 	case retention.Usage:
 		s.Usage += n
+	case retention.AgentHealth:
+		s.Health += n
 	}
 }
 
@@ -82,6 +98,9 @@ func (NopObserver) CompletionEnded(context.Context, Ended) {}
 
 // HealthChanged does nothing.
 func (NopObserver) HealthChanged(context.Context, agent.Name, agent.Health) {}
+
+// Degraded does nothing.
+func (NopObserver) Degraded(context.Context, Degraded) {}
 
 // Lost does nothing.
 func (NopObserver) Lost(context.Context, string, error) {}

@@ -15,7 +15,8 @@ import (
 // again until there is nothing left.
 type Upkeep interface {
 	// Expire removes what the rule lets go, in all tenants that it means: at most
-	// most sessions and some thousands of their turns, or most usage records. A
+	// most sessions and some thousands of their turns, most usage records, or most
+	// changes of agents' health, which are no tenant's. A
 	// session goes when its last turn has. It returns how many sessions or records
 	// went, and whether there may be more to remove.
 	Expire(ctx context.Context, r retention.Rule, most int) (gone int, more bool, err error)

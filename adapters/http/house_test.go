@@ -27,6 +27,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
+	"agentapi/application/outage"
 	"agentapi/application/vitals"
 	"agentapi/configs"
 	"agentapi/domain/agent"
@@ -159,7 +160,7 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 		Access: door, Completer: comp, Catalog: cat,
 		Admin:         admin.New(admin.Params{Storage: store, Access: door, Pepper: tenancy.Pepper("pepper"), Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test"}),
 		Conversations: conversations.New(conversations.Params{Storage: store, Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test"}),
-		Vitals:        vitals.New(vitals.Params{Storage: store, Catalog: cat, Observer: ports.NopObserver{}, Every: time.Minute, Limit: time.Second, Now: time.Now}),
+		Vitals:        vitals.New(vitals.Params{Storage: store, Catalog: cat, Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Limit: time.Second, Now: time.Now, Random: func([]byte) {}}),
 		Log:           zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zap.DebugLevel)),
 		Version:       "test",
 		Description:   docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON},

@@ -36,7 +36,7 @@ func Surface() []Route { return (&Server{}).surface() }
 
 // surface is the whole surface, in the order in which paths are tried.
 func (s *Server) surface() []Route {
-	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit}
+	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit, Operator: s.operator}
 	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
@@ -170,6 +170,10 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/platform/agents", tenancy.ReadPlatform, adm.Agents},
 		{"GET", "/api/v1/platform/agents/:agent", tenancy.ReadPlatform, adm.Agent},
 		{"PATCH", "/api/v1/platform/agents/:agent", tenancy.WritePlatform, adm.EditAgent},
+		{"GET", "/api/v1/platform/agents/:agent/health", tenancy.ReadPlatform, adm.AgentHealth},
+		{"POST", "/api/v1/platform/agents/:agent/drain", tenancy.WritePlatform, adm.DrainAgent},
+		{"POST", "/api/v1/platform/agents/:agent/resume", tenancy.WritePlatform, adm.ResumeAgent},
+		{"POST", "/api/v1/platform/agents/:agent/reset", tenancy.WritePlatform, adm.ResetAgent},
 		{"POST", "/api/v1/platform/agents/:agent/test", tenancy.WritePlatform, adm.TestAgent},
 		{"GET", "/api/v1/platform/models", tenancy.ReadPlatform, adm.Models},
 		{"GET", "/api/v1/platform/aliases", tenancy.ReadPlatform, adm.Aliases},
@@ -340,6 +344,15 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	from, _ := netip.AddrFromSlice(c.Context().RemoteIP())
 	call.Caller, err = s.p.Access.Authenticate(s.base, bearer, tenancy.Origin{Address: from.Unmap(), Agent: c.Get(fiber.HeaderUserAgent)})
 	return err
+}
+
+// operator tells whether an open route is asked by somebody who may see the platform.
+// Who presents nothing, or nothing good, is a stranger there, not refused.
+func (s *Server) operator(c *fiber.Ctx) bool {
+	if len(c.Request().Header.Peek("Authorization")) == 0 || s.authenticate(c) != nil {
+		return false
+	}
+	return request.Of(c).Caller.Can(tenancy.ReadPlatform)
 }
 
 func credential(c *fiber.Ctx) (string, error) {

@@ -275,3 +275,23 @@ func referred[K id.Kind](ref string, parse func(string) (id.ID[K], error)) (foun
 func named[K id.Kind](_ id.ID[K], issuer, name string) id.ID[K] {
 	return id.Named[K](issuer + "\x00" + name)
 }
+
+// Ready returns nil where credentials of some kind can be checked; otherwise why the
+// first kind cannot. It asks nobody.
+func (s *Service) Ready() error {
+	var first error
+	for _, a := range s.Chain {
+		can, ok := a.(interface{ Ready() error })
+		if !ok {
+			return nil
+		}
+		err := can.Ready()
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}

@@ -156,3 +156,29 @@ func TestARefusalIsRecordedOnceAMinuteForEachKnownUser(t *testing.T) {
 		}
 	})
 }
+
+// keyed is a door that says whether it can check anything.
+type keyed struct {
+	door
+	ready error
+}
+
+func (k keyed) Ready() error { return k.ready }
+
+func TestItIsReadyWhileSomeCredentialCanBeChecked(t *testing.T) {
+	away := keyed{ready: fault.New(fault.Unavailable, "no keys").WithCode("auth_unavailable")}
+	for name, c := range map[string]struct {
+		chain []ports.Authenticator
+		ready bool
+	}{
+		"one that needs nobody":             {[]ports.Authenticator{door{}}, true},
+		"one that can":                      {[]ports.Authenticator{keyed{}}, true},
+		"one that cannot":                   {[]ports.Authenticator{away}, false},
+		"one that cannot, and one that can": {[]ports.Authenticator{away, door{}}, true},
+		"none of two":                       {[]ports.Authenticator{away, away}, false},
+	} {
+		if err := opened(t, access.Params{Chain: c.chain}).Ready(); (err == nil) != c.ready || err != nil && fault.As(err).Code != "auth_unavailable" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

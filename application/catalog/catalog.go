@@ -60,6 +60,7 @@ type Service struct {
 	started time.Time
 	strict  bool
 	off     atomic.Pointer[map[agent.Name]bool] // out of service; nil: none
+	ill     atomic.Pointer[map[agent.Name]bool] // tried last; nil: none
 }
 
 type entry struct {

@@ -225,3 +225,40 @@ func TestAnAgentThatIsOffIsPassedOver(t *testing.T) {
 	s.Switch(nil)
 	resolved(map[string]string{"gpt-4o": "up/mock-1 two/mock-1", "mock-2": "up/mock-2"})
 }
+
+func TestWhoIsIllIsAskedLast(t *testing.T) {
+	s := house(t)
+	for name, c := range map[string]struct {
+		ill  []agent.Name
+		asks string // the model, and who is asked for it
+		lost string
+	}{
+		"nobody is":                           {nil, "mock-1 up two", ""},
+		"one is":                              {[]agent.Name{"up"}, "mock-1 two up", "mock-2"},
+		"an alias goes by it, too":            {[]agent.Name{"up"}, "gpt-4o two up", "mock-2"},
+		"all are":                             {[]agent.Name{"up", "two"}, "mock-1 up two", "gpt-4o mock-1 mock-2"},
+		"who is alone is asked all the same":  {[]agent.Name{"up"}, "mock-2 up", "mock-2"},
+		"who is named is asked all the same":  {[]agent.Name{"up"}, "up/mock-1 up", "mock-2"},
+		"who is well does not lose its place": {[]agent.Name{"two"}, "mock-1 up two", ""},
+	} {
+		ill := make(map[agent.Name]bool)
+		for _, n := range c.ill {
+			ill[n] = true
+		}
+		if lost := strings.Join(s.Avoid(ill), " "); lost != c.lost {
+			t.Errorf("%s: nobody answers to %q, not %q", name, lost, c.lost)
+		}
+		asks := strings.Fields(c.asks)
+		route, err := s.Resolve(t.Context(), tenancy.Principal{}, asks[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, to := range route.Candidates {
+			got = append(got, string(to.Agent))
+		}
+		if !slices.Equal(got, asks[1:]) {
+			t.Errorf("%s: asked are %v, not %v", name, got, asks[1:])
+		}
+	}
+}

@@ -47,6 +47,6 @@ func (s *Service) inService(name string, route agent.Route) (agent.Route, error)
 		return agent.Route{}, fault.New(fault.Unavailable, "Nobody answers to the model '%s' now: an administrator has taken out of service %s.", shown(name), strings.Join(names, ", ")).
 			WithCode("agent_unavailable").WithParam("model").WithHint("GET /v1/models lists what can be asked now.")
 	}
-	route.Candidates = left
+	route.Candidates = s.wellFirst(left)
 	return route, nil
 }

@@ -31,6 +31,8 @@ type Params struct {
 	Retries ports.Cache
 	Audit   *trail.Recorder // nil: nothing is recorded
 	Limits  *limits.Service // nil: nothing is limited
+	// Refuse tells why nothing is begun now; nil: everything may be.
+	Refuse func() error
 }
 
 // Service gives completions. It is safe for concurrent use. Start and Stop
@@ -186,6 +188,11 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	r = &run{s: s, cmd: cmd, began: s.Now()}
 	if err := cmd.Request.Validate(); err != nil {
 		return nil, nil, err
+	}
+	if s.Refuse != nil {
+		if err := s.Refuse(); err != nil {
+			return nil, nil, err
+		}
 	}
 	if cmd.Key != "" {
 		r.claim = &idempotency.Claim{

@@ -34,6 +34,8 @@ type Agent struct {
 	Configured bool // this instance has it; else others may, or it was there once
 	Enabled    bool // it is configured, and no administrator has taken it out of service
 	Switch     agent.Switch
+	Running    int             // requests that it is asked by on this instance
+	Breakers   []agent.Breaker // of this instance that are not closed
 	Models     []agent.Model
 	Health     agent.Health
 }
@@ -78,12 +80,21 @@ func (s *Service) agents(ctx context.Context) ([]Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	running := make(map[agent.Name]int)
+	for _, r := range s.Completion.Running() {
+		running[r.Agent]++
+	}
 	var out []Agent
 	for _, r := range s.Vitals.Agents() {
-		out = append(out, Agent{
-			Name: r.Name, Profile: s.Profiles[r.Name], Configured: true, Enabled: !s.Catalog.Off(r.Name), Switch: s.turned(r.Name),
-			Models: s.Catalog.Serving(r.Name), Health: r.Health,
-		})
+		turned := s.turned(r.Name)
+		a := Agent{
+			Name: r.Name, Profile: s.Profiles[r.Name], Configured: true, Enabled: !turned.Off, Switch: turned,
+			Models: s.Catalog.Serving(r.Name), Health: r.Health, Running: running[r.Name],
+		}
+		if g := s.guarded(r.Name); g != nil {
+			a.Breakers = g.Breakers()
+		}
+		out = append(out, a)
 	}
 	for _, d := range stored {
 		if !slices.ContainsFunc(out, func(a Agent) bool { return a.Name == d.Name }) {

@@ -39,11 +39,13 @@ type Service struct {
 
 	mu       sync.Mutex // held while switches are read or turned, until they are felt
 	switches map[agent.Name]agent.Switch
+	resets   map[agent.Name]time.Time // that are felt
+	begun    bool
 }
 
 // New makes a Service; Start must be called before requests are served.
 func New(p Params) *Service {
-	return &Service{Params: p, switches: make(map[agent.Name]agent.Switch)}
+	return &Service{Params: p, switches: make(map[agent.Name]agent.Switch), resets: make(map[agent.Name]time.Time)}
 }
 
 // Start learns which agents are out of service. It fails where the storage does not
@@ -92,9 +94,17 @@ func (s *Service) learn(ctx context.Context) error {
 func (s *Service) feel() {
 	off := make(map[agent.Name]bool)
 	for name, w := range s.switches {
-		if w.Off {
+		if !w.Works() {
 			off[name] = true
 		}
 	}
 	s.Catalog.Switch(off)
+	for name, w := range s.switches {
+		if at := s.resets[name]; !w.Reset.Equal(at) {
+			if s.resets[name] = w.Reset; s.begun { // who has just begun has nothing to forget
+				s.restore(name)
+			}
+		}
+	}
+	s.begun = true
 }

@@ -78,7 +78,7 @@ func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
 	defer func() {
 		if done != (ports.Swept{}) {
 			err = errors.Join(err, s.Audit.Record(context.WithoutCancel(ctx), trail.Note{Action: audit.DataExpired, Actor: audit.System, Details: map[string]string{
-				"sessions": strconv.Itoa(done.Sessions), "usage": strconv.Itoa(done.Usage), "results": strconv.Itoa(done.Results),
+				"sessions": strconv.Itoa(done.Sessions), "usage": strconv.Itoa(done.Usage), "results": strconv.Itoa(done.Results), "agent_health": strconv.Itoa(done.Health),
 			}}))
 		}
 	}()

@@ -1,4 +1,4 @@
-// Package vitals tells whether the server and its agents are well.
+// Package vitals tells whether the server, what it depends on, and its agents are well.
 package vitals
 
 import (
@@ -8,46 +8,76 @@ import (
 	"time"
 
 	"agentapi/application/catalog"
+	"agentapi/application/outage"
 	"agentapi/domain/agent"
 	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/ports"
 )
 
+// Care is how one agent is watched.
+type Care struct {
+	Every time.Duration // between two probes, a tenth more or less
+	Limit time.Duration // for one probe
+	By    agent.Hysteresis
+}
+
 // Params is what a Service needs.
 type Params struct {
 	Storage  ports.Storage
 	Catalog  *catalog.Service
 	Observer ports.Observer
-	Every    time.Duration // between two probes of an agent
-	Limit    time.Duration // for one probe
+	Outages  *outage.Registry
+	Care     map[agent.Name]Care // how each agent is watched
+	Limit    time.Duration       // for telling the storage
 	Now      func() time.Time
+	Random   func([]byte) // fills with random bytes
+	Instance string       // this server process
 	// Configured are the agents that are mirrored into the storage.
 	Configured []agent.Described
+	// Identity is nil where some credential can be checked, else why none can.
+	Identity func() error
+	// Cache is asked whether it answers, now and then; nil where it always does.
+	Cache func(context.Context) error
 	// Audit tells what is known to be wrong with the audit log, nil: nothing; nil where
 	// there is none. Serving does not depend on it.
 	Audit func() *audit.Finding
 }
 
-// Service probes agents in the background and answers health questions. It is
-// safe for concurrent use.
+// Service watches agents and dependencies in the background and answers health
+// questions. It is safe for concurrent use.
 type Service struct {
 	p        Params
 	started  time.Time
 	draining atomic.Bool
+	mute     atomic.Int64  // how often in a row the storage has not answered
+	wake     chan struct{} // there may be something to tell the storage
+	nudges   map[agent.Name]chan struct{}
 
-	mu     sync.Mutex
-	health map[agent.Name]agent.Health
+	mu      sync.Mutex
+	health  map[agent.Name]agent.Health
+	last    time.Time      // the moment of the last change's id
+	changes []agent.Change // that the storage does not know; the oldest go
 
-	// What follows is Run's own.
+	// What follows is of keep, which Run alone calls.
 	mirrored bool
 	told     map[agent.Name]time.Time // the observation that the storage knows
 	failing  bool                     // the observer knows that the storage takes nothing
 }
 
-// New makes a Service; Run probes.
+// New makes a Service, which hears from now on how the agents' answers end; Run probes.
 func New(p Params) *Service {
-	return &Service{p: p, started: p.Now(), health: make(map[agent.Name]agent.Health), told: make(map[agent.Name]time.Time)}
+	s := &Service{
+		p: p, started: p.Now(), wake: make(chan struct{}, 1),
+		nudges: make(map[agent.Name]chan struct{}), health: make(map[agent.Name]agent.Health), told: make(map[agent.Name]time.Time),
+	}
+	for _, e := range p.Catalog.Entries() {
+		s.nudges[e.Name] = make(chan struct{}, 1)
+		if g, ok := e.Agent.(ports.Guarded); ok {
+			g.Watch(func(err error) { s.ran(e.Name, err) })
+		}
+	}
+	return s
 }
 
 // Report is the state of everything at one moment.
@@ -55,10 +85,14 @@ type Report struct {
 	Ready    error // nil: the server can serve; else why not
 	Draining bool
 	Storage  error          // nil: it answers
+	Identity error          // nil: credentials can be checked
+	Shared   bool           // there is a cache that servers share
 	Audited  bool           // there is an audit log
 	Audit    *audit.Finding // what is known to be wrong with it; nil: nothing
 	Agents   []AgentReport
+	Degraded []ports.Degraded // what is away, by name
 	Started  time.Time
+	Took     time.Duration // of asking the storage
 }
 
 // AgentReport is the state of one agent.
@@ -68,116 +102,70 @@ type AgentReport struct {
 	Health agent.Health
 }
 
-// Run probes every agent at once and then every Params.Every until ctx ends; it
-// returns when all probes have.
-func (s *Service) Run(ctx context.Context) {
-	tick := time.NewTicker(s.p.Every)
-	defer tick.Stop()
-	s.keep(ctx)
-	for {
-		s.probeAll(ctx)
-		s.keep(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// tellEvery is how often the storage is told that an agent is as it was.
-const tellEvery = time.Minute
-
-// keep mirrors the agents into the storage, once, and tells it how they are. What
-// it does not take now it is told later; serving does not depend on it.
-func (s *Service) keep(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, s.p.Limit)
-	defer cancel()
-	err := s.tell(limited)
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil && !s.failing {
-		s.p.Observer.Lost(ctx, "how the agents are", err)
-	}
-	s.failing = err != nil
-}
-
-func (s *Service) tell(ctx context.Context) error {
-	if !s.mirrored {
-		if err := s.p.Storage.Agents().Mirror(ctx, s.p.Configured); err != nil {
-			return err
-		}
-		s.mirrored = true
-	}
-	s.mu.Lock()
-	news := make(map[agent.Name]agent.Health)
-	for name, h := range s.health {
-		if at := s.told[name]; at.IsZero() || h.Since.After(at) || h.Seen.Sub(at) >= tellEvery {
-			news[name] = h
-		}
-	}
-	s.mu.Unlock()
-	for name, h := range news {
-		if err := s.p.Storage.Agents().RecordHealth(ctx, name, h); err != nil {
-			return err
-		}
-		s.told[name] = h.Seen
-	}
-	return nil
-}
-
-func (s *Service) probeAll(ctx context.Context) {
-	var all sync.WaitGroup
-	for _, e := range s.p.Catalog.Entries() {
-		all.Go(func() { s.probe(ctx, e) })
-	}
-	all.Wait()
-}
-
-func (s *Service) probe(ctx context.Context, e catalog.Entry) {
-	limited, cancel := context.WithTimeout(ctx, s.p.Limit)
-	defer cancel()
-	err := e.Agent.Probe(limited)
-	if err == nil {
-		err = s.p.Catalog.Refresh(limited, e.Name)
-	}
-	if ctx.Err() != nil {
-		return // the server stops; that says nothing of the agent
-	}
-	s.observe(ctx, e.Name, err)
-}
-
-func (s *Service) observe(ctx context.Context, n agent.Name, err error) {
-	s.mu.Lock()
-	old := s.health[n]
-	now := old.Observe(s.p.Now(), err)
-	s.health[n] = now
-	s.mu.Unlock()
-	if now.State != old.State {
-		s.p.Observer.HealthChanged(ctx, n, now)
-	}
-}
-
-// Ready returns nil when the server can serve; fault.Unavailable otherwise:
-// the storage does not answer, or the server is shutting down (code
-// shutting_down). Agents do not matter to it.
+// Ready returns nil when the server can serve; fault.Unavailable otherwise: the
+// storage does not answer or its schema is another's, no credential can be checked, or
+// the server is shutting down (code shutting_down). Agents do not matter to it.
 func (s *Service) Ready(ctx context.Context) error {
 	if s.draining.Load() {
-		return fault.New(fault.Unavailable, "The server is shutting down.").WithCode("shutting_down").WithRetryAfter(time.Second)
+		return errDraining()
 	}
-	return s.p.Storage.Ready(ctx)
+	if err := s.ask(ctx); err != nil {
+		return err
+	}
+	return s.identity()
+}
+
+func errDraining() error {
+	return fault.New(fault.Unavailable, "The server is shutting down.").WithCode("shutting_down").WithRetryAfter(time.Second)
+}
+
+// muteEnough is how often in a row the storage must not answer to count as away: a
+// server that has much to do may miss an answer.
+const muteEnough = 2
+
+// ask asks the storage, and notes how it is.
+func (s *Service) ask(ctx context.Context) error {
+	err := s.p.Storage.Ready(ctx)
+	switch {
+	case fault.Is(err, fault.Canceled):
+	case err == nil:
+		s.mute.Store(0)
+		s.p.Outages.Tell(outage.Storage, "", nil)
+	case s.mute.Add(1) >= muteEnough:
+		s.p.Outages.Tell(outage.Storage, "", err)
+	}
+	return err
+}
+
+func (s *Service) identity() error {
+	if s.p.Identity == nil {
+		return nil
+	}
+	return s.p.Identity()
 }
 
 // Report gathers the state of everything; it calls no model.
 func (s *Service) Report(ctx context.Context) Report {
-	r := Report{Draining: s.draining.Load(), Storage: s.p.Storage.Ready(ctx), Started: s.started}
-	r.Ready, r.Agents = s.Ready(ctx), s.Agents()
+	began := s.p.Now()
+	r := Report{Draining: s.draining.Load(), Storage: s.ask(ctx), Identity: s.identity(), Shared: s.p.Cache != nil, Started: s.started}
+	r.Took = s.p.Now().Sub(began)
+	switch {
+	case r.Draining:
+		r.Ready = errDraining()
+	case r.Storage != nil:
+		r.Ready = r.Storage
+	default:
+		r.Ready = r.Identity
+	}
+	r.Agents, r.Degraded = s.Agents(), s.Degraded()
 	if r.Audited = s.p.Audit != nil; r.Audited {
 		r.Audit = s.p.Audit()
 	}
 	return r
 }
+
+// Degraded lists what is away, by name. It asks nobody.
+func (s *Service) Degraded() []ports.Degraded { return s.p.Outages.Now() }
 
 // Started is when the server began.
 func (s *Service) Started() time.Time { return s.started }

@@ -16,10 +16,13 @@ import (
 
 func agentsCommand(files *[]string) *cobra.Command {
 	c := &cobra.Command{
-		Use: "agents", Short: "See the agents that servers have, and how they are", Args: cobra.NoArgs,
+		Use: "agents", Short: "See the agents that servers have, how they are, and drain them", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(agentsListCommand(files))
+	c.AddCommand(agentsListCommand(files), agentsHealthCommand(),
+		agentsTurnCommand("drain", "Have an agent finish what it has begun, and begin nothing more"),
+		agentsTurnCommand("resume", "Have an agent that is drained work again"),
+		agentsTurnCommand("reset", "Close an agent's breakers and forget how it was"))
 	return c
 }
 

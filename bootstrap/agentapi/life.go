@@ -60,7 +60,7 @@ func retainCommand(files *[]string) *cobra.Command {
 				if dry {
 					n, err := s.Pending(c.Context())
 					if err == nil {
-						fmt.Fprintf(c.OutOrStdout(), "would remove %d sessions, %d usage records\n", n.Sessions, n.Usage)
+						fmt.Fprintf(c.OutOrStdout(), "would remove %d sessions, %d usage records, %d changes of agents' health\n", n.Sessions, n.Usage, n.Health)
 					}
 					return err
 				}
@@ -75,7 +75,7 @@ func retainCommand(files *[]string) *cobra.Command {
 }
 
 func swept(out io.Writer, n ports.Swept) {
-	fmt.Fprintf(out, "removed %d sessions, %d usage records, %d idempotency results\n", n.Sessions, n.Usage, n.Results)
+	fmt.Fprintf(out, "removed %d sessions, %d usage records, %d idempotency results, %d changes of agents' health\n", n.Sessions, n.Usage, n.Results, n.Health)
 }
 
 func exportCommand(files *[]string) *cobra.Command {

@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -81,37 +79,5 @@ func TestAParameterIsNeverDroppedSilently(t *testing.T) {
 	}
 	if got := (Capabilities{Raw: true}).Ignored(&r); got != nil {
 		t.Errorf("got %v", got)
-	}
-}
-
-func TestHealthNeedsTwoFailuresAndOneSuccess(t *testing.T) {
-	at := time.Unix(1000, 0)
-	step := func(h Health, err error) Health {
-		at = at.Add(time.Second)
-		return h.Observe(at, err)
-	}
-	bad := errors.New("refused")
-	h := step(Health{}, nil)
-	if h.State != Healthy {
-		t.Fatalf("got %s", h.State)
-	}
-	since := h.Since
-	if h = step(h, nil); h.Since != since {
-		t.Error("a state that stays has a new beginning")
-	}
-	if h = step(h, bad); h.State != Degraded || h.Reason != "refused" {
-		t.Errorf("after one failure: %+v", h)
-	}
-	if h = step(h, bad); h.State != Unhealthy {
-		t.Errorf("after two: %s", h.State)
-	}
-	if old := h.Observe(at.Add(-time.Hour), nil); old.State != Unhealthy {
-		t.Error("an observation of the past changed the state")
-	}
-	if h = step(h, nil); h.State != Healthy || h.Reason != "" {
-		t.Errorf("after a success: %+v", h)
-	}
-	if first := (Health{}).Observe(at, bad); first.State != Unhealthy {
-		t.Errorf("an agent that never answered is %s", first.State)
 	}
 }

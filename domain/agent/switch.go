@@ -12,9 +12,14 @@ import (
 type Switch struct {
 	Agent   Name
 	Off     bool
+	Drained bool      // it finishes what it has begun, and begins nothing until it is resumed
+	Reset   time.Time // when its breakers were closed and its health forgotten; zero: never
 	Version int       // counts changes, from 1 on
 	Changed time.Time // zero: never
 }
+
+// Works tells whether the agent may begin to answer.
+func (s *Switch) Works() bool { return !s.Off && !s.Drained }
 
 // On is the switch of an agent that nobody has touched.
 func On(n Name) Switch { return Switch{Agent: n, Version: 1} }

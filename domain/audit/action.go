@@ -45,6 +45,9 @@ const (
 	AdminAppointed     Action = "admin.appointed"
 	AdminDismissed     Action = "admin.dismissed"
 	AgentChanged       Action = "agent.changed" // taken out of service, or brought back
+	AgentDrained       Action = "agent.drained" // it begins nothing more
+	AgentResumed       Action = "agent.resumed"
+	AgentReset         Action = "agent.reset" // its breakers are closed and its health forgotten
 	AgentTested        Action = "agent.tested"
 	RequestEnded       Action = "request.ended" // of another, by an administrator
 	GroupCreated       Action = "group.created" // by an identity provider, as the next two
@@ -61,7 +64,7 @@ func Actions() []Action {
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, OrgErasureAsked, OrgErased, UserChanged, AdminAppointed, AdminDismissed,
-		AgentChanged, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
+		AgentChanged, AgentDrained, AgentResumed, AgentReset, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 	}
 }
 

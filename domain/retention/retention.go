@@ -17,6 +17,8 @@ type Kind string
 const (
 	Sessions Kind = "sessions" // with their messages; their age counts from their last change
 	Usage    Kind = "usage"    // the account of what requests consumed
+	// AgentHealth is how the platform's agents were; no tenant's.
+	AgentHealth Kind = "agent_health"
 )
 
 // Policy is how long each kind is kept; zero: for ever.
@@ -38,7 +40,7 @@ func (p Policy) Within(wish tenancy.Keeps) Policy {
 
 // With is the policies where an organisation wishes something of its own.
 func (p Policies) With(wishes map[tenancy.OrgID]tenancy.Keeps) Policies {
-	out := Policies{Policy: p.Policy, Orgs: maps.Clone(p.Orgs)}
+	out := Policies{Policy: p.Policy, AgentHealth: p.AgentHealth, Orgs: maps.Clone(p.Orgs)}
 	if out.Orgs == nil {
 		out.Orgs = make(map[tenancy.OrgID]Policy, len(wishes))
 	}
@@ -53,7 +55,8 @@ func (p Policies) With(wishes map[tenancy.OrgID]tenancy.Keeps) Policies {
 // of their own, which then counts whole.
 type Policies struct {
 	Policy
-	Orgs map[tenancy.OrgID]Policy
+	AgentHealth time.Duration // how long the platform keeps how its agents were; zero: for ever
+	Orgs        map[tenancy.OrgID]Policy
 }
 
 // Of is what holds for an organisation; own tells whether it is its own.
@@ -112,6 +115,9 @@ func (p Policies) Rules(at time.Time) (rules []Rule) {
 	add(p.Policy, tenancy.OrgID{}, own)
 	for _, org := range own {
 		add(p.Orgs[org], org, nil)
+	}
+	if p.AgentHealth > 0 {
+		rules = append(rules, Rule{Kind: AgentHealth, Before: at.Add(-p.AgentHealth)})
 	}
 	return rules
 }

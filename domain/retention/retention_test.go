@@ -81,3 +81,26 @@ func TestAnOrganisationHasItsDataKeptForLessTimeAndNotForMore(t *testing.T) {
 		t.Error("the configuration's have changed")
 	}
 }
+
+func TestHowAgentsWereIsThePlatformsToKeep(t *testing.T) {
+	at := time.Unix(1_000_000, 0)
+	p := Policies{AgentHealth: time.Hour}
+	wished := p.With(map[tenancy.OrgID]tenancy.Keeps{{1}: {Sessions: time.Minute}})
+	for name, rules := range map[string][]Rule{"as it is": p.Rules(at), "where an organisation wishes something": wished.Rules(at)} {
+		n := 0
+		for _, r := range rules {
+			if r.Kind == AgentHealth {
+				n++
+				if !r.Before.Equal(at.Add(-time.Hour)) || !r.Org.IsZero() || len(r.Except) > 0 {
+					t.Errorf("%s: the rule is %+v", name, r)
+				}
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s: there are %d rules", name, n)
+		}
+	}
+	if rules := (Policies{}).Rules(at); len(rules) != 0 {
+		t.Errorf("for ever is %+v", rules)
+	}
+}

@@ -6,6 +6,7 @@ package portmock
 
 import (
 	agent "agentapi/domain/agent"
+	page "agentapi/domain/page"
 	context "context"
 	reflect "reflect"
 
@@ -35,6 +36,21 @@ func (m *MockAgents) EXPECT() *MockAgentsMockRecorder {
 	return m.recorder
 }
 
+// Changes mocks base method.
+func (m *MockAgents) Changes(ctx context.Context, name agent.Name, q page.Query) (page.Of[agent.Change], error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Changes", ctx, name, q)
+	ret0, _ := ret[0].(page.Of[agent.Change])
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Changes indicates an expected call of Changes.
+func (mr *MockAgentsMockRecorder) Changes(ctx, name, q interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Changes", reflect.TypeOf((*MockAgents)(nil).Changes), ctx, name, q)
+}
+
 // Mirror mocks base method.
 func (m *MockAgents) Mirror(ctx context.Context, agents []agent.Described) error {
 	m.ctrl.T.Helper()
@@ -47,6 +63,25 @@ func (m *MockAgents) Mirror(ctx context.Context, agents []agent.Described) error
 func (mr *MockAgentsMockRecorder) Mirror(ctx, agents interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Mirror", reflect.TypeOf((*MockAgents)(nil).Mirror), ctx, agents)
+}
+
+// NoteChanges mocks base method.
+func (m *MockAgents) NoteChanges(ctx context.Context, changes ...agent.Change) error {
+	m.ctrl.T.Helper()
+	varargs := []interface{}{ctx}
+	for _, a := range changes {
+		varargs = append(varargs, a)
+	}
+	ret := m.ctrl.Call(m, "NoteChanges", varargs...)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// NoteChanges indicates an expected call of NoteChanges.
+func (mr *MockAgentsMockRecorder) NoteChanges(ctx interface{}, changes ...interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	varargs := append([]interface{}{ctx}, changes...)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "NoteChanges", reflect.TypeOf((*MockAgents)(nil).NoteChanges), varargs...)
 }
 
 // RecordHealth mocks base method.

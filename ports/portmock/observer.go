@@ -86,6 +86,18 @@ func (mr *MockObserverMockRecorder) CompletionEnded(ctx, end interface{}) *gomoc
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "CompletionEnded", reflect.TypeOf((*MockObserver)(nil).CompletionEnded), ctx, end)
 }
 
+// Degraded mocks base method.
+func (m *MockObserver) Degraded(ctx context.Context, d ports.Degraded) {
+	m.ctrl.T.Helper()
+	m.ctrl.Call(m, "Degraded", ctx, d)
+}
+
+// Degraded indicates an expected call of Degraded.
+func (mr *MockObserverMockRecorder) Degraded(ctx, d interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Degraded", reflect.TypeOf((*MockObserver)(nil).Degraded), ctx, d)
+}
+
 // FirstEvent mocks base method.
 func (m *MockObserver) FirstEvent(ctx context.Context, name agent.Name, after time.Duration) {
 	m.ctrl.T.Helper()

@@ -26,7 +26,10 @@ func agentsMirror(t *testing.T, s ports.Storage) {
 	kept.Models = []agent.Model{{ID: "a", Context: 100}, {ID: "b"}}
 	stored(agent.Stored{Described: down, Enabled: true}, agent.Stored{Described: kept, Enabled: true})
 
-	h := agent.Health{}.Observe(start, fault.New(fault.Unavailable, "It is away."))
+	seen := func(h agent.Health, at time.Time, err error) agent.Health {
+		return h.Observe(agent.Hysteresis{Failures: 1, Successes: 1}, agent.Observation{At: at, Err: err})
+	}
+	h := seen(agent.Health{}, start, fault.New(fault.Unavailable, "It is away."))
 	must(t, s.Agents().RecordHealth(t.Context(), "up", h))
 	must(t, s.Agents().RecordHealth(t.Context(), "up", agent.Health{}))
 	must(t, s.Agents().RecordHealth(t.Context(), "nobody", h))
@@ -34,7 +37,7 @@ func agentsMirror(t *testing.T, s ports.Storage) {
 	up.Type, up.Models = "vertex", []agent.Model{{ID: "b", Context: 7}}
 	must(t, s.Agents().Mirror(t.Context(), []agent.Described{up}))
 	stored(agent.Stored{Described: down}, agent.Stored{Described: up, Enabled: true, Health: health})
-	h = h.Observe(start.Add(time.Second), nil)
+	h = seen(h, start.Add(time.Second), nil)
 	must(t, s.Agents().RecordHealth(t.Context(), "up", h))
 	health = agent.Health{State: agent.Healthy, Seen: session.Moment(start.Add(time.Second))}
 	stored(agent.Stored{Described: down}, agent.Stored{Described: up, Enabled: true, Health: health})

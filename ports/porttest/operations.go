@@ -43,12 +43,21 @@ func switches(t *testing.T, s ports.Storage) {
 	must(t, s.Switches().Turn(t.Context(), "up", turn("up", true, 1)))
 	up := agent.Switch{Agent: "up", Off: true, Version: 2, Changed: session.Moment(start)}
 	all(up)
+	must(t, s.Switches().Turn(t.Context(), "slow", func(v *agent.Switch) error {
+		if !v.Reset.IsZero() || v.Drained {
+			t.Errorf("a switch that nobody turned is %+v", v)
+		}
+		v.Drained, v.Reset, v.Changed = true, start.Add(time.Hour), start
+		return nil
+	}))
+	slow := agent.Switch{Agent: "slow", Drained: true, Reset: session.Moment(start.Add(time.Hour)), Version: 2, Changed: session.Moment(start)}
+	all(slow, up)
 	for name := range map[agent.Name]bool{"up": true, "new": false} {
 		if err := s.Switches().Turn(t.Context(), name, func(v *agent.Switch) error { v.Off = !v.Off; return refused }); !errors.Is(err, refused) {
 			t.Errorf("got %v", err)
 		}
 	}
-	all(up)
+	all(slow, up)
 	// It goes with its transaction.
 	for _, end := range []error{refused, nil} {
 		err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
@@ -65,10 +74,10 @@ func switches(t *testing.T, s ports.Storage) {
 		}
 	}
 	down := agent.Switch{Agent: "down", Off: true, Version: 2, Changed: session.Moment(start)}
-	all(down, agent.Switch{Agent: "up", Version: 3, Changed: session.Moment(start)})
+	all(down, slow, agent.Switch{Agent: "up", Version: 3, Changed: session.Moment(start)})
 	// What the configuration has does not matter to it.
 	must(t, s.Agents().Mirror(t.Context(), []agent.Described{{Name: "down", Type: "demo", Config: "{}"}}))
-	all(down, agent.Switch{Agent: "up", Version: 3, Changed: session.Moment(start)})
+	all(down, slow, agent.Switch{Agent: "up", Version: 3, Changed: session.Moment(start)})
 }
 
 func realmSessions(t *testing.T, s ports.Storage) {

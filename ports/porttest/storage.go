@@ -59,6 +59,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"an organisation is dissolved, and no other":            dissolves,
 		"agents are mirrored, and never removed":                agentsMirror,
 		"an agent's switch stays as it was turned":              switches,
+		"how agents were is kept until it is old":               healthChanges,
 		"a realm lists the sessions of all its users":           realmSessions,
 		"how much there is can be counted, up to a bound":       counted,
 		"who is enrolled is known, and stays as they are":       standings,

@@ -110,6 +110,8 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 		{boss, "GET /api/v1/platform/admins", "", "", nil}, {boss, "POST /api/v1/platform/admins", `{"issuer":"dev","subject":"deputy","role":"platform_auditor"}`, "deputy=id", nil},
 		{boss, "DELETE /api/v1/platform/admins/{deputy}", "", "", nil}, {boss, "GET /api/v1/platform/roles", "", "", nil},
 		{boss, "GET /api/v1/platform/agents", "", "", nil}, {boss, "GET /api/v1/platform/agents/demo", "", "", nil},
+		{boss, "POST /api/v1/platform/agents/demo/drain", "{}", "", nil}, {boss, "POST /api/v1/platform/agents/demo/resume", "{}", "", nil},
+		{boss, "POST /api/v1/platform/agents/demo/reset", "{}", "", nil}, {boss, "GET /api/v1/platform/agents/demo/health?limit=1", "", "", nil},
 		{boss, "PATCH /api/v1/platform/agents/demo", `{"enabled":true}`, "", nil}, {boss, "POST /api/v1/platform/agents/demo/test", `{"model":"echo"}`, "", nil},
 		{boss, "GET /api/v1/platform/models", "", "", nil}, {boss, "GET /api/v1/platform/aliases", "", "", nil},
 		{boss, "GET /api/v1/platform/stats", "", "", nil}, {boss, "GET /api/v1/platform/config", "", "", nil},

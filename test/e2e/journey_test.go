@@ -24,7 +24,7 @@ func two(first, second string) string {
 storage: {driver: memory}
 cache:   {driver: memory}
 agents:
-  up:  {driver: openai, models: [mock-1, mock-2], openai: {base_url: %q, api_key: "${env:UP_KEY:-none}"}, limits: {first_event: 2s}}
+  up:  {driver: openai, models: [mock-1, mock-2], openai: {base_url: %q, api_key: "${env:UP_KEY:-none}"}, limits: {first_event: 2s}, health: {failures: 100}} # it keeps its place
   two: {driver: openai, models: [mock-1], openai: {base_url: %q, api_key: none}}
 routing: {default: [up, two], aliases: {gpt-4o: [up/mock-1, two/mock-1]}}
 `, first, second)

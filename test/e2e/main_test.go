@@ -6,6 +6,7 @@ import (
 
 	"agentapi/test/kit"
 	"agentapi/test/postgres"
+	"agentapi/test/redis"
 )
 
-func TestMain(m *testing.M) { kit.Main(m, postgres.Stop) }
+func TestMain(m *testing.M) { kit.Main(m, postgres.Stop, redis.Stop) }

@@ -65,7 +65,7 @@ func mirror(t *testing.T, dir string, env []string, open func() *sql.DB, columns
 		return len(rows) == 2 && rows[0].Status != "unknown" && rows[1].Status != "unknown"
 	})
 	if len(both) != 2 || both[0].Name != "prog" || both[0].Type != "exec" || both[1].Name != "up" || strings.Join(both[1].Models, " ") != "m-1 m-2" ||
-		both[0].Status != "healthy" || both[1].Status != "unhealthy" || both[1].Error == "" || !both[1].Enabled {
+		both[0].Status != "healthy" || both[1].Status != "degraded" || both[1].Error == "" || !both[1].Enabled {
 		t.Errorf("stored are %+v", both)
 	}
 	if !strings.Contains(string(both[1].Config), "127.0.0.1:9") {

@@ -41,11 +41,13 @@ type Guard struct {
 	p      Policy
 	places bulkhead.Bulkhead[any] // nil: without a bound
 
+	told func(error) // nil: nobody
+
 	mu       sync.Mutex
 	breakers map[string]circuitbreaker.CircuitBreaker[any]
 }
 
-var _ ports.Agent = (*Guard)(nil)
+var _ ports.Guarded = (*Guard)(nil)
 
 // maxBreakers bounds the breakers of one agent, whose model names may be the
 // callers' own; beyond it models share one.
@@ -104,7 +106,10 @@ func (g *Guard) Run(ctx context.Context, task agent.Task) ports.Events {
 			defer g.places.ReleasePermit()
 		}
 		err := error(fault.Internalf("the agent panicked"))
-		defer func() { record(breaker, err, r.began.Load()) }()
+		defer func() {
+			record(breaker, err, r.began.Load())
+			g.tell(err)
+		}()
 		err = r.answer(ctx, task)
 	}
 }
@@ -145,29 +150,13 @@ func record(b circuitbreaker.CircuitBreaker[any], err error, began bool) {
 	switch {
 	case err == nil:
 		b.RecordSuccess()
-	case failure(err):
+	case agent.AtFault(err):
 		b.RecordFailure()
 	case !b.IsHalfOpen():
 	case began:
 		b.RecordSuccess()
 	default:
 		b.RecordFailure()
-	}
-}
-
-// failure tells whether an error is the agent's fault, so that it may be ill.
-func failure(err error) bool {
-	f := fault.As(err)
-	if f == nil {
-		return true
-	}
-	switch f.Kind {
-	case fault.Upstream, fault.Timeout, fault.Internal:
-		return true
-	case fault.Unavailable:
-		return f.Code != "agent_overloaded"
-	default:
-		return false
 	}
 }
 

@@ -180,6 +180,31 @@ func TestAModelThatKeepsFailingIsLeftAlone(t *testing.T) {
 	})
 }
 
+func TestBreakersAreShownAndClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []error
+		g := New("a", &scripted{nil, func(_ context.Context, yield func(chat.Event, error) bool) {
+			yield(chat.Event{}, fault.New(fault.Upstream, "It broke."))
+		}}, policy)
+		g.Watch(func(err error) { told = append(told, err) })
+		for range 5 {
+			_ = drain(t.Context(), g)
+		}
+		if len(told) != 3 || !fault.Is(told[0], fault.Upstream) {
+			t.Errorf("told was %v: what the breaker kept from the agent says nothing of it", told)
+		}
+		if b := g.Breakers(); len(b) != 1 || b[0].Model != "m" || b[0].State != agent.Open || b[0].Left != policy.Open {
+			t.Errorf("open are %+v", b)
+		}
+		if n := g.Close(); n != 1 || len(g.Breakers()) != 0 {
+			t.Errorf("%d were closed, %+v are left", n, g.Breakers())
+		}
+		if err := drain(t.Context(), g); !fault.Is(err, fault.Upstream) {
+			t.Errorf("the agent is not asked again: %v", err)
+		}
+	})
+}
+
 func TestWhatIsNotTheAgentsFaultDoesNotCount(t *testing.T) {
 	for _, kind := range []fault.Kind{fault.Canceled, fault.Invalid, fault.TooLong, fault.Unsupported, fault.RateLimited, fault.NotFound} {
 		g := New("a", &scripted{nil, func(_ context.Context, yield func(chat.Event, error) bool) {

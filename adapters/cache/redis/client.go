@@ -89,6 +89,8 @@ type Client struct {
 	timeout time.Duration
 	breaker circuitbreaker.CircuitBreaker[any]
 
+	told func(away bool, err error) // nil: nobody
+
 	mu     sync.Mutex
 	conn   rueidis.Client // nil: not yet connected
 	closed bool
@@ -100,10 +102,27 @@ func Connect(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
-		o: c, prefix: o.Prefix, timeout: o.Timeout,
-		breaker: circuitbreaker.NewBuilder[any]().WithFailureThreshold(failures).WithDelay(letAlone).Build(),
-	}, nil
+	out := &Client{o: c, prefix: o.Prefix, timeout: o.Timeout}
+	out.breaker = circuitbreaker.NewBuilder[any]().WithFailureThreshold(failures).WithDelay(letAlone).
+		OnOpen(func(circuitbreaker.StateChangedEvent) { out.tell(true) }).
+		OnClose(func(circuitbreaker.StateChangedEvent) { out.tell(false) }).Build()
+	return out, nil
+}
+
+// Watch has told be called when Redis is let alone because it keeps failing, and when
+// it is well again; it may be called more than once for the same. told must not block.
+// It is called once, before the first call.
+func (c *Client) Watch(told func(away bool, err error)) { c.told = told }
+
+func (c *Client) tell(away bool) {
+	if c.told == nil {
+		return
+	}
+	var err error
+	if away {
+		err = errors.New("redis does not answer as it should")
+	}
+	c.told(away, err)
 }
 
 // Probe tells whether Redis answers, and what to mend where it does not.

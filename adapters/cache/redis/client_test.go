@@ -199,3 +199,49 @@ func TestAServerStartsWithoutItsRedis(t *testing.T) {
 	}
 	unavailable(t, time.Second, func() error { return Cache{c}.Set(t.Context(), "a", nil, time.Minute) })
 }
+
+func TestItIsToldWhenRedisGoesAndComesBack(t *testing.T) {
+	t.Parallel()
+	r := server.New(t)
+	var o Options
+	o.SetDefaults()
+	o.URL = r.URL
+	c, err := Connect(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Stop(context.Background()) })
+	told := make(chan bool, 100)
+	c.Watch(func(away bool, err error) {
+		if away != (err != nil) {
+			t.Errorf("away is %v, by %v", away, err)
+		}
+		told <- away
+	})
+	becomes := func(want bool) {
+		t.Helper()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for late := time.After(10 * time.Second); ; {
+			_ = c.Probe(t.Context()) // it fails while Redis is away
+			select {
+			case away := <-told:
+				if away == want {
+					return
+				}
+			case <-tick.C:
+			case <-late:
+				t.Fatalf("it is not told that Redis is away: %v", want)
+			}
+		}
+	}
+	if err := c.Probe(t.Context()); err != nil || len(told) != 0 {
+		t.Fatalf("at first: %v, told %d times", err, len(told))
+	}
+	r.Kill()
+	becomes(true)
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	becomes(false)
+}

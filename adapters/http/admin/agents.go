@@ -24,10 +24,14 @@ type agentObject struct {
 	Enabled    bool        `json:"enabled"`
 	Models     []string    `json:"models"`
 	Limits     *limits     `json:"limits"`
+	Draining   bool        `json:"draining"`
+	Running    int         `json:"running"`
+	Breakers   []breaker   `json:"breakers"`
 	State      agent.State `json:"state"`
 	Reason     string      `json:"reason,omitempty"`
 	Since      *time.Time  `json:"state_since"`
 	Seen       *time.Time  `json:"checked_at"`
+	Observed   observed    `json:"observed"`
 	Version    int         `json:"version"`
 	Changed    *time.Time  `json:"changed_at"`
 }
@@ -45,6 +49,7 @@ func agentOf(a operations.Agent) agentObject {
 	out := agentObject{
 		ID: string(a.Name), Object: "agent", Driver: a.Profile.Driver, Configured: a.Configured, Enabled: a.Enabled, Models: []string{},
 		State: a.Health.State, Reason: a.Health.Reason, Since: when(a.Health.Since), Seen: when(a.Health.Seen),
+		Draining: a.Switch.Drained, Running: a.Running, Breakers: breakersOf(a.Breakers), Observed: observedOf(a.Health.Tally),
 		Version: a.Switch.Version, Changed: when(a.Switch.Changed),
 	}
 	for _, m := range a.Models {

@@ -17,12 +17,14 @@ import (
 	"agentapi/application/vitals"
 	"agentapi/domain/agent"
 	"agentapi/domain/fault"
+	"agentapi/ports"
 )
 
 // Vitals knows how the server is.
 type Vitals interface {
 	Ready(ctx context.Context) error
 	Report(ctx context.Context) vitals.Report
+	Degraded() []ports.Degraded
 }
 
 // Handler serves the health routes.
@@ -31,6 +33,8 @@ type Handler struct {
 	Version string
 	Base    context.Context
 	Limit   time.Duration // for asking the storage
+	// Operator tells whether the caller may see what is wrong in detail.
+	Operator func(*fiber.Ctx) bool
 }
 
 // Live answers GET /livez: the process can answer.
@@ -44,7 +48,8 @@ func plain(c *fiber.Ctx, status int, text string) error {
 }
 
 // Ready answers GET /readyz: 200 when the server can serve. With ?verbose it
-// names the parts, agents included, which do not matter to readiness.
+// names the parts, agents included, which do not matter to readiness. What the server
+// does without stands below.
 func (h *Handler) Ready(c *fiber.Ctx) error {
 	ctx, cancel := context.WithTimeout(h.Base, h.Limit)
 	defer cancel()
@@ -58,7 +63,8 @@ func (h *Handler) Ready(c *fiber.Ctx) error {
 			}
 			fmt.Fprintf(&b, "[%s] %s %s\n", mark, name, state)
 		}
-		line(r.Storage == nil, "storage", word(r.Storage == nil))
+		line(r.Storage == nil, "storage", word(r.Storage == nil)) // and its schema
+		line(r.Identity == nil, "identity", word(r.Identity == nil))
 		line(!r.Draining, "serving", word(!r.Draining))
 		if r.Audited {
 			line(r.Audit == nil, "audit log", word(r.Audit == nil))
@@ -66,13 +72,22 @@ func (h *Handler) Ready(c *fiber.Ctx) error {
 		for _, a := range r.Agents {
 			line(a.Health.State == agent.Healthy, "agent "+string(a.Name), string(a.Health.State))
 		}
-		return plain(c, statusOf(r.Ready), b.String())
+		return plain(c, statusOf(r.Ready), b.String()+without(r.Degraded))
 	}
 	err := h.Vitals.Ready(ctx)
 	if err == nil {
-		return plain(c, http.StatusOK, "ok\n")
+		return plain(c, http.StatusOK, "ok\n"+without(h.Vitals.Degraded()))
 	}
-	return plain(c, statusOf(err), reason(err)+"\n")
+	return plain(c, statusOf(err), reason(err)+"\n"+without(h.Vitals.Degraded()))
+}
+
+// without names what the server does without, a line for each.
+func without(all []ports.Degraded) string {
+	var b strings.Builder
+	for _, d := range all {
+		fmt.Fprintf(&b, "degraded: %s %s since %s\n", d.Dep, d.Mode, d.Since.UTC().Format(time.RFC3339))
+	}
+	return b.String()
 }
 
 func word(ok bool) string {
@@ -94,63 +109,6 @@ func reason(err error) string {
 		return f.Message
 	}
 	return "not ready"
-}
-
-type check struct {
-	Component string    `json:"componentType"`
-	Status    string    `json:"status"`
-	Observed  string    `json:"observedValue,omitempty"`
-	Time      time.Time `json:"time"`
-}
-
-// Health answers GET /health in the form application/health+json.
-func (h *Handler) Health(c *fiber.Ctx) error {
-	ctx, cancel := context.WithTimeout(h.Base, h.Limit)
-	defer cancel()
-	r := h.Vitals.Report(ctx)
-	now := time.Now().UTC()
-	checks := map[string][]check{"storage": {{Component: "datastore", Status: passIf(r.Storage == nil), Time: now}}}
-	status := passIf(r.Ready == nil)
-	if r.Audited {
-		checks["audit"] = []check{{Component: "component", Status: passIf(r.Audit == nil), Time: now}}
-		if r.Audit != nil && status == "pass" {
-			status = "warn"
-		}
-	}
-	for _, a := range r.Agents {
-		s := "pass"
-		switch a.Health.State {
-		case agent.Degraded, agent.Unknown:
-			s = "warn"
-		case agent.Unhealthy:
-			s = "fail"
-		}
-		if s != "pass" && status == "pass" && a.Health.State != agent.Unknown {
-			status = "warn"
-		}
-		seen := a.Health.Seen.UTC()
-		checks["agent:"+string(a.Name)] = []check{{Component: "component", Status: s, Observed: string(a.Health.State), Time: seen}}
-	}
-	text, err := json.Marshal(struct {
-		Status    string             `json:"status"`
-		Version   string             `json:"version"`
-		ServiceID string             `json:"serviceId"`
-		Checks    map[string][]check `json:"checks"`
-	}{status, h.Version, "agentapi", checks})
-	if err != nil {
-		return fault.Internalf("encoding the health report: %w", err)
-	}
-	c.Response().Header.SetContentType("application/health+json")
-	c.Response().SetStatusCode(statusOf(r.Ready))
-	c.Response().SetBodyRaw(text)
-	return nil
-}
-
-func passIf(ok bool) string {
-	if ok {
-		return "pass"
-	}
-	return "fail"
 }
 
 // Status answers GET /status: version and uptime.

@@ -56,6 +56,9 @@ func TestAnOutageOfAnHourIsLivedThrough(t *testing.T) {
 		if got := outcome(t, i, swap(key.token(t, h, c.now(), nil), 2, part(strings.Repeat("x", 64)))); got != "refused" {
 			t.Fatalf("a bad signature after %v: %s", c.now().Sub(began), got)
 		}
+		if err := i.Ready(); err != nil {
+			t.Fatalf("with keys that are still good: %v", err)
+		}
 		c.pass(5 * time.Second)
 	}
 	if n := h.fetches.Load(); n > 361 {
@@ -65,6 +68,9 @@ func TestAnOutageOfAnHourIsLivedThrough(t *testing.T) {
 	if got := outcome(t, i, key.token(t, h, c.now(), nil)); got != "unavailable" {
 		t.Errorf("after more than an hour: %s", got)
 	}
+	if f := fault.As(i.Ready()); f == nil || f.Code != "auth_unavailable" {
+		t.Errorf("without keys that are good: %v", f)
+	}
 	h.set(func(h *house) { h.answer = nil })
 	h.publish(key, other)
 	c.pass(minInterval)
@@ -72,6 +78,24 @@ func TestAnOutageOfAnHourIsLivedThrough(t *testing.T) {
 		if got := outcome(t, i, k.token(t, h, c.now(), nil)); got != "taken" {
 			t.Errorf("when it is back, %s: %s", k.kid, got)
 		}
+	}
+	if err := i.Ready(); err != nil {
+		t.Errorf("when it is back: %v", err)
+	}
+}
+
+func TestNobodyWaitsLongForAProviderThatHangs(t *testing.T) {
+	h, c := newHouse(t), newClock()
+	key := newEC(t, "k")
+	h.publish(key)
+	i := open(t, h, c, nil)
+	if err := i.Ready(); err != nil {
+		t.Errorf("what was not tried yet: %v", err)
+	}
+	h.set(func(h *house) { h.answer = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() } })
+	began := time.Now()
+	if got := outcome(t, i, key.token(t, h, c.now(), nil)); got != "unavailable" || time.Since(began) > 2*time.Second {
+		t.Errorf("%s after %v", got, time.Since(began))
 	}
 }
 

@@ -13,10 +13,11 @@ import (
 // by the server, so that a key that was removed is refused after ten minutes.
 const (
 	maxAge      = 10*time.Minute - 30*time.Second
-	minInterval = 10 * time.Second // between two fetches, whatever the tokens
-	staleLimit  = time.Hour        // that keys are good for while newer cannot be had
-	unknownFor  = time.Minute      // that a key which is not there is not asked for again
-	maxUnknown  = 1000             // such keys that are remembered
+	minInterval = 10 * time.Second        // between two fetches, whatever the tokens
+	staleLimit  = time.Hour               // that keys are good for while newer cannot be had
+	unknownFor  = time.Minute             // that a key which is not there is not asked for again
+	maxUnknown  = 1000                    // such keys that are remembered
+	waitLimit   = 1500 * time.Millisecond // that a caller waits for a fetch, which goes on
 )
 
 // keySet is a provider's keys, as young as they must be. However many tokens
@@ -124,9 +125,13 @@ func (k *keySet) refresh(ctx context.Context) (asked bool, err error) {
 	}
 	k.mu.Unlock()
 	defer k.mu.Lock()
+	late := time.NewTimer(waitLimit)
+	defer late.Stop()
 	select {
 	case <-done:
 		return true, nil
+	case <-late.C:
+		return true, unavailable(errors.New("the provider has not answered yet"))
 	case <-ctx.Done():
 		return true, unavailable(ctx.Err())
 	}
@@ -183,6 +188,16 @@ func (k *keySet) fetch(now time.Time, kept map[string][]key, since time.Time) (m
 		kept, since = k.shared.get(k.life)
 	}
 	return kept, since, err
+}
+
+// ready tells whether there are keys that are good.
+func (k *keySet) ready() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil || k.keys != nil && k.now().Sub(k.got) < staleLimit {
+		return nil
+	}
+	return unavailable(k.err)
 }
 
 func unavailable(cause error) error {

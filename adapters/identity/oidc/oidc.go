@@ -73,6 +73,23 @@ func (i *Identity) Stop(context.Context) error {
 	return nil
 }
 
+// Ready returns nil unless no issuer's tokens can be checked, since none gives keys and
+// none has left any that are still good: fault.Unavailable. It asks nobody, and what
+// was not tried yet counts as good.
+func (i *Identity) Ready() error {
+	var first error
+	for _, one := range i.all {
+		err := one.keys.ready()
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
 // Authenticate checks a JWT. Why one is refused is the error's cause, which the
 // log sees: to the caller every bad token is the same.
 func (i *Identity) Authenticate(ctx context.Context, bearer string) (tenancy.Identity, bool, error) {

@@ -16,12 +16,14 @@ type switchRow struct {
 
 	Name      string    `bun:"name,pk"`
 	Off       bool      `bun:"off"`
+	Drained   bool      `bun:"drained"`
+	ResetAt   time.Time `bun:"reset_at,nullzero"`
 	Version   int       `bun:"version"`
 	ChangedAt time.Time `bun:"changed_at"`
 }
 
 func (r *switchRow) turned() agent.Switch {
-	return agent.Switch{Agent: agent.Name(r.Name), Off: r.Off, Version: r.Version, Changed: r.ChangedAt.UTC()}
+	return agent.Switch{Agent: agent.Name(r.Name), Off: r.Off, Drained: r.Drained, Reset: r.ResetAt.UTC(), Version: r.Version, Changed: r.ChangedAt.UTC()}
 }
 
 // Switches keeps which agents are out of service.
@@ -66,7 +68,10 @@ func (c switches) Turn(ctx context.Context, name agent.Name, change func(*agent.
 	if err := change(&s); err != nil {
 		return err
 	}
-	row.Off, row.Version, row.ChangedAt = s.Off, row.Version+1, session.Moment(s.Changed)
+	row.Off, row.Drained, row.Version, row.ChangedAt, row.ResetAt = s.Off, s.Drained, row.Version+1, session.Moment(s.Changed), time.Time{}
+	if !s.Reset.IsZero() {
+		row.ResetAt = session.Moment(s.Reset)
+	}
 	_, err := c.db.NewUpdate().Model(row).WherePK().Exec(ctx)
 	return c.failed(ctx, err)
 }

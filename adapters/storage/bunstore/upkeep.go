@@ -98,6 +98,9 @@ func (r *Repositories) old(model any, age string, rule retention.Rule) *bun.Sele
 }
 
 func (r *Repositories) expire(ctx context.Context, rule retention.Rule, most int) (gone int, more bool, err error) {
+	if rule.Kind == retention.AgentHealth {
+		return r.expireChanges(ctx, rule.Before, most)
+	}
 	model, key, age, err := aged(rule.Kind)
 	if err != nil {
 		return 0, false, err
@@ -162,6 +165,9 @@ func (r *Repositories) clear(ctx context.Context, keys [][]string) (turns, gone 
 }
 
 func (r *Repositories) expiring(ctx context.Context, rule retention.Rule) (n int, err error) {
+	if rule.Kind == retention.AgentHealth {
+		return r.expiringChanges(ctx, rule.Before)
+	}
 	model, _, age, err := aged(rule.Kind)
 	if err != nil {
 		return 0, err

@@ -57,6 +57,7 @@ type Store struct {
 	keys     keyring
 	leases   map[string]lease
 	agents   map[agent.Name]agent.Stored
+	changes  []agent.Change // of agents' health, by id; at most maxChanges
 	switches map[agent.Name]*agent.Switch
 	register register
 	rolls    rolls

@@ -49,6 +49,9 @@ func (c switches) Turn(ctx context.Context, name agent.Name, change func(*agent.
 		return err
 	}
 	v.Agent, v.Version, v.Changed = name, version+1, session.Moment(v.Changed)
+	if !v.Reset.IsZero() {
+		v.Reset = session.Moment(v.Reset)
+	}
 	put(c.s, c.s.switches, name, &v)
 	return nil
 }

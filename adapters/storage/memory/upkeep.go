@@ -66,6 +66,12 @@ func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (gone
 			u.s.usage.forget(id)
 		}
 		return len(spent), len(spent) == most, nil
+	case retention.AgentHealth:
+		past := u.s.past(rule.Before, most)
+		for _, i := range slices.Backward(past) {
+			u.s.changes = slices.Delete(u.s.changes, i, i+1)
+		}
+		return len(past), len(past) == most, nil
 	default:
 		return 0, false, fault.Internalf("%q is no kind of data that has an age", rule.Kind)
 	}
@@ -79,7 +85,10 @@ func (u upkeep) Expiring(ctx context.Context, rule retention.Rule) (int, error) 
 	}
 	defer leave()
 	const all = int(^uint(0) >> 1)
-	if rule.Kind == retention.Usage {
+	switch rule.Kind {
+	case retention.AgentHealth:
+		return len(u.s.past(rule.Before, all)), nil
+	case retention.Usage:
 		return len(u.spent(rule, all)), nil
 	}
 	return len(u.old(rule, all)), nil

@@ -11,10 +11,12 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"agentapi/domain/agent"
 	"agentapi/domain/audit"
 	"agentapi/domain/chat"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/page"
+	"agentapi/domain/retention"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
@@ -73,6 +75,8 @@ const fill = `
 	INSERT INTO agentapi.audit_checkpoints (size, note) SELECT n, 'x' FROM generate_series(1, 10000) n;
 	INSERT INTO agentapi.audit_subjects SELECT md5('org' || n % 200)::uuid, md5('user' || n)::uuid, md5('subject' || n)::uuid, 'x' FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.audit_values SELECT md5('org' || n % 200)::uuid, md5('subject' || n)::uuid, 'ip', 'c', 'x' FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.agent_health_changes
+	SELECT md5('change' || n)::uuid, 'agent' || n % 200, 'i', 'healthy', 'degraded', '', 0, 0, 0, 0, 0, now() - n * interval '1 minute' FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.instances (id, until) SELECT 'i' || n, now() FROM generate_series(1, 10000) n;`
 
 func TestNoQueryReadsAWholeTable(t *testing.T) {
@@ -141,6 +145,18 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	provisioned(t, s)
 	registered(t, s)
 	trailed(t, s)
+	for _, q := range []page.Query{{Limit: 20, Desc: true}, {Limit: 20, After: agent.NewChangeID(at, [10]byte{}).String()}} {
+		if _, err := s.Agents().Changes(t.Context(), "agent7", q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := retention.Rule{Kind: retention.AgentHealth, Before: at.Add(-69 * 24 * time.Hour)}
+	if _, err := s.Upkeep().Expiring(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Upkeep().Expire(t.Context(), old, 500); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Jobs().List(t.Context(), tenancy.RealmOf(ann.Org()), page.Query{Limit: 20, Desc: true}); err != nil {
 		t.Fatal(err)
 	}

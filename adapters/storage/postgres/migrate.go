@@ -165,7 +165,7 @@ func verifier(password string) string {
 func grants(schema, role string) []string {
 	return []string{
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
-		"GRANT SELECT, INSERT, UPDATE, DELETE ON chat_sessions, chat_messages, usage, idempotency, instances, leases, agents, models, agent_health, agent_switches, orgs, users, memberships, api_keys, invitations, jobs, scim_users, scim_groups, scim_members TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON chat_sessions, chat_messages, usage, idempotency, instances, leases, agents, models, agent_health, agent_health_changes, agent_switches, orgs, users, memberships, api_keys, invitations, jobs, scim_users, scim_groups, scim_members TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON audit_subjects, audit_values TO " + role,
 		"GRANT SELECT, INSERT ON audit_checkpoints TO " + role,
 		"GRANT SELECT ON audit, audit_retired, audit_places TO " + role,

@@ -77,6 +77,15 @@ func (o *Observer) HealthChanged(_ context.Context, name agent.Name, h agent.Hea
 	o.log.Log(level, "agent is "+string(h.State), zap.String("agent", string(name)), zap.String("reason", h.Reason), zap.Duration("after", time.Since(h.Since)))
 }
 
+// Degraded logs that something has gone which the server depends on, or is back.
+func (o *Observer) Degraded(_ context.Context, d ports.Degraded) {
+	if d.Over {
+		o.log.Info("no more degraded", zap.String("dep", d.Dep), zap.String("mode", d.Mode), zap.Duration("after", time.Since(d.Since)))
+		return
+	}
+	o.log.Warn("degraded", zap.String("dep", d.Dep), zap.String("mode", d.Mode), zap.String("reason", d.Why))
+}
+
 // Lost logs work that could not be stored.
 func (o *Observer) Lost(_ context.Context, what string, err error) {
 	o.log.Error("lost", zap.String("what", what), zap.Error(err))
@@ -92,7 +101,7 @@ func (o *Observer) Swept(_ context.Context, done ports.Swept, err error) {
 		level = zapcore.DebugLevel
 	}
 	o.log.Log(level, "what is old is removed", zap.Int("sessions", done.Sessions), zap.Int("usage_records", done.Usage),
-		zap.Int("idempotency_results", done.Results), zap.Error(err))
+		zap.Int("idempotency_results", done.Results), zap.Int("agent_health_changes", done.Health), zap.Error(err))
 }
 
 // AuditBroken logs that the audit log has been tampered with.
