@@ -147,7 +147,7 @@ BEGIN
         SELECT FROM budgets b LEFT JOIN budget_windows w ON w.org_id = b.org_id AND w.budget_id = b.id AND w.since = budget_since(b.period, at)
         WHERE b.org_id = org AND (b.user_id IS NULL OR b.user_id = usr) AND (b.key_id IS NULL OR b.key_id = key)
             AND b.limit_micro < amount::numeric + coalesce(w.spent_micro, 0)
-                + (SELECT coalesce(sum(c.cost_micro), 0) FROM budget_charges c WHERE c.org_id = org AND c.created_at >= budget_since(b.period, at)
+                + (SELECT coalesce(sum(c.cost_micro), 0) FROM budget_charges c WHERE c.org_id = org AND budget_since(b.period, c.created_at) = budget_since(b.period, at)
                     AND (b.user_id IS NULL OR b.user_id = c.user_id) AND (b.key_id IS NULL OR b.key_id = c.key_id))
                 + (SELECT coalesce(sum(h.amount_micro), 0) FROM budget_holds h WHERE h.org_id = org AND h.expires_at > at
                     AND (b.user_id IS NULL OR b.user_id = h.user_id) AND (b.key_id IS NULL OR b.key_id = h.key_id))

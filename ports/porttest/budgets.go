@@ -233,7 +233,7 @@ func budgetsReserve(t *testing.T, s ports.Storage) {
 	stands(t, s, acme, whole.ID, later, 13, 37)
 }
 
-// budgetsHoldConcurrently: while budgets are made, money is reserved, used and given
+// budgetsHoldConcurrently: while money is reserved, used and given
 // back by many, no budget is overdrawn and what each has spent is what usage has cost.
 func budgetsHoldConcurrently(t *testing.T, s ports.Storage) {
 	const (
@@ -246,22 +246,22 @@ func budgetsHoldConcurrently(t *testing.T, s ports.Storage) {
 	must(t, s.Budgets().Create(t.Context(), acme, whole))
 	var (
 		all  sync.WaitGroup
-		made sync.Map
+		made = make(map[tenancy.UserID]budget.ID)
 	)
 	tight := newBudget(acme, budget.Day, room)
 	must(t, s.Budgets().Create(t.Context(), acme, tight))
 	for n := range workers {
 		ann := acme.Of(named[tenancy.UserID](string(rune('a' + n))))
+		must(t, s.Usage().Record(t.Context(), ann, paid(start, tenancy.KeyID{}, 0), paid(start.Add(48*time.Hour), tenancy.KeyID{}, 4)))
+		own := newBudget(acme, budget.Month, price.Most)
+		own.User = ann.User()
+		must(t, s.Budgets().Create(t.Context(), acme, own))
+		made[ann.User()] = own.ID
+	}
+	for n := range workers {
+		ann := acme.Of(named[tenancy.UserID](string(rune('a' + n))))
 		all.Go(func() {
-			for i := range rounds {
-				if i == rounds/2 {
-					own := newBudget(acme, budget.Month, price.Most)
-					own.User = ann.User()
-					if err := s.Budgets().Create(t.Context(), acme, own); err != nil {
-						t.Error(err)
-					}
-					made.Store(ann, own.ID)
-				}
+			for range rounds {
 				r := reservation(tenancy.KeyID{}, each, start)
 				err := s.Budgets().Reserve(t.Context(), ann, r)
 				if fault.Is(err, fault.QuotaExhausted) {
@@ -292,11 +292,7 @@ func budgetsHoldConcurrently(t *testing.T, s ports.Storage) {
 	var sum price.Micro
 	for _, r := range rows {
 		sum = sum.Plus(r.Cost)
-		id, ok := made.Load(acme.Of(r.User))
-		if !ok {
-			t.Fatalf("nobody has made a budget for %v", r.User)
-		}
-		stands(t, s, acme, id.(budget.ID), start, r.Cost, 0)
+		stands(t, s, acme, made[r.User], start, r.Cost, 0)
 	}
 	stands(t, s, acme, whole.ID, start, sum, 0)
 	// At one instant no more are admitted than there is room for.

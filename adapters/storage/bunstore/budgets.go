@@ -130,12 +130,14 @@ func existing(err error) error {
 // that ends meanwhile counts by what was set aside for it or by what it has used.
 func (s budgets) states(in tenancy.OrgID, at time.Time) func(*bun.SelectQuery) *bun.SelectQuery {
 	since := func(p budget.Period) any { return s.instant(p.Since(at)) }
+	until := func(p budget.Period) any { return s.instant(p.Until(at)) }
 	const whose = " AND (b.user_id IS NULL OR x.user_id = b.user_id) AND (b.key_id IS NULL OR x.key_id = b.key_id)"
 	return func(q *bun.SelectQuery) *bun.SelectQuery {
 		begun := bun.SafeQuery("CASE b.period WHEN 'day' THEN ? WHEN 'month' THEN ? ELSE ? END", since(budget.Day), since(budget.Month), since(budget.Total))
+		ended := bun.SafeQuery("b.period <> 'total' AND x.created_at >= CASE b.period WHEN 'day' THEN ? ELSE ? END", until(budget.Day), until(budget.Month))
 		return q.Where("b.org_id = ?", in.UUID()).ColumnExpr("b.*").
 			ColumnExpr("coalesce((SELECT w.spent_micro FROM budget_windows w WHERE w.org_id = b.org_id AND w.budget_id = b.id AND w.since = ?), 0) + "+
-				"(SELECT coalesce(sum(x.cost_micro), 0) FROM budget_charges x WHERE x.org_id = b.org_id AND x.created_at >= ?"+whose+") AS spent", begun, begun).
+				"(SELECT coalesce(sum(x.cost_micro), 0) FROM budget_charges x WHERE x.org_id = b.org_id AND x.created_at >= ? AND NOT (?)"+whose+") AS spent", begun, begun, ended).
 			ColumnExpr("(SELECT coalesce(sum(x.amount_micro), 0) FROM budget_holds x WHERE x.org_id = b.org_id AND x.expires_at > ?"+whose+") AS reserved", s.instant(session.Moment(at)))
 	}
 }
