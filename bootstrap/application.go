@@ -12,6 +12,7 @@ import (
 	"agentapi/adapters/identity/apikey"
 	"agentapi/adapters/identity/oidc"
 	"agentapi/application/access"
+	"agentapi/application/budgets"
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
@@ -43,7 +44,10 @@ var Application = fx.Module("application",
 		newCatalog,
 		newConversations,
 		newCompletion,
-		func(storage ports.Storage) *reports.Service { return &reports.Service{Storage: storage, Now: now} },
+		newBudgets,
+		func(c *configs.Config, storage ports.Storage) *reports.Service {
+			return &reports.Service{Storage: storage, Currency: c.Billing.Currency, Now: now}
+		},
 		newVitals,
 		newUpkeep,
 		newOperations,
@@ -109,9 +113,9 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, money *budgets.Service, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Budgets: money,
 	}
 	if c.Compat.DedupeSDKRetries {
 		p.Retries = cache

@@ -252,7 +252,7 @@ func budgetsHoldConcurrently(t *testing.T, s ports.Storage) {
 	must(t, s.Budgets().Create(t.Context(), acme, tight))
 	for n := range workers {
 		ann := acme.Of(named[tenancy.UserID](string(rune('a' + n))))
-		must(t, s.Usage().Record(t.Context(), ann, paid(start, tenancy.KeyID{}, 0), paid(start.Add(48*time.Hour), tenancy.KeyID{}, 4)))
+		must(t, s.Usage().Record(t.Context(), ann, paid(start.Add(48*time.Hour), tenancy.KeyID{}, 4)))
 		own := newBudget(acme, budget.Month, price.Most)
 		own.User = ann.User()
 		must(t, s.Budgets().Create(t.Context(), acme, own))
