@@ -162,3 +162,59 @@ func TestABudgetHoldsOnThreeServersThatAreKilled(t *testing.T) {
 		t.Errorf("%v was spent, and %v booked", spent(), got)
 	}
 }
+
+func TestBudgetsFromATerminal(t *testing.T) {
+	s := kit.Start(t, kit.Options{Config: staff + priced})
+	run := func(code int, args ...string) string {
+		t.Helper()
+		out, got := agentapi(t, []string{"AGENTAPI_URL=" + s.URL, "AGENTAPI_TOKEN=token-of-org_admin"}, append([]string{"budgets"}, args...)...)
+		if got != code {
+			t.Fatalf("%v: exit code %d:\n%s", args, got, out)
+		}
+		return out
+	}
+	made := run(0, "create", "20.5", "--period", "day")
+	id := strings.Fields(made)[0]
+	if !strings.Contains(made, "of the organisation: 20.500000 (day), 20.500000 left") {
+		t.Errorf("made: %s", made)
+	}
+	run(0, "set", id, "0.000001")
+	if out := run(0, "list"); !strings.Contains(out, id) || !strings.Contains(out, "0.000001") {
+		t.Errorf("listed: %s", out)
+	}
+	if out := run(0, "list", "--json"); !strings.Contains(out, `"limit_micro":1`) {
+		t.Errorf("as JSON: %s", out)
+	}
+	for _, amount := range []string{"much", "1.0000001", "1.x", "99999999999999"} {
+		run(2, "create", amount)
+	}
+	run(1, "create", "1", "--period", "day") // there is one
+	run(0, "remove", id)
+	run(1, "remove", id)
+}
+
+// A client that leaves pays for what was observed until then, and what was set aside
+// for the rest is free again.
+func TestAnInterruptedAnswerIsChargedForWhatWasObserved(t *testing.T) {
+	s := kit.Start(t, kit.Options{Config: staff + priced})
+	path := fund(t, s, `{"period":"total","limit_micro":1000000000}`)
+	ctx, leave := context.WithCancel(t.Context())
+	resp, err := s.Open(ctx, http.MethodPost, "/v1/chat/completions", kit.AskStream("demo/slow", strings.Repeat("word ", 50)), as("victim")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resp.Body.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if b := budgetOf(t, s, path); b["reserved_micro"].(float64) < 8 {
+		t.Errorf("while it runs it is %v", b)
+	}
+	leave()
+	resp.Body.Close()
+	if !kit.Soon(10*time.Second, func() bool { return budgetOf(t, s, path)["reserved_micro"] == 0.0 }) {
+		t.Errorf("it holds what it does not use: %v", budgetOf(t, s, path))
+	}
+	if b := budgetOf(t, s, path); b["spent_micro"].(float64) <= 0 || b["spent_micro"] != booked(t, s) {
+		t.Errorf("it is %v, and %v booked", b, booked(t, s))
+	}
+}

@@ -110,9 +110,6 @@ func (h *Handler) CreateBudget(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if n.Period, err = budget.ParsePeriod(period); err != nil {
-		return err
-	}
 	if user != "" {
 		if n.User, err = tenancy.ParseUserID(user); err != nil {
 			return tenancy.NoMember()
@@ -123,7 +120,7 @@ func (h *Handler) CreateBudget(c *fiber.Ctx) error {
 			return tenancy.NoKey()
 		}
 	}
-	n.Limit = price.Micro(limit)
+	n.Period, n.Limit = budget.Period(period), price.Micro(limit)
 	once, err := onceOf(c)
 	if err != nil {
 		return err
