@@ -116,15 +116,11 @@ func (s *Service) Cost(by agent.Candidate, u chat.Usage) price.Micro {
 // candidates gives it. fault.QuotaExhausted: it is known already that there is no room.
 func (s *Service) For(who tenancy.Principal, candidates []agent.Candidate, transcript []chat.Message, r *chat.Request) (*budget.Reservation, error) {
 	now := s.Now()
-	answer := r.MaxTokens
-	if answer == 0 {
-		answer = s.Answer
-	}
 	var random [10]byte
 	s.Random(random[:])
 	out := &budget.Reservation{
 		ID: budget.NewReservationID(now, random), Key: keyOf(who), At: now, Expires: now.Add(s.Hold),
-		Amount: s.Prices.AtMost(candidates, prompt(transcript, r.Tools), answer*max(1, r.N)),
+		Amount: s.Prices.AtMost(candidates, prompt(transcript, r.Tools), s.Bound(r)),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,6 +129,15 @@ func (s *Service) For(who tenancy.Principal, candidates []agent.Candidate, trans
 		return nil, budget.Spent(had.state, now)
 	}
 	return out, nil
+}
+
+// Bound is how many tokens money is set aside for of a request's answer.
+func (s *Service) Bound(r *chat.Request) int {
+	answer := r.MaxTokens
+	if answer == 0 {
+		answer = s.Answer
+	}
+	return answer * max(1, r.N)
 }
 
 // prompt estimates the tokens of what a model is told.

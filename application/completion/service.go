@@ -251,7 +251,7 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		a := r.s.Catalog.Agent(c.Agent)
 		r.Ignored = a.Capabilities().Ignored(r.cmd.Request)
 		r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
-		err := attempt(a.Run(ctx, r.task(c)))
+		err := attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))
 		if err == nil {
 			return nil
 		}

@@ -218,3 +218,23 @@ func TestAnInterruptedAnswerIsChargedForWhatWasObserved(t *testing.T) {
 		t.Errorf("it is %v, and %v booked", b, booked(t, s))
 	}
 }
+
+func TestAnAnswerEndsWithLengthWhereNoMoreWasSetAside(t *testing.T) {
+	s := kit.Start(t, kit.Options{Config: staff + priced})
+	long := strings.Repeat("word ", 200)
+	whole := s.Chat(t, kit.Ask("demo/echo", long), as("victim")...)
+	if !strings.Contains(whole.Body, `"finish_reason":"stop"`) {
+		t.Fatalf("without a budget it is %s", whole.Body)
+	}
+	path := fund(t, s, `{"period":"total","limit_micro":1000000000}`)
+	before := budgetOf(t, s, path)["spent_micro"].(float64)
+	for _, body := range []string{kit.Ask("demo/echo", long), kit.AskStream("demo/echo", long)} {
+		a := s.Chat(t, body, as("victim")...)
+		if !strings.Contains(a.Body, `"finish_reason":"length"`) || strings.Count(a.Body, "word") > 100 {
+			t.Errorf("an answer of 200 words where less was set aside: %s", a.Body)
+		}
+	}
+	if b := budgetOf(t, s, path); b["reserved_micro"] != 0.0 || b["spent_micro"] != booked(t, s) || b["spent_micro"].(float64) <= before {
+		t.Errorf("then it is %v, and %v booked", b, booked(t, s))
+	}
+}
