@@ -312,3 +312,39 @@ func budgetsHoldConcurrently(t *testing.T, s ports.Storage) {
 		t.Errorf("%d are admitted where there is room for %d", n, room/each)
 	}
 }
+
+// budgetsGoWithTheirOwn: of who is erased no budget is left, and what they spent is
+// the organisation's still; of an organisation that is dissolved nothing is.
+func budgetsGoWithTheirOwn(t *testing.T, s ports.Storage) {
+	acme, evil := employer(t, s, "acme"), employer(t, s, "evil")
+	ann := acme.Of(named[tenancy.UserID]("ann"))
+	whole, anns, others := newBudget(acme, budget.Total, 100), newBudget(acme, budget.Total, 100), newBudget(evil, budget.Total, 100)
+	anns.User = ann.User()
+	must(t, s.Budgets().Create(t.Context(), acme, whole))
+	must(t, s.Budgets().Create(t.Context(), acme, anns))
+	must(t, s.Budgets().Create(t.Context(), evil, others))
+	must(t, s.Usage().Record(t.Context(), ann, paid(start, tenancy.KeyID{}, 30)))
+	must(t, s.Budgets().Reserve(t.Context(), ann, reservation(tenancy.KeyID{}, 5, start)))
+	for n := 1; n > 0; {
+		var err error
+		n, err = s.Upkeep().Erase(t.Context(), ann, named[tenancy.UserID]("nobody"), 10)
+		must(t, err)
+	}
+	if _, err := s.Budgets().Budget(t.Context(), acme, anns.ID, start); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the budget of who was erased: %v", err)
+	}
+	stands(t, s, acme, whole.ID, start, 30, 0)
+	must(t, s.Budgets().Reserve(t.Context(), acme.Of(named[tenancy.UserID]("bob")), reservation(tenancy.KeyID{}, 70, start)))
+	for n := 1; n > 0; {
+		var err error
+		n, err = s.Upkeep().Dissolve(t.Context(), acme, 10)
+		must(t, err)
+	}
+	if any, err := s.Budgets().Any(t.Context(), acme); err != nil || any {
+		t.Errorf("a budget of the organisation that was dissolved: %v, %v", any, err)
+	}
+	if n, err := s.Budgets().Prune(t.Context(), start.Add(time.Hour), 10); err != nil || n != 0 {
+		t.Errorf("%d reservations are left of it, %v", n, err)
+	}
+	stands(t, s, evil, others.ID, start, 0, 0)
+}

@@ -56,6 +56,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"budgets are kept, each for its own":                    budgetsAreKept,
 		"budgets count what usage has cost":                     budgetsCountUsage,
 		"money is set aside while there is room":                budgetsReserve,
+		"budgets go with whom they bound":                       budgetsGoWithTheirOwn,
 		"a report that would be too long is refused":            usageReportsAreBounded,
 		"usage that nobody keeps goes by its time":              rotates,
 		"of a user who is erased nothing is left":               erases,
