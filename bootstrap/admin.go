@@ -6,6 +6,7 @@ import (
 
 	"agentapi/application/access"
 	"agentapi/application/admin"
+	"agentapi/application/budgets"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
 	"agentapi/configs"
@@ -13,7 +14,7 @@ import (
 	"agentapi/ports"
 )
 
-func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log *trail.Service, data *upkeep.Service, a *access.Service, pepper tenancy.Pepper, s Setting) (*admin.Service, error) {
+func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log *trail.Service, data *upkeep.Service, a *access.Service, pepper tenancy.Pepper, money *budgets.Service, s Setting) (*admin.Service, error) {
 	kept, err := policies(c)
 	if err != nil {
 		return nil, err
@@ -21,6 +22,9 @@ func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log
 	p := admin.Params{
 		Storage: storage, Audit: rec, Access: a, Pepper: pepper, Now: now, Random: func(b []byte) { rand.Read(b) },
 		Instance: s.Instance, Policies: kept, Data: data,
+	}
+	if money != nil {
+		p.Budgets = money
 	}
 	if log != nil {
 		p.Trail = log
@@ -32,7 +36,7 @@ func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log
 // storage, and nothing else of the application. No keys can be made.
 func Administer(ctx context.Context, c *configs.Config, s Setting, do func(*admin.Service) error) error {
 	return Stored(ctx, c, s, func(storage ports.Storage) error {
-		svc, err := newAdmin(c, storage, Recorder(c, storage, s), nil, nil, access.New(access.Params{Now: now}), nil, s)
+		svc, err := newAdmin(c, storage, Recorder(c, storage, s), nil, nil, access.New(access.Params{Now: now}), nil, nil, s)
 		if err != nil {
 			return err
 		}

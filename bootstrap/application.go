@@ -11,6 +11,7 @@ import (
 	"agentapi/adapters/identity/apikey"
 	"agentapi/adapters/identity/oidc"
 	"agentapi/application/access"
+	"agentapi/application/budgets"
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/conversations"
@@ -38,7 +39,10 @@ var Application = fx.Module("application",
 		newConversations,
 		newLimits,
 		newCompletion,
-		func(storage ports.Storage) *reports.Service { return &reports.Service{Storage: storage, Now: now} },
+		newBudgets,
+		func(c *configs.Config, storage ports.Storage) *reports.Service {
+			return &reports.Service{Storage: storage, Currency: c.Billing.Currency, Now: now}
+		},
 		newVitals,
 		newUpkeep,
 		newOperations,
@@ -104,9 +108,9 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Refuse: away.Refusing,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Budgets: money, Refuse: away.Refusing,
 	}
 	if c.Compat.DedupeSDKRetries {
 		p.Retries = cache

@@ -55,6 +55,7 @@ type Repositories interface {
 	Roster() Roster
 	Audit() Audit
 	Switches() Switches
+	Budgets() Budgets
 }
 
 // Sessions keeps conversations and their turns. A session outside the scope is

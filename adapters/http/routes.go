@@ -85,6 +85,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/v1/organization/projects/:project/api_keys/:key", tenancy.ReadKeys, org.ProjectKey},
 		{"DELETE", "/v1/organization/projects/:project/api_keys/:key", tenancy.WriteKeys, org.RevokeProjectKey},
 		{"GET", "/v1/organization/audit_logs", tenancy.ReadAudit, org.Log},
+		{"GET", "/v1/organization/costs", tenancy.ReadUsage, org.Costs},
 		{"GET", "/v1/organization/usage/completions", tenancy.ReadUsage, org.Usage},
 		{"GET", "/v1/organization/usage/audio_speeches", tenancy.ReadUsage, org.NoUsage},
 		{"GET", "/v1/organization/usage/audio_transcriptions", tenancy.ReadUsage, org.NoUsage},
@@ -136,6 +137,12 @@ func (s *Server) surface() []Route {
 		{"PATCH", "/api/v1/orgs/:org/api-keys/:key", tenancy.WriteKeys, adm.EditKey},
 		{"DELETE", "/api/v1/orgs/:org/api-keys/:key", tenancy.WriteKeys, adm.RevokeKey},
 		{"POST", "/api/v1/orgs/:org/api-keys/:key/rotate", tenancy.WriteKeys, adm.RotateKey},
+
+		{"GET", "/api/v1/orgs/:org/budgets", tenancy.ReadUsage, adm.Budgets},
+		{"POST", "/api/v1/orgs/:org/budgets", tenancy.WriteBudgets, adm.CreateBudget},
+		{"GET", "/api/v1/orgs/:org/budgets/:budget", tenancy.ReadUsage, adm.Budget},
+		{"PATCH", "/api/v1/orgs/:org/budgets/:budget", tenancy.WriteBudgets, adm.EditBudget},
+		{"DELETE", "/api/v1/orgs/:org/budgets/:budget", tenancy.WriteBudgets, adm.RemoveBudget},
 
 		{"GET", "/api/v1/orgs/:org/models", tenancy.ReadModels, adm.OrgModels},
 		{"GET", "/api/v1/orgs/:org/sessions", tenancy.ReadSessions, adm.OrgSessions},
@@ -309,12 +316,11 @@ func (s *Server) nowhere(c *fiber.Ctx) error {
 
 // elsewhere helps callers of routes that OpenAI has and this server does not.
 var elsewhere = map[string]string{
-	"/v1/completions":        "Use POST /v1/chat/completions.",
-	"/v1/embeddings":         "This server has no embeddings; ask the provider of your embedding model.",
-	"/v1/organization/costs": "This server knows no prices; GET /v1/organization/usage/completions has the tokens.",
-	"/v1/responses":          "Use POST /v1/chat/completions.",
-	"/chat/completions":      "The base URL ends in /v1: use POST /v1/chat/completions.",
-	"/models":                "The base URL ends in /v1: use GET /v1/models.",
+	"/v1/completions":   "Use POST /v1/chat/completions.",
+	"/v1/embeddings":    "This server has no embeddings; ask the provider of your embedding model.",
+	"/v1/responses":     "Use POST /v1/chat/completions.",
+	"/chat/completions": "The base URL ends in /v1: use POST /v1/chat/completions.",
+	"/models":           "The base URL ends in /v1: use GET /v1/models.",
 }
 
 // allowed names the methods of a path that exists.

@@ -28,6 +28,13 @@ type Params struct {
 	Random   func([]byte)       // fills with random bytes
 	Instance string             // this server, as the owner of idempotency claims
 	Policies retention.Policies // how long data is kept
+	Budgets  Budgets            // nil: nobody remembers how budgets stand
+}
+
+// Budgets is told when a budget has changed.
+type Budgets interface {
+	// Forget has budgets looked up anew.
+	Forget()
 }
 
 // Access is told when somebody's standing has changed.

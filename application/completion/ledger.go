@@ -7,6 +7,7 @@ import (
 
 	"agentapi/application/trail"
 	"agentapi/domain/audit"
+	"agentapi/domain/budget"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/tenancy"
@@ -20,6 +21,7 @@ type entry struct {
 	usage  []usage.Record
 	claim  *idempotency.Claim
 	result *idempotency.Result // nil: the claim is released
+	hold   *budget.Reservation // given back; nil: nothing was set aside
 	note   *trail.Note         // for the audit log; nil: nothing
 }
 
@@ -121,6 +123,9 @@ func (l *ledger) write(ctx context.Context, e entry) error {
 		recorded = append(recorded, one)
 	}
 	return l.storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		if err := e.giveBack(ctx, tx); err != nil {
+			return err
+		}
 		if len(e.usage) > 0 {
 			if err := tx.Usage().Record(ctx, e.scope, e.usage...); err != nil {
 				return err

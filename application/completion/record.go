@@ -12,11 +12,17 @@ import (
 	"agentapi/ports"
 )
 
-// reserve claims the request's key, and records that it has begun in the same
-// transaction, before any agent runs.
+// reserve claims the request's key, if it has one, records that it has begun, and sets
+// aside what it may cost, in one transaction, before any agent runs.
 func (r *run) reserve(ctx context.Context) (out idempotency.Outcome, err error) {
 	in := r.cmd.Caller.Scope()
-	if r.s.Audit == nil {
+	if r.claim == nil {
+		if r.hold == nil {
+			return out, nil
+		}
+		return out, r.s.Storage.Budgets().Reserve(ctx, in, *r.hold)
+	}
+	if r.s.Audit == nil && r.hold == nil {
 		return r.s.Storage.Idempotency().Claim(ctx, in, *r.claim)
 	}
 	entry, err := r.s.Audit.Entry(ctx, trail.Note{
@@ -27,6 +33,9 @@ func (r *run) reserve(ctx context.Context) (out idempotency.Outcome, err error) 
 	}
 	err = r.s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) (err error) {
 		if out, err = tx.Idempotency().Claim(ctx, in, *r.claim); err != nil || !out.Claimed {
+			return err
+		}
+		if err := r.setAside(ctx, tx); err != nil {
 			return err
 		}
 		return r.s.Audit.Append(ctx, tx, entry)

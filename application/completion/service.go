@@ -6,10 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"agentapi/application/budgets"
 	"agentapi/application/catalog"
 	"agentapi/application/limits"
 	"agentapi/application/trail"
 	"agentapi/domain/agent"
+	"agentapi/domain/budget"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
@@ -33,6 +35,8 @@ type Params struct {
 	Limits  *limits.Service // nil: nothing is limited
 	// Refuse tells why nothing is begun now; nil: everything may be.
 	Refuse func() error
+	// Budgets says what answers cost and sets money aside for them; nil: they are free.
+	Budgets *budgets.Service
 }
 
 // Service gives completions. It is safe for concurrent use. Start and Stop
@@ -174,12 +178,14 @@ type run struct {
 	events     []chat.Event // as they are delivered; kept only under a key
 
 	conversation
-	grant   *limits.Grant
-	usageID usage.ID
-	lost    []usage.Record // what attempts have used that another agent took over from
-	release []func()       // undone in reverse when the run ends
-	speaks  bool           // the agent that is asked now has begun
-	ended   bool
+	grant      *limits.Grant
+	usageID    usage.ID
+	hold       *budget.Reservation // what is set aside for it; nil: nothing
+	unforeseen error               // why it is not known what it may cost
+	lost       []usage.Record      // what attempts have used that another agent took over from
+	release    []func()            // undone in reverse when the run ends
+	speaks     bool                // the agent that is asked now has begun
+	ended      bool
 }
 
 // prepare does all that comes before an agent: checks, the idempotency claim,
@@ -194,18 +200,19 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 			return nil, nil, err
 		}
 	}
+	if err := r.foresee(ctx); err != nil {
+		return nil, nil, err
+	}
 	if cmd.Key != "" {
 		r.claim = &idempotency.Claim{
 			Key: idempotency.NewKey(cmd.Route, cmd.Key), Body: cmd.fingerprint(), Owner: s.Instance,
 			At: r.began, Until: r.began.Add(claimFor),
 		}
-		out, err := r.reserve(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		if out.Replay != nil {
-			return nil, out.Replay, nil
-		}
+	}
+	if out, err := r.reserve(ctx); err != nil {
+		return nil, nil, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err)
+	} else if out.Replay != nil {
+		return nil, out.Replay, nil
 	}
 	in := cmd.Caller.Scope()
 	r.ctx, r.place = s.live.enter(ctx, Running{
@@ -222,6 +229,9 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 // find chooses the candidates and opens the conversation.
 func (r *run) find(ctx context.Context) error {
 	req := r.cmd.Request
+	if r.unforeseen != nil {
+		return r.unforeseen
+	}
 	route, err := r.s.Catalog.Resolve(ctx, r.cmd.Caller, req.Model)
 	if err != nil {
 		return err
@@ -254,7 +264,7 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		a := r.s.Catalog.Agent(c.Agent)
 		r.Ignored = a.Capabilities().Ignored(r.cmd.Request)
 		r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
-		err := attempt(a.Run(ctx, r.task(c)))
+		err := attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))
 		if err == nil {
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"agentapi/application/trail"
+	"agentapi/domain/agent"
 	"agentapi/domain/audit"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -33,6 +34,11 @@ func (r *run) settle(ctx context.Context) error {
 	err = r.s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
 		if err := r.keep(ctx, tx, at); err != nil {
 			return err
+		}
+		if r.hold != nil {
+			if err := tx.Budgets().Release(ctx, r.cmd.Caller.Scope(), r.hold.ID); err != nil {
+				return err
+			}
 		}
 		if err := tx.Usage().Record(ctx, r.cmd.Caller.Scope(), append(r.lost, record)...); err != nil {
 			return err
@@ -79,7 +85,7 @@ func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Re
 	}
 	return usage.Record{
 		Key: key, ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
-		Tokens: tokens, Outcome: how, At: at,
+		Tokens: tokens, Cost: r.s.Budgets.Cost(agent.Candidate{Agent: r.Agent, Model: r.Served}, tokens), Outcome: how, At: at,
 	}
 }
 
@@ -87,7 +93,7 @@ func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Re
 // booked, and the idempotency key is given back, or keeps the refusal where the
 // same request would be refused again.
 func (r *run) book(ctx context.Context, why error) {
-	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim, usage: r.lost}
+	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim, usage: r.lost, hold: r.hold}
 	how, outcome := usage.Failed, audit.Failed
 	if fault.Is(why, fault.Canceled) || r.stopped() {
 		how, outcome = usage.Canceled, audit.Canceled
@@ -103,7 +109,7 @@ func (r *run) book(ctx context.Context, why error) {
 		n := r.note(outcome, r.answer.Usage, why)
 		late.note = &n
 	}
-	if len(late.usage) > 0 || late.claim != nil || late.note != nil {
+	if len(late.usage) > 0 || late.claim != nil || late.hold != nil || late.note != nil {
 		r.s.late.book(ctx, late)
 	}
 }

@@ -125,7 +125,8 @@ func (s *Service) book(ctx context.Context, who tenancy.Principal, t *Trial, req
 		if t.Tokens != (chat.Usage{}) {
 			at := s.Now()
 			err := tx.Usage().Record(ctx, who.Scope(), usage.Record{
-				ID: usage.NewID(at, s.entropy()), Request: request, Agent: t.Agent, Model: t.Model, Tokens: t.Tokens, Outcome: usage.Completed, At: at,
+				ID: usage.NewID(at, s.entropy()), Request: request, Agent: t.Agent, Model: t.Model, Tokens: t.Tokens,
+				Cost: s.Completion.Budgets.Cost(agent.Candidate{Agent: t.Agent, Model: t.Model}, t.Tokens), Outcome: usage.Completed, At: at,
 			})
 			if err != nil {
 				return err

@@ -15,8 +15,9 @@ import (
 
 // Service reads what is reported. It is safe for concurrent use.
 type Service struct {
-	Storage ports.Storage
-	Now     func() time.Time
+	Storage  ports.Storage
+	Currency string // of costs
+	Now      func() time.Time
 }
 
 // Own reports what a caller has consumed in their organisation.

@@ -92,6 +92,8 @@ func (s *Service) Sweep(ctx context.Context) (done ports.Swept, err error) {
 	done.Results = results
 	_, failed := s.Storage.Jobs().Prune(ctx, s.Now().Add(-keepJobs), batch)
 	err = errors.Join(err, failed)
+	_, failed = s.Storage.Budgets().Prune(ctx, s.Now(), batch)
+	err = errors.Join(err, failed)
 	policies, failed := s.policies(ctx)
 	if failed != nil { // what somebody wants gone sooner would be taken for what may stay
 		return done, errors.Join(err, failed)

@@ -31,6 +31,9 @@ const (
 	KeyChanged         Action = "api_key.changed"
 	KeyRotated         Action = "api_key.rotated"
 	KeyRevoked         Action = "api_key.revoked"
+	BudgetCreated      Action = "budget.created"
+	BudgetChanged      Action = "budget.changed"
+	BudgetRemoved      Action = "budget.removed"
 	MemberAdded        Action = "member.added"
 	MemberChanged      Action = "member.changed" // role or status
 	MemberRemoved      Action = "member.removed"
@@ -63,6 +66,7 @@ func Actions() []Action {
 	return []Action{
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
+		BudgetCreated, BudgetChanged, BudgetRemoved,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, OrgErasureAsked, OrgErased, UserChanged, AdminAppointed, AdminDismissed,
 		AgentChanged, AgentDrained, AgentResumed, AgentReset, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 	}

@@ -23,7 +23,8 @@ const (
 	WriteMembers  Permission = "members:write"  // to give roles, suspend and remove
 	ReadKeys      Permission = "keys:read"      // to see everybody's keys in it
 	WriteKeys     Permission = "keys:write"     // to revoke them, and to make keys of service accounts
-	ReadUsage     Permission = "usage:read"     // to see what it consumed
+	ReadUsage     Permission = "usage:read"     // to see what it consumed, and its budgets
+	WriteBudgets  Permission = "budgets:write"  // to bound what it spends
 	ReadAudit     Permission = "audit:read"     // to see what was done in it
 	ReadSessions  Permission = "sessions:read"  // to see who has which conversations in it, but not what was said
 	WriteSessions Permission = "sessions:write" // to end and remove them
@@ -38,7 +39,7 @@ var rights = func() map[Role][]Permission {
 	service := []Permission{UseChat, ReadModels, OwnSessions, ReadSelf}
 	member := append(slices.Clone(service), OwnKeys)
 	auditor := append(slices.Clone(member), ReadOrg, ReadMembers, ReadKeys, ReadUsage, ReadAudit, ReadSessions)
-	admin := append(slices.Clone(auditor), WriteOrg, WriteMembers, WriteKeys, WriteSessions, WriteData, WriteSCIM)
+	admin := append(slices.Clone(auditor), WriteOrg, WriteMembers, WriteKeys, WriteBudgets, WriteSessions, WriteData, WriteSCIM)
 	return map[Role][]Permission{
 		Service: service, OrgMember: member, OrgAuditor: auditor, OrgAdmin: admin, OrgOwner: admin,
 		PlatformAuditor: append(slices.Clone(auditor), ReadPlatform),

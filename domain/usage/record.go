@@ -7,6 +7,7 @@ import (
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/id"
+	"agentapi/domain/price"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 )
@@ -43,6 +44,7 @@ type Record struct {
 	Agent   agent.Name
 	Model   string
 	Tokens  chat.Usage
+	Cost    price.Micro // at the prices of its time
 	Outcome Outcome
 	At      time.Time
 }

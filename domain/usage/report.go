@@ -7,6 +7,7 @@ import (
 
 	"agentapi/domain/agent"
 	"agentapi/domain/fault"
+	"agentapi/domain/price"
 	"agentapi/domain/tenancy"
 )
 
@@ -135,6 +136,7 @@ type Sums struct {
 	CacheWrite int64
 	Completion int64 // tokens, those of reasoning included
 	Reasoning  int64
+	Cost       price.Micro
 }
 
 // Add adds a record.
@@ -151,6 +153,7 @@ func (s *Sums) Add(r *Record) {
 	s.CacheWrite += int64(r.Tokens.CacheWrite)
 	s.Completion += int64(r.Tokens.Completion)
 	s.Reasoning += int64(r.Tokens.Reasoning)
+	s.Cost = s.Cost.Plus(r.Cost)
 }
 
 // Row is one group of a report, and what it adds up to.

@@ -84,6 +84,20 @@ func (mr *MockStorageMockRecorder) Audit() *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Audit", reflect.TypeOf((*MockStorage)(nil).Audit))
 }
 
+// Budgets mocks base method.
+func (m *MockStorage) Budgets() ports.Budgets {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Budgets")
+	ret0, _ := ret[0].(ports.Budgets)
+	return ret0
+}
+
+// Budgets indicates an expected call of Budgets.
+func (mr *MockStorageMockRecorder) Budgets() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Budgets", reflect.TypeOf((*MockStorage)(nil).Budgets))
+}
+
 // Census mocks base method.
 func (m *MockStorage) Census(ctx context.Context, at time.Time, most int64) (census.Census, error) {
 	m.ctrl.T.Helper()
@@ -274,6 +288,20 @@ func (m *MockRepositories) Audit() ports.Audit {
 func (mr *MockRepositoriesMockRecorder) Audit() *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Audit", reflect.TypeOf((*MockRepositories)(nil).Audit))
+}
+
+// Budgets mocks base method.
+func (m *MockRepositories) Budgets() ports.Budgets {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Budgets")
+	ret0, _ := ret[0].(ports.Budgets)
+	return ret0
+}
+
+// Budgets indicates an expected call of Budgets.
+func (mr *MockRepositoriesMockRecorder) Budgets() *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Budgets", reflect.TypeOf((*MockRepositories)(nil).Budgets))
 }
 
 // Directory mocks base method.

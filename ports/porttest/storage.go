@@ -53,6 +53,10 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"what is old goes, whose it is by rule":                 expires,
 		"sessions of many turns go in parts":                    expiresInParts,
 		"usage is reported by time and what is told apart":      usageReports,
+		"budgets are kept, each for its own":                    budgetsAreKept,
+		"budgets count what usage has cost":                     budgetsCountUsage,
+		"money is set aside while there is room":                budgetsReserve,
+		"budgets go with whom they bound":                       budgetsGoWithTheirOwn,
 		"a report that would be too long is refused":            usageReportsAreBounded,
 		"usage that nobody keeps goes by its time":              rotates,
 		"of a user who is erased nothing is left":               erases,
@@ -105,6 +109,7 @@ func StorageConcurrency(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"of all platform admins one stays":                 lastAdmin,
 		"of many invitations to one address one is made":   oneInvitation,
 		"many who append leave one audit chain":            oneChain,
+		"budgets hold and add up under many":               budgetsHoldConcurrently,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -67,7 +67,7 @@ func TestEveryRouteIsForTheRolesThatMay(t *testing.T) {
 	staffed(t, func(t *testing.T, s *kit.Server, _ func() *kit.Server) {
 		me := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))
 		names := strings.NewReplacer(":org", fmt.Sprint(me["org_id"]), ":user", fmt.Sprint(me["user_id"]), ":id", "sess_01kdy7585ee0080000000000ke",
-			":key", "key_01kdy7585ee0080000000000ke", ":invite", "inv_01kdy7585ee0080000000000ke",
+			":key", "key_01kdy7585ee0080000000000ke", ":budget", "budget_01kdy7585ee0080000000000ke", ":invite", "inv_01kdy7585ee0080000000000ke",
 			":account", "user_01kdy7585ee0080000000000ke", ":project", strings.Replace(fmt.Sprint(me["org_id"]), "org_", "proj_", 1), ":agent", "demo", ":job", "job_01kdy7585ee0080000000000ke", ":request", "req_0", "*", "demo/echo")
 		tried := 0
 		for _, route := range web.Surface() {

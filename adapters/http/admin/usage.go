@@ -35,6 +35,7 @@ type spent struct {
 	CacheWrite int64     `json:"cache_write_tokens"`
 	Completion int64     `json:"completion_tokens"`
 	Reasoning  int64     `json:"reasoning_tokens"`
+	Cost       int64     `json:"cost_micro"`
 }
 
 func spentOf(q usage.Query, r usage.Row) spent {
@@ -53,7 +54,7 @@ func spentOf(q usage.Query, r usage.Row) spent {
 		Org: told(usage.ByOrg, r.Org.String()), User: told(usage.ByUser, r.User.String()), Key: told(usage.ByKey, key),
 		Agent: told(usage.ByAgent, string(r.Agent)), Model: told(usage.ByModel, r.Model),
 		Requests: r.Requests, Failed: r.Failed, Canceled: r.Canceled, Prompt: r.Prompt, Cached: r.Cached, CacheWrite: r.CacheWrite,
-		Completion: r.Completion, Reasoning: r.Reasoning,
+		Completion: r.Completion, Reasoning: r.Reasoning, Cost: int64(r.Cost),
 	}
 }
 
@@ -168,7 +169,7 @@ func sendTable(c *fiber.Ctx, q usage.Query, rows []usage.Row) error {
 			}[d])
 		}
 	}
-	head = append(head, "requests", "failed_requests", "canceled_requests", "prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens")
+	head = append(head, "requests", "failed_requests", "canceled_requests", "prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "cost_micro")
 	_ = w.Write(head) // into memory
 	for _, r := range rows {
 		s := spentOf(q, r)
@@ -178,7 +179,7 @@ func sendTable(c *fiber.Ctx, q usage.Query, rows []usage.Row) error {
 				line = append(line, plain(*told))
 			}
 		}
-		for _, n := range []int64{s.Requests, s.Failed, s.Canceled, s.Prompt, s.Cached, s.CacheWrite, s.Completion, s.Reasoning} {
+		for _, n := range []int64{s.Requests, s.Failed, s.Canceled, s.Prompt, s.Cached, s.CacheWrite, s.Completion, s.Reasoning, s.Cost} {
 			line = append(line, strconv.FormatInt(n, 10))
 		}
 		_ = w.Write(line)

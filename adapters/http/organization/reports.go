@@ -23,10 +23,10 @@ type pageOf struct {
 
 // bucket is a span of time of a report.
 type bucket struct {
-	Object  string     `json:"object"`
-	Start   int64      `json:"start_time"`
-	End     int64      `json:"end_time"`
-	Results []consumed `json:"results"`
+	Object  string `json:"object"`
+	Start   int64  `json:"start_time"`
+	End     int64  `json:"end_time"`
+	Results []any  `json:"results"`
 }
 
 // consumed is what a group consumed in a bucket: null is what is not told apart.
@@ -81,7 +81,7 @@ func (h *Handler) Usage(c *fiber.Ctx) error {
 				return err
 			}
 		}
-		return q.send(r, rows)
+		return q.send(r, rows, q.result)
 	})
 }
 
@@ -96,7 +96,7 @@ func (h *Handler) NoUsage(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return q.send(r, nil)
+		return q.send(r, nil, q.result)
 	})
 }
 
@@ -108,21 +108,15 @@ func (r call) report() (q report, err error) {
 		begun      = false
 		width      = "1d"
 	)
-	number := func(to *int64, name, value string) error {
-		if *to, err = strconv.ParseInt(value, 10, 64); err != nil || *to < 0 || *to > 1<<40 {
-			return fault.Invalidf(name, "invalid_type", "%s must be a time in seconds since 1970.", name)
-		}
-		return nil
-	}
 	err = rest.Parameters(r.Ctx, "start_time, end_time, bucket_width, project_ids, user_ids, api_key_ids, models, batch, group_by, limit and page", func(name, value string) (bool, error) {
 		switch name {
 		case "start_time":
 			begun = true
-			return true, number(&start, name, value)
+			return true, second(&start, name, value)
 		case "end_time":
-			return true, number(&end, name, value)
+			return true, second(&end, name, value)
 		case "page":
-			return true, number(&q.page, name, value)
+			return true, second(&q.page, name, value)
 		case "bucket_width":
 			if width = value; spans[width].most == 0 {
 				return true, fault.Invalidf(name, "invalid_value", "bucket_width must be 1m, 1h or 1d.")
@@ -172,6 +166,14 @@ func (r call) report() (q report, err error) {
 	return q.bounded()
 }
 
+// second reads a time.
+func second(to *int64, name, value string) (err error) {
+	if *to, err = strconv.ParseInt(value, 10, 64); err != nil || *to < 0 || *to > 1<<40 {
+		return fault.Invalidf(name, "invalid_type", "%s must be a time in seconds since 1970.", name)
+	}
+	return nil
+}
+
 func wrong(err error, name string) error {
 	if err != nil {
 		return fault.Invalidf(name, "invalid_id", "%s has what is no id.", name)
@@ -214,7 +216,7 @@ func (q report) bounded() (report, error) {
 }
 
 // send answers with all buckets of the page, those without results, too.
-func (q report) send(r call, rows []usage.Row) error {
+func (q report) send(r call, rows []usage.Row, as func(project string, row usage.Row) any) error {
 	out := pageOf{Object: "page", Data: []bucket{}, More: q.page > 0}
 	if out.More {
 		next := strconv.FormatInt(q.page, 10)
@@ -222,10 +224,10 @@ func (q report) send(r call, rows []usage.Row) error {
 	}
 	project := tenancy.ProjectOf(r.org).String()
 	for at := q.Since; at.Before(q.Until); at = at.Add(q.Width) {
-		b := bucket{Object: "bucket", Start: at.Unix(), End: at.Add(q.Width).Unix(), Results: []consumed{}}
+		b := bucket{Object: "bucket", Start: at.Unix(), End: at.Add(q.Width).Unix(), Results: []any{}}
 		for _, row := range rows {
 			if row.At.Equal(at) {
-				b.Results = append(b.Results, q.result(project, row))
+				b.Results = append(b.Results, as(project, row))
 			}
 		}
 		out.Data = append(out.Data, b)
@@ -233,7 +235,7 @@ func (q report) send(r call, rows []usage.Row) error {
 	return rest.Send(r.Ctx, out)
 }
 
-func (q report) result(project string, row usage.Row) consumed {
+func (q report) result(project string, row usage.Row) any {
 	uncached := row.Prompt - row.Cached - row.CacheWrite
 	c := consumed{
 		Object: "organization.usage.completions.result", Input: row.Prompt, Cached: row.Cached, CacheWrite: row.CacheWrite, Uncached: uncached,

@@ -21,6 +21,12 @@ var copied = []interface {
 	shares(ctx context.Context, r *Repositories) ([]share, error)
 	copy(ctx context.Context, c *copying, org tenancy.OrgID) (Copied, error)
 }{
+	// Before usage, which charges them in the target, too.
+	table[budgetRow]{
+		name: "budgets", key: []string{"id"}, which: "true", weight: "version",
+		at:   func(r *budgetRow) []any { return []any{r.ID} },
+		size: func(*budgetRow) int { return 0 },
+	},
 	table[sessionRow]{
 		name: "chat_sessions", key: []string{"id"}, which: "true", weight: "turns",
 		at:   func(r *sessionRow) []any { return []any{r.ID} },

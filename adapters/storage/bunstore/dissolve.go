@@ -31,7 +31,7 @@ func (r *Repositories) dissolve(ctx context.Context, in tenancy.Realm, most int)
 		key   string
 		which string // empty: all
 	}{
-		{(*usageRow)(nil), "id", ""}, {(*idempotencyRow)(nil), "key", ""}, {(*invitationRow)(nil), "id", ""}, {(*groupRow)(nil), "id", ""},
+		{(*budgetRow)(nil), "id", ""}, {(*chargeRow)(nil), "id", ""}, {(*holdRow)(nil), "id", ""}, {(*usageRow)(nil), "id", ""}, {(*idempotencyRow)(nil), "key", ""}, {(*invitationRow)(nil), "id", ""}, {(*groupRow)(nil), "id", ""},
 		{(*valueRow)(nil), "subject_id", ""}, {(*subjectRow)(nil), "user_id", ""},
 		{(*jobRow)(nil), "id", "finished_at IS NOT NULL AND kind <> '" + string(work.EraseOrg) + "'"},
 	} {

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"agentapi/domain/agent"
+	"agentapi/domain/price"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
@@ -30,6 +31,7 @@ type reportRow struct {
 	CacheWrite int64 `bun:"cache_write"`
 	Completion int64 `bun:"completion"`
 	Reasoning  int64 `bun:"reasoning"`
+	Cost       int64 `bun:"cost"`
 }
 
 // columns are those of the dimensions.
@@ -85,7 +87,7 @@ func (c usages) report(ctx context.Context, q usage.Query, of func(*bun.SelectQu
 	s = s.ColumnExpr("count(*) AS requests").
 		ColumnExpr("count(*) FILTER (WHERE outcome = ?) AS failed", string(usage.Failed)).
 		ColumnExpr("count(*) FILTER (WHERE outcome = ?) AS canceled", string(usage.Canceled)).
-		ColumnExpr("coalesce(sum(prompt_tokens), 0) AS prompt").ColumnExpr("coalesce(sum(completion_tokens), 0) AS completion").
+		ColumnExpr("coalesce(sum(prompt_tokens), 0) AS prompt").ColumnExpr("coalesce(sum(completion_tokens), 0) AS completion").ColumnExpr("coalesce(sum(cost_micro), 0) AS cost").
 		ColumnExpr(detail+" AS cached", bun.Safe("cached")).ColumnExpr(detail+" AS cache_write", bun.Safe("cache_write")).ColumnExpr(detail+" AS reasoning", bun.Safe("reasoning"))
 	// The ids tell the time, too, and lead to the rows, and to the months that they are in.
 	s = of(s).Where("id >= ? AND id < ?", usage.NewID(q.Since.Add(-longest), [10]byte{}).UUID(), usage.NewID(q.Until.Add(time.Millisecond), [10]byte{}).UUID()).
@@ -133,7 +135,7 @@ func made(rows []reportRow) ([]usage.Row, error) {
 		}
 		out[i] = usage.Row{Group: g, Sums: usage.Sums{
 			Requests: r.Requests, Failed: r.Failed, Canceled: r.Canceled, Prompt: r.Prompt, Cached: r.Cached, CacheWrite: r.CacheWrite,
-			Completion: r.Completion, Reasoning: r.Reasoning,
+			Completion: r.Completion, Reasoning: r.Reasoning, Cost: price.Micro(r.Cost),
 		}}
 	}
 	slices.SortFunc(out, usage.Compare)

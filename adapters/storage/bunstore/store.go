@@ -12,14 +12,15 @@ import (
 	"github.com/uptrace/bun/dialect"
 
 	"agentapi/domain/audit"
+	"agentapi/domain/budget"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 	"agentapi/ports"
 )
 
 // Classify tells the kind of a database's error: Conflict where something is
-// taken, Internal where a statement or a stored row is at fault, and otherwise
-// Unavailable.
+// taken, QuotaExhausted where a budget has no room, Internal where a statement or a
+// stored row is at fault, and otherwise Unavailable.
 type Classify func(error) fault.Kind
 
 // Repositories reads and writes through one connection, pool or transaction.
@@ -106,6 +107,8 @@ func (r *Repositories) failed(ctx context.Context, err error) error {
 	switch r.kind(err) {
 	case fault.Conflict:
 		return fault.Wrap(fault.Conflict, err, "There is one like this already.")
+	case fault.QuotaExhausted:
+		return budget.None().WithCause(err)
 	case fault.Internal:
 		return fault.Internalf("storage: %w", err)
 	default:

@@ -223,6 +223,9 @@ func (r *Repositories) erase(ctx context.Context, in tenancy.Scope, pseudonym te
 		})
 	}
 	if err == nil {
+		err = r.unfund(ctx, org, user, pseudonym.UUID(), &total)
+	}
+	if err == nil {
 		err = r.disown(ctx, org, user, pseudonym.UUID(), &total)
 	}
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
+	"agentapi/domain/price"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
@@ -30,6 +31,7 @@ type usageRow struct {
 	Completion int       `bun:"completion_tokens"`
 	Details    string    `bun:"details"`
 	Outcome    string    `bun:"outcome"`
+	Cost       int64     `bun:"cost_micro"`
 	CreatedAt  time.Time `bun:"created_at"`
 }
 
@@ -50,7 +52,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 		rows[i] = &usageRow{
 			OrgID: in.Org().UUID(), ID: r.ID.UUID(), UserID: in.User().UUID(), Request: withoutNUL(r.Request), SessionID: r.Session.UUID(),
 			Agent: withoutNUL(string(r.Agent)), Model: withoutNUL(r.Model), Prompt: r.Tokens.Prompt, Completion: r.Tokens.Completion,
-			KeyID: keyColumn(r.Key), Details: string(details), Outcome: string(r.Outcome), CreatedAt: session.Moment(r.At),
+			KeyID: keyColumn(r.Key), Details: string(details), Outcome: string(r.Outcome), Cost: int64(r.Cost), CreatedAt: session.Moment(r.At),
 		}
 	}
 	if len(rows) == 0 {
@@ -111,7 +113,7 @@ func (r *usageRow) record() (out usage.Record, err error) {
 		}
 	}
 	out.Request, out.Agent, out.Model, out.Tokens = r.Request, agent.Name(r.Agent), r.Model, chat.Usage(tokens)
-	out.Outcome, out.At = usage.Outcome(r.Outcome), r.CreatedAt.UTC()
+	out.Outcome, out.Cost, out.At = usage.Outcome(r.Outcome), price.Micro(r.Cost), r.CreatedAt.UTC()
 	return out, nil
 }
 

@@ -52,6 +52,13 @@ func (u upkeep) Dissolve(ctx context.Context, in tenancy.Realm, most int) (n int
 		}
 	}
 	n += drop(s.register.invited, func(i *tenancy.Invitation) bool { return i.Org == org })
+	n += drop(s.purse.holds, func(h *hold) bool { return h.who.org == org })
+	for id, b := range s.purse.budgets {
+		if b.Org == org {
+			s.purse.remove(id)
+			n++
+		}
+	}
 	n += drop(s.jobs, func(j *job.Job) bool { return j.Org == org && j.State.Ended() && j.Kind != job.EraseOrg })
 	for who := range s.log.subjects {
 		if who.org == org {

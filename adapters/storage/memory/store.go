@@ -63,6 +63,7 @@ type Store struct {
 	rolls    rolls
 	jobs     map[job.ID]*job.Job
 	log      log
+	purse    purse
 }
 
 var _ ports.Storage = (*Store)(nil)
@@ -76,6 +77,7 @@ func Open(o Options) (*Store, error) {
 		register: newRegister(),
 		rolls:    newRolls(),
 		jobs:     make(map[job.ID]*job.Job),
+		purse:    newPurse(),
 		log:      newLog(o.MaxBytes / logShare),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
 	}, nil
@@ -137,6 +139,7 @@ func (t tx) Directory() ports.Directory     { return directory{t.s, held{}} }
 func (t tx) Roster() ports.Roster           { return rosters{directory{t.s, held{}}} }
 func (t tx) Jobs() ports.Jobs               { return jobs{directory{t.s, held{}}} }
 func (t tx) Audit() ports.Audit             { return audits{t.s, held{}} }
+func (t tx) Budgets() ports.Budgets         { return budgets{directory{t.s, held{}}} }
 func (t tx) Switches() ports.Switches       { return switches{t.s, held{}} }
 
 // locker is how a repository call gets hold of the store.

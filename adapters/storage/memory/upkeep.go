@@ -128,6 +128,7 @@ func (u upkeep) Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.U
 		}
 	}
 	u.s.strike(who)
+	n += u.s.unfund(who)
 	return n + u.s.disown(who, pseudonym) + u.s.usage.rename(who, owner{in.Org(), pseudonym}) + u.s.uninvite(who, pseudonym) + u.s.register.expel(who), nil
 }
 

@@ -95,6 +95,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 			delete(a.seen, a.order[0])
 			a.order = a.order[1:]
 		}
+		c.s.charge(who, &r)
 		c.s.onUndo(func() {
 			a.totals[who] = old
 			delete(a.seen, r.ID)

@@ -10,7 +10,7 @@ import (
 )
 
 // tenantTables are those whose rows belong to an organisation.
-const tenantTables = "'chat_sessions', 'chat_messages', 'usage', 'idempotency', 'memberships', 'api_keys', 'invitations', 'jobs', 'scim_users', 'scim_groups', 'scim_members', 'audit', 'audit_subjects', 'audit_values', 'audit_places'"
+const tenantTables = "'chat_sessions', 'chat_messages', 'usage', 'idempotency', 'memberships', 'api_keys', 'invitations', 'jobs', 'budgets', 'budget_windows', 'budget_charges', 'budget_holds', 'scim_users', 'scim_groups', 'scim_members', 'audit', 'audit_subjects', 'audit_values', 'audit_places'"
 
 // oldest is the first version of PostgreSQL that has what is used here.
 const oldest = 140000

@@ -13,6 +13,7 @@ import (
 
 	"agentapi/domain/agent"
 	"agentapi/domain/audit"
+	"agentapi/domain/budget"
 	"agentapi/domain/chat"
 	"agentapi/domain/idempotency"
 	"agentapi/domain/page"
@@ -59,6 +60,10 @@ const fill = `
 	SELECT md5('org' || n % 200)::uuid, md5('user' || n)::uuid, 'org_member', 'active', 1 FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.api_keys (org_id, id, user_id, name, hint, hash, pepper, role, version)
 	SELECT md5('org' || n % 200)::uuid, md5('key' || n)::uuid, md5('user' || n)::uuid, 'k', 'h', 'h', 'p', 'org_member', 1 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.budgets SELECT md5('org' || n % 200)::uuid, md5('budget' || n)::uuid, md5('user' || n)::uuid, NULL, 'month', 1000, 1, now(), now() FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.budget_windows SELECT md5('org' || n % 200)::uuid, md5('budget' || n)::uuid, date_trunc('month', now(), 'UTC'), 5 FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.budget_charges SELECT md5('org' || n % 200)::uuid, md5('charge' || n)::uuid, md5('user' || n)::uuid, NULL, 5, now() FROM generate_series(1, 100000) n;
+	INSERT INTO agentapi.budget_holds SELECT md5('org' || n % 200)::uuid, md5('hold' || n)::uuid, md5('user' || n)::uuid, NULL, 5, now() + interval '1 hour' FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.jobs (org_id, id, kind, user_id, asked_by, other_id, state, rows_done, code, message, tries, holder, finished_at, version, created_at, updated_at)
 	SELECT md5('org' || n % 200)::uuid, md5('job' || n)::uuid, 'user.erase', md5('user' || n)::uuid, md5('user' || n)::uuid, md5('user' || n)::uuid, CASE n % 1000 WHEN 0 THEN 'queued' ELSE 'succeeded' END, 1, '', '', 1, '', CASE n % 1000 WHEN 0 THEN NULL ELSE now() END, 1, now(), now() FROM generate_series(1, 100000) n;
 	INSERT INTO agentapi.invitations (org_id, id, email, email_key, role, invited_by, status, expires_at, accepted_by, version)
@@ -141,6 +146,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	if _, err := s.Idempotency().Prune(t.Context(), at.Add(-24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	funded(t, s)
 	copiedTwice(t, s)
 	provisioned(t, s)
 	registered(t, s)
@@ -308,5 +314,22 @@ func registered(t *testing.T, s *Store) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// funded asks for all that there is to ask of budgets.
+func funded(t *testing.T, s *Store) {
+	t.Helper()
+	at, in, b := time.Now(), tenancy.RealmOf(ann.Org()), s.Budgets()
+	one := &budget.Budget{ID: budget.NewID(at, [10]byte{9}), Org: ann.Org(), Period: budget.Day, Limit: 100, Created: at, Updated: at}
+	hold := budget.Reservation{ID: budget.NewReservationID(at, [10]byte{9}), Amount: 1, At: at, Expires: at.Add(time.Minute)}
+	made := b.Create(t.Context(), in, one)
+	reserved := b.Reserve(t.Context(), ann, hold)
+	_, all := b.List(t.Context(), in, at, page.Query{Limit: 20})
+	_, bounding := b.Bounding(t.Context(), ann, tenancy.KeyID{7}, at)
+	_, any := b.Any(t.Context(), in)
+	changed := b.Update(t.Context(), in, one.ID, func(*budget.Budget) error { return nil })
+	if err := errors.Join(made, reserved, all, bounding, any, changed, b.Release(t.Context(), ann, hold.ID), b.Delete(t.Context(), in, one.ID)); err != nil {
+		t.Fatal(err)
 	}
 }

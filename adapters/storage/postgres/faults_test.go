@@ -342,6 +342,7 @@ func (p *two) Idempotency() ports.Idempotency { return p.next().Idempotency() }
 func (p *two) Upkeep() ports.Upkeep           { return p.next().Upkeep() }
 func (p *two) Agents() ports.Agents           { return p.next().Agents() }
 func (p *two) Switches() ports.Switches       { return p.next().Switches() }
+func (p *two) Budgets() ports.Budgets         { return p.next().Budgets() }
 func (p *two) Census(ctx context.Context, at time.Time, most int64) (census.Census, error) {
 	return p.next().Census(ctx, at, most)
 }

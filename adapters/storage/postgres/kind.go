@@ -22,6 +22,8 @@ func kind(err error) fault.Kind {
 		return fault.Unavailable
 	}
 	switch code[:2] {
+	case "QB": // reserve_budget
+		return fault.QuotaExhausted
 	case "23":
 		if code == "23505" { // unique_violation
 			return fault.Conflict

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strings"
 
 	"agentapi/adapters/storage/bunstore"
@@ -44,6 +45,13 @@ func merge(queue []*statement) []*statement {
 	if !jobs {
 		return nil
 	}
+	// All servers come to organisations in one order, and so never wait for each other.
+	slices.SortFunc(orgs, func(a, b *tenantBatch) int { return strings.Compare(a.name.text, b.name.text) })
+	for _, o := range orgs {
+		if len(o.opens) > 0 {
+			out = append(append(out, o.name), o.opens...)
+		}
+	}
 	for _, o := range orgs {
 		out = o.append(out)
 	}
@@ -56,11 +64,24 @@ type tenantBatch struct {
 	heads  []string   // of the inserts, in order
 	at     map[string]*strings.Builder
 	others []*statement
+	// opens are those that make budgets: they wait for whoever has booked, so before
+	// anybody can wait for what this transaction holds.
+	opens []*statement
+	// reserves are those that ask whether there is room in a budget: after all that ends
+	// has been booked, of which a part may have been taken back already.
+	reserves []*statement
 }
 
 func (b *tenantBatch) add(s *statement) {
 	head, rows, tail, ok := bunstore.Rows(s.text)
-	if !ok {
+	switch {
+	case strings.HasPrefix(s.text, bunstore.Opens):
+		b.opens = append(b.opens, s)
+		return
+	case strings.HasPrefix(s.text, bunstore.Reserves):
+		b.reserves = append(b.reserves, s)
+		return
+	case !ok:
 		b.others = append(b.others, s)
 		return
 	}
@@ -94,5 +115,5 @@ func (b *tenantBatch) append(out []*statement) []*statement {
 	insert(true) // what others refer to
 	out = append(out, b.others...)
 	insert(false)
-	return out
+	return append(out, b.reserves...)
 }

@@ -165,12 +165,12 @@ func verifier(password string) string {
 func grants(schema, role string) []string {
 	return []string{
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
-		"GRANT SELECT, INSERT, UPDATE, DELETE ON chat_sessions, chat_messages, usage, idempotency, instances, leases, agents, models, agent_health, agent_health_changes, agent_switches, orgs, users, memberships, api_keys, invitations, jobs, scim_users, scim_groups, scim_members TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON chat_sessions, chat_messages, usage, idempotency, instances, leases, agents, models, agent_health, agent_health_changes, agent_switches, orgs, users, memberships, api_keys, invitations, jobs, budgets, budget_windows, budget_charges, budget_holds, scim_users, scim_groups, scim_members TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON audit_subjects, audit_values TO " + role,
 		"GRANT SELECT, INSERT ON audit_checkpoints TO " + role,
 		"GRANT SELECT ON audit, audit_retired, audit_places TO " + role,
 		"GRANT SELECT ON goose_db_version, schema_serves TO " + role,
-		"GRANT EXECUTE ON FUNCTION forget_idempotency, expire_sessions, expire_usage, expiring, make_usage_months, drop_usage_month, find_api_key, find_invitation, open_jobs, drop_jobs, audit_append, audit_retire, census, consumed TO " + role,
+		"GRANT EXECUTE ON FUNCTION forget_idempotency, expire_sessions, expire_usage, expiring, make_usage_months, drop_usage_month, find_api_key, find_invitation, open_jobs, drop_jobs, drop_holds, audit_append, audit_retire, census, consumed TO " + role,
 	}
 }
 

@@ -293,7 +293,7 @@ func TestNoViewAndNoFunctionIsAWayAround(t *testing.T) {
 	if n := one[int](t, db, `SELECT count(*) FROM pg_proc WHERE pronamespace = 'agentapi'::regnamespace AND prosecdef AND has_function_privilege('public', oid, 'EXECUTE')`); n != 0 {
 		t.Errorf("%d of them may be called by anybody", n)
 	}
-	if n := one[int](t, db, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'agentapi'::regnamespace AND prosecdef"); n != 14 {
+	if n := one[int](t, db, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'agentapi'::regnamespace AND prosecdef"); n != 15 {
 		t.Errorf("%d functions run as their owner", n)
 	}
 }
@@ -317,7 +317,7 @@ func TestEveryTenantTableIsProtectedAndIndexedByTenant(t *testing.T) {
 	others := one[string](t, db, `SELECT coalesce(string_agg(c.relname, ',' ORDER BY c.relname), '') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class tab ON tab.oid = i.indrelid
 		JOIN pg_attribute a ON a.attrelid = tab.oid AND a.attnum = i.indkey[0] WHERE tab.relname IN (`+tenantTables+`) AND a.attname <> 'org_id'`)
 	// By which a key or an invitation is found, what is old is forgotten, for all, and the audit log is read as a whole.
-	if others != "api_keys_id,audit_actor,audit_at,audit_pkey,chat_sessions_updated,idempotency_completed,idempotency_running,invitations_email,jobs_finished,jobs_open,usage_created" {
+	if others != "api_keys_id,audit_actor,audit_at,audit_pkey,budget_holds_expire,chat_sessions_updated,idempotency_completed,idempotency_running,invitations_email,jobs_finished,jobs_open,usage_created" {
 		t.Errorf("indexes that do not begin with the tenant: %s", others)
 	}
 }

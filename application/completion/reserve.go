@@ -1,0 +1,80 @@
+package completion
+
+import (
+	"context"
+
+	"agentapi/domain/fault"
+	"agentapi/domain/session"
+	"agentapi/ports"
+)
+
+// foresee finds what the request may cost, where budgets bound its caller. It comes
+// before the key is claimed, since the money is set aside with it; what fails here fails
+// again once the request has begun, and is said then. fault.QuotaExhausted: it is known
+// that there is no room.
+func (r *run) foresee(ctx context.Context) error {
+	any, err := r.s.Budgets.Any(ctx, r.cmd.Caller.Org())
+	if err != nil || !any {
+		return err
+	}
+	route, err := r.s.Catalog.Resolve(ctx, r.cmd.Caller, r.cmd.Request.Model)
+	if err == nil {
+		r.candidates, err = r.s.Catalog.Fit(route, r.cmd.Request)
+	}
+	if err != nil {
+		r.unforeseen = err
+		return nil
+	}
+	history, err := r.remembered(ctx)
+	if err != nil {
+		return err
+	}
+	_, transcript, _ := session.Continue(history, r.cmd.Request.Messages, !r.cmd.Conversation.ID.IsZero())
+	r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.candidates, transcript, r.cmd.Request)
+	return err
+}
+
+// remembered is what is stored of the conversation that the request goes on with.
+func (r *run) remembered(ctx context.Context) ([]session.Turn, error) {
+	var (
+		want     = r.cmd.Conversation
+		in       = r.cmd.Caller.Scope()
+		sessions = r.s.Storage.Sessions()
+		id       = want.ID
+	)
+	if id.IsZero() {
+		if want.Key.IsZero() {
+			return nil, nil
+		}
+		stored, err := sessions.ByKey(ctx, in, want.Key)
+		if err != nil {
+			return nil, unless(fault.NotFound, err)
+		}
+		id = stored.ID
+	}
+	history, err := sessions.History(ctx, in, id)
+	return history, unless(fault.NotFound, err)
+}
+
+func unless(k fault.Kind, err error) error {
+	if fault.Is(err, k) {
+		return nil
+	}
+	return err
+}
+
+// setAside reserves the money for the request, in the transaction that begins it.
+func (r *run) setAside(ctx context.Context, tx ports.Repositories) error {
+	if r.hold == nil {
+		return nil
+	}
+	return tx.Budgets().Reserve(ctx, r.cmd.Caller.Scope(), *r.hold)
+}
+
+// giveBack releases what was set aside, in the transaction that books what was used.
+func (e *entry) giveBack(ctx context.Context, tx ports.Repositories) error {
+	if e.hold == nil {
+		return nil
+	}
+	return tx.Budgets().Release(ctx, e.scope, e.hold.ID)
+}
