@@ -262,6 +262,9 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 			err = s.fail(c, fault.Internalf("panic: %v", r))
 		}
 		resp := c.Response()
+		if s.leaving.Load() {
+			resp.SetConnectionClose()
+		}
 		resp.Header.Set("Openai-Processing-Ms", strconv.FormatInt(time.Since(call.Started).Milliseconds(), 10))
 		if !call.Kept() {
 			call.End(resp.StatusCode())

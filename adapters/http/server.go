@@ -87,7 +87,8 @@ type Server struct {
 	table    []Route
 	base     context.Context // of all requests
 	end      context.CancelCauseFunc
-	draining atomic.Bool
+	leaving  atomic.Bool // every answer asks its client to come back on a connection of another server
+	draining atomic.Bool // requests that still come are refused
 	listener net.Listener
 	served   chan error
 }
@@ -155,12 +156,13 @@ func (s *Server) Start(ctx context.Context) error {
 // Addr is where the server listens, once it has started.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Stop drains: readiness goes off at once, for DrainDelay requests are still
-// taken, then running answers have Drain to finish, and what still runs is told
-// that the server stops. It returns when all connections are done, or when ctx
+// Stop drains: readiness goes off at once, and every answer from then on closes
+// its connection. For DrainDelay requests are still taken, then running answers
+// have Drain to finish, and what still runs is told that the server stops. It returns when all connections are done, or when ctx
 // ends, which cuts them.
 func (s *Server) Stop(ctx context.Context) error {
 	s.p.Vitals.Drain()
+	s.leaving.Store(true)
 	if s.listener == nil {
 		return nil
 	}

@@ -72,6 +72,10 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	start, cancel := context.WithTimeout(ctx, app.StartTimeout())
 	defer cancel()
 	if err := app.Start(start); err != nil {
+		if ctx.Err() != nil {
+			log.Info("stopped before the start had ended")
+			return nil
+		}
 		return startFailed(bootstrap.Cause(err))
 	}
 	address := reachable(server.Addr())

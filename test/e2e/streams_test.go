@@ -78,6 +78,11 @@ func read(ctx context.Context, s *kit.Server) (string, error) {
 		return "", err
 	}
 	defer resp.Body.Close()
+	return streamed(resp)
+}
+
+// streamed gives the text of an answer that streams; an error unless [DONE] ends it.
+func streamed(resp *http.Response) (string, error) {
 	var text strings.Builder
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")
