@@ -88,6 +88,9 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 		{admin, "GET /api/v1/orgs/{org}/sessions/{chat}", "", "", nil}, {admin, "DELETE /api/v1/orgs/{org}/sessions/{chat}", "", "", nil},
 		{admin, "GET /api/v1/orgs/{org}/usage?since={since}&interval=1h&group_by=user,agent", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/audit?limit=100", "", "", nil},
 
+		{admin, "POST /api/v1/orgs/{org}/budgets", `{"period":"day","limit_micro":1000000}`, "budget=id", nil}, {admin, "GET /api/v1/orgs/{org}/budgets", "", "", nil},
+		{admin, "GET /api/v1/orgs/{org}/budgets/{budget}", "", "", nil}, {admin, "PATCH /api/v1/orgs/{org}/budgets/{budget}", `{"limit_micro":2000000}`, "", nil},
+		{admin, "DELETE /api/v1/orgs/{org}/budgets/{budget}", "", "", nil}, {admin, "GET /v1/organization/costs?start_time={start}", "", "", nil},
 		{admin, "GET /api/v1/orgs/{org}/retention", "", "", nil}, {admin, "PATCH /api/v1/orgs/{org}/retention", `{"sessions_seconds":86400}`, "", nil}, {admin, "GET /api/v1/orgs/{org}/audit/export", "", "", nil},
 		{boss, "GET /api/v1/platform/audit/checkpoints?limit=1", "", "", nil}, {boss, "GET /api/v1/platform/audit/verify", "", "", nil},
 		{boss, "POST /api/v1/platform/audit/verify", `{"after":0,"most":100}`, "", nil}, {boss, "GET /api/v1/platform/audit/export", "", "", nil},
