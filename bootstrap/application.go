@@ -108,9 +108,12 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache ports.Cache, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Budgets: money, Refuse: away.Refusing,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing,
+	}
+	if c.Resume.Window > 0 && cache.Beyond() {
+		p.Tapes = &completion.Tapes{Cache: cache, Box: pepper.Box()}
 	}
 	if c.Compat.DedupeSDKRetries {
 		p.Retries = cache

@@ -21,6 +21,9 @@ type Shared struct {
 	link *redis.Client // nil: nothing is beyond this process
 }
 
+// Beyond says whether others than this process share it.
+func (s Shared) Beyond() bool { return s.link != nil }
+
 // Stop gives up the connections.
 func (s Shared) Stop(ctx context.Context) error {
 	if s.link == nil {

@@ -35,6 +35,7 @@ func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *ope
 		Options: web.Options{
 			Addr: c.Server.Addr, AllowedHosts: c.Server.AllowedHosts, MaxBody: c.Server.MaxBody,
 			DrainDelay: c.Server.DrainDelay, Drain: c.Server.Drain, Heartbeat: c.Server.Heartbeat, ReadTimeout: c.Server.ReadTimeout,
+			Resumable: c.Resume.Window > 0,
 		},
 		Access: a, Admin: adm, Operations: op, Reports: rep, Provision: prov, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Logins: logins(c), Log: log, Version: Version().Version,
 		Description: docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON},

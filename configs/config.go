@@ -22,6 +22,7 @@ type Config struct {
 	Agents    map[string]Agent `yaml:"agents" doc:"what answers, by name: lower-case letters, digits and hyphens"`
 	Routing   Routing          `yaml:"routing"`
 	Limits    Allowances       `yaml:"limits"`
+	Resume    Resume           `yaml:"resume"`
 	Compat    Compat           `yaml:"compat"`
 	Retention Retention        `yaml:"retention"`
 	Billing   Billing          `yaml:"billing"`
@@ -185,6 +186,11 @@ type Checkpoints struct {
 	Every time.Duration `yaml:"every" doc:"between two checkpoints, also where nothing happens"`
 }
 
+// Resume configures how a stream goes on whose client has lost its connection.
+type Resume struct {
+	Window time.Duration `yaml:"window" doc:"how long a stream with an Idempotency-Key runs on when its client is gone; 0: it ends, and its events have no ids"`
+}
+
 // Compat configures how strict the server is with clients.
 type Compat struct {
 	UnsupportedParams string `yaml:"unsupported_params" doc:"report: sampling parameters that an agent cannot honour are named in a header; reject: they are refused"`
@@ -259,6 +265,9 @@ func (c *Config) validate(d *decoder) {
 		bad("server.stop_timeout", "must be more than drain_delay and drain together, which is %v", c.Server.DrainDelay+c.Server.Drain)
 	}
 	c.Limits.validate(bad)
+	if w := c.Resume.Window; w < 0 || w > time.Hour {
+		bad("resume.window", "must be between 0 and 1h")
+	}
 	if c.Retention.Every < time.Minute {
 		bad("retention.every", "must be at least 1m")
 	}

@@ -37,7 +37,7 @@ func Surface() []Route { return (&Server{}).surface() }
 // surface is the whole surface, in the order in which paths are tried.
 func (s *Server) surface() []Route {
 	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit, Operator: s.operator}
-	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout}
+	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout, Resumable: s.p.Resumable}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
 	adm := &admin.Handler{Admin: s.p.Admin, Operations: s.p.Operations, Reports: s.p.Reports, Base: s.base, Limit: storageLimit, Stall: stallTimeout}

@@ -45,6 +45,7 @@ type Options struct {
 	DrainDelay   time.Duration // how long requests are still taken after Stop begins
 	Drain        time.Duration // how long running answers then have
 	Heartbeat    time.Duration // between comments in a silent stream
+	Resumable    bool          // streams with a key run on for a while when their client is gone
 	ReadTimeout  time.Duration // for a request's head and body to arrive
 }
 

@@ -29,6 +29,9 @@ type Command struct {
 	// Attempt says which of an SDK's attempts at the request this is, from 1 on; 0:
 	// the client does not say.
 	Attempt int
+	// Resume is the id of the answer that the client has a part of already, and wants
+	// no other than; empty: it has none.
+	Resume string
 	// Standing is told how the caller stands with regard to the limits, before the
 	// answer begins or fails, where there are any; nil: nobody asks.
 	Standing func(limits.Standings)

@@ -3,6 +3,7 @@ package completion
 import (
 	"context"
 	"sync"
+	"time"
 
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -15,6 +16,22 @@ import (
 type streams struct {
 	mu      sync.Mutex
 	running map[streamKey]*stream
+
+	quit    context.Context // ends with the service
+	stopped context.CancelFunc
+	work    sync.WaitGroup // what goes on beside them
+}
+
+func newStreams() *streams {
+	a := &streams{running: make(map[streamKey]*stream)}
+	a.quit, a.stopped = context.WithCancel(context.Background())
+	return a
+}
+
+// stop ends those that nobody listens to here.
+func (a *streams) stop() {
+	a.stopped()
+	a.work.Wait()
 }
 
 // streamKey is whose key it is, and what was asked with it.
@@ -32,6 +49,7 @@ type streamKey struct {
 type stream struct {
 	all    *streams
 	key    streamKey
+	linger time.Duration // it runs on for, when nobody listens any more
 	cancel context.CancelCauseFunc
 	begun  chan struct{} // closed when inner or failed is set
 	inner  *Reply        // the answer itself
@@ -48,13 +66,13 @@ type stream struct {
 }
 
 // open gives the running stream of the key, or a new one for its first listener.
-func (a *streams) open(ctx context.Context, key streamKey) (s *stream, run context.Context, first bool) {
+func (a *streams) open(ctx context.Context, key streamKey, linger time.Duration) (s *stream, run context.Context, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.running[key]; s != nil && s.enter() {
 		return s, nil, false
 	}
-	s = &stream{all: a, key: key, begun: make(chan struct{}), listeners: 1}
+	s = &stream{all: a, key: key, linger: linger, begun: make(chan struct{}), listeners: 1}
 	run, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	a.running[key] = s
 	return s, run, true
@@ -81,9 +99,10 @@ func (s *stream) enter() bool {
 }
 
 // join begins the stream of a keyed request, or joins the one that runs.
-func (s *Service) join(ctx context.Context, cmd Command) (*Reply, error) {
+func (s *Service) join(ctx context.Context, cmd Command, linger time.Duration) (*Reply, error) {
 	in := cmd.Caller.Scope()
-	st, run, first := s.streams.open(ctx, streamKey{in.Org(), in.User(), idempotency.NewKey(cmd.Route, cmd.Key), cmd.fingerprint()})
+	key := streamKey{in.Org(), in.User(), idempotency.NewKey(cmd.Route, cmd.Key), cmd.fingerprint()}
+	st, run, first := s.streams.open(ctx, key, linger)
 	seat := &seat{stream: st, ctx: ctx}
 	seat.unwatch = context.AfterFunc(ctx, func() { seat.leave(context.Cause(ctx)) })
 	if first {
@@ -98,6 +117,11 @@ func (s *Service) join(ctx context.Context, cmd Command) (*Reply, error) {
 	switch {
 	case st.failed != nil:
 		seat.close()
+		if linger > 0 && s.Tapes != nil && fault.Is(st.failed, fault.Conflict) {
+			if r, ok, err := s.play(ctx, cmd, key); ok {
+				return r, err
+			}
+		}
 		return nil, st.failed
 	case st.inner.Replayed: // it was done before; what was begun is the first's alone
 		seat.close()
@@ -105,6 +129,13 @@ func (s *Service) join(ctx context.Context, cmd Command) (*Reply, error) {
 			return st.inner, nil
 		}
 		return s.begin(ctx, cmd)
+	}
+	if cmd.Resume != "" && st.inner.Head.ID != cmd.Resume {
+		seat.close()
+		return nil, expired()
+	}
+	if first && linger > 0 && s.Tapes != nil {
+		s.streams.work.Go(func() { st.record(run, s.Tapes.of(key)) })
 	}
 	reply := &Reply{Head: st.inner.Head, seat: seat}
 	reply.Replayed = !first
@@ -129,6 +160,7 @@ type seat struct {
 	unwatch func() bool
 	at      int  // how many events it was given
 	over    bool // it was told the end
+	lonely  bool // it stands for those who may come back
 
 	left bool // guarded by the stream's mu
 }
@@ -211,11 +243,16 @@ func (l *seat) wait() {
 	}
 }
 
-// leave gives the place up. When the last has left, the run ends.
+// leave gives the place up. When the last has left, the run ends, or its place is kept
+// for a while for who comes back.
 func (l *seat) leave(why error) {
 	s := l.stream
 	s.mu.Lock()
 	last := !l.left && s.listeners == 1
+	if last && !l.lonely && !s.over && s.linger > 0 && s.all.quit.Err() == nil {
+		last, l.left = false, true
+		s.all.work.Go(s.alone) // which has the place now
+	}
 	if !l.left {
 		l.left = true
 		s.listeners--
@@ -225,6 +262,38 @@ func (l *seat) leave(why error) {
 		s.all.remove(s)
 		s.cancel(why)
 	}
+}
+
+// alone listens where nobody else does, until the answer is complete or its time is up.
+func (s *stream) alone() {
+	ctx, cancel := context.WithTimeoutCause(s.all.quit, s.linger, fault.New(fault.Canceled, "The client has not come back."))
+	defer cancel()
+	s.attend(&seat{stream: s, ctx: ctx, lonely: true})
+}
+
+// attend listens to all of a stream, for those who do not do so here.
+func (s *stream) attend(l *seat) {
+	ctx := l.ctx
+	l.unwatch = context.AfterFunc(ctx, func() { l.leave(context.Cause(ctx)) })
+	defer l.close()
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.begun:
+	}
+	if s.failed != nil || s.inner.Replayed {
+		return
+	}
+	for {
+		if _, _, ok := l.next(); !ok {
+			return
+		}
+	}
+}
+
+// expired is why an answer cannot be resumed.
+func expired() error {
+	return fault.New(fault.Gone, "The answer was given up, since nobody came back for it in time. Send the request again without Last-Event-ID.").WithCode("stream_expired")
 }
 
 // close gives the place up, and closes the answer behind the last listener, unless

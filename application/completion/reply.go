@@ -13,11 +13,12 @@ import (
 // wanted any more, at its end too.
 type Reply struct {
 	Head
-	seat *seat // where the answer is shared; nothing of what follows is set then
-	run  *run
-	ctx  context.Context
-	next func() (chat.Event, error, bool)
-	stop func()
+	seat   *seat   // where the answer is shared; nothing of what follows is set then
+	played *player // where it runs on another server; likewise
+	run    *run
+	ctx    context.Context
+	next   func() (chat.Event, error, bool)
+	stop   func()
 
 	first    chat.Event
 	hasFirst bool
@@ -32,8 +33,11 @@ type Reply struct {
 // After an error or Finished ok is false. The event's Native is valid until the
 // following call.
 func (r *Reply) Next() (e chat.Event, err error, ok bool) {
-	if r.seat != nil {
+	switch {
+	case r.seat != nil:
 		return r.seat.next()
+	case r.played != nil:
+		return r.played.next()
 	}
 	for !r.over {
 		if len(r.tail) > 0 {
@@ -105,11 +109,13 @@ func (r *Reply) pass(e chat.Event) (chat.Event, error, bool) {
 // Close ends the answer wherever it is, releases the agent and books what was
 // observed. It may be called more than once.
 func (r *Reply) Close() {
-	if r.seat != nil {
+	switch {
+	case r.seat != nil:
 		r.seat.close()
 		return
-	}
-	switch {
+	case r.played != nil:
+		r.played.close()
+		return
 	case r.over:
 	case len(r.tail) > 0:
 		r.finish(nil) // the turn is stored

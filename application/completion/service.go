@@ -33,6 +33,11 @@ type Params struct {
 	Retries ports.Cache
 	Audit   *trail.Recorder // nil: nothing is recorded
 	Limits  *limits.Service // nil: nothing is limited
+	// Linger is how long a stream with the client's Idempotency-Key runs on when nobody
+	// listens any more.
+	Linger time.Duration
+	// Tapes lets other servers go on with such a stream; nil: none can.
+	Tapes *Tapes
 	// Refuse tells why nothing is begun now; nil: everything may be.
 	Refuse func() error
 	// Budgets says what answers cost and sets money aside for them; nil: they are free.
@@ -45,14 +50,14 @@ type Service struct {
 	Params
 	turns   *turnstile
 	late    *ledger
-	streams streams
+	streams *streams
 	live    live
 }
 
 // New makes a Service.
 func New(p Params) *Service {
 	return &Service{
-		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer, p.Audit), streams: streams{running: map[streamKey]*stream{}},
+		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer, p.Audit), streams: newStreams(),
 		live: live{all: map[*place]struct{}{}},
 	}
 }
@@ -64,7 +69,10 @@ func (s *Service) Start(context.Context) error {
 }
 
 // Stop books what is left, until ctx ends, and joins the background work.
-func (s *Service) Stop(ctx context.Context) error { return s.late.stop(ctx) }
+func (s *Service) Stop(ctx context.Context) error {
+	s.streams.stop()
+	return s.late.stop(ctx)
+}
 
 // claimFor is how long a claim outlives its owner's death at most. It must be
 // longer than any request runs: then another would run beside it.
@@ -111,10 +119,15 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err erro
 // unseen. ctx must last as long as the reply; when it ends, so does the agent.
 // A request with an Idempotency-Key that runs on this instance already joins the
 // running answer: it gets all of it, from the first event on, and the agent ends
-// when the last of those who listen has left.
+// when the last of those who listen has left, or Linger later where the key is the
+// client's own. One that is to be resumed and is not there any more is fault.Gone.
 func (s *Service) Begin(ctx context.Context, cmd Command) (*Reply, error) {
+	linger := s.Linger
+	if cmd.Key == "" {
+		linger = 0 // nobody can ask for it again
+	}
 	if cmd.Key = s.key(ctx, &cmd); cmd.Key != "" && cmd.Request.Stream {
-		return s.join(ctx, cmd)
+		return s.join(ctx, cmd, linger)
 	}
 	return s.begin(ctx, cmd)
 }
@@ -211,8 +224,11 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	}
 	if out, err := r.reserve(ctx); err != nil {
 		return nil, nil, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err)
-	} else if out.Replay != nil {
-		return nil, out.Replay, nil
+	} else if done := out.Replay; done != nil {
+		if cmd.Resume != "" && done.Failure == nil && done.ID != cmd.Resume {
+			return nil, nil, expired()
+		}
+		return nil, done, nil
 	}
 	in := cmd.Caller.Scope()
 	r.ctx, r.place = s.live.enter(ctx, Running{
@@ -229,6 +245,9 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 // find chooses the candidates and opens the conversation.
 func (r *run) find(ctx context.Context) error {
 	req := r.cmd.Request
+	if r.cmd.Resume != "" {
+		return expired() // it is not there: what would be begun is another answer
+	}
 	if r.unforeseen != nil {
 		return r.unforeseen
 	}

@@ -73,22 +73,26 @@ type Event struct {
 // CallDelta is a piece of a tool call. The first piece of a call has ID and
 // Name; pieces of one call have the same Index, dense from 0 within the choice.
 type CallDelta struct {
-	Index     int
-	ID        string
-	Custom    bool
-	Name      string
-	Arguments string // the next piece of the arguments
+	Index     int    `json:"index"`
+	ID        string `json:"id,omitempty"`
+	Custom    bool   `json:"custom,omitempty"`
+	Name      string `json:"name,omitempty"`
+	Arguments string `json:"arguments,omitempty"` // the next piece of the arguments
 }
 
 // Usage counts tokens. Prompt includes Cached and CacheWrite, Completion
-// includes Reasoning.
+// includes Reasoning. Its JSON is what is stored.
 type Usage struct {
-	Prompt, Completion            int
-	Cached, CacheWrite, Reasoning int
-	PromptAudio, CompletionAudio  int
-	AcceptedPrediction            int
-	RejectedPrediction            int
-	Estimated                     bool // counted by us, because the agent did not say
+	Prompt             int  `json:"prompt"`
+	Completion         int  `json:"completion"`
+	Cached             int  `json:"cached,omitempty"`
+	CacheWrite         int  `json:"cache_write,omitempty"`
+	Reasoning          int  `json:"reasoning,omitempty"`
+	PromptAudio        int  `json:"prompt_audio,omitempty"`
+	CompletionAudio    int  `json:"completion_audio,omitempty"`
+	AcceptedPrediction int  `json:"accepted_prediction,omitempty"`
+	RejectedPrediction int  `json:"rejected_prediction,omitempty"`
+	Estimated          bool `json:"estimated,omitempty"` // counted by us, because the agent did not say
 }
 
 // Total is all tokens of the call.

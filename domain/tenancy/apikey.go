@@ -1,6 +1,8 @@
 package tenancy
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"hash/crc32"
@@ -134,6 +136,20 @@ func (p Pepper) Mark() [PepperMark]byte { return [PepperMark]byte(p.sum("agentap
 // Seal is a mark on a text that is kept where others may write, which only servers
 // of the same pepper can make.
 func (p Pepper) Seal(text []byte) []byte { return p.sum("agentapi seal\x00" + string(text)) }
+
+// Box is what only servers of the same pepper can open, for texts that are kept where
+// others may read.
+func (p Pepper) Box() cipher.AEAD {
+	block, err := aes.NewCipher(p.sum("agentapi box"))
+	if err != nil {
+		panic(err) // the key has the length of one
+	}
+	box, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err)
+	}
+	return box
+}
 
 func (p Pepper) sum(text string) []byte {
 	mac := hmac.New(sha256.New, p)

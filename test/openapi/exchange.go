@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"regexp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -225,6 +226,9 @@ func (d *Document) content(r node, x *Exchange) []error {
 // agent are wholly ours.
 func (x *Exchange) passedOn() bool { return x.Answer.Get("X-Agentapi-Agent") != "demo" }
 
+// eventID is the line that names an event of a stream that can be resumed.
+var eventID = regexp.MustCompile(`^id: chatcmpl-[0-9A-Za-z_-]+\.[1-9][0-9]*\n$`)
+
 // events holds each event of a stream.
 func (d *Document) events(schema node, x *Exchange) (all []error) {
 	whole := bytes.Split(x.Content, []byte("\n\n"))
@@ -236,7 +240,7 @@ func (d *Document) events(schema node, x *Exchange) (all []error) {
 		for line := range bytes.Lines(event) {
 			data, is := bytes.CutPrefix(bytes.TrimRight(line, "\n"), []byte("data: "))
 			switch {
-			case bytes.HasPrefix(line, []byte(":")):
+			case bytes.HasPrefix(line, []byte(":")), eventID.Match(line):
 			case !is:
 				all = append(all, fmt.Errorf("a line of the stream is %s", clip(line)))
 			case over:

@@ -30,6 +30,7 @@ type Chat struct {
 	Base      context.Context // requests end with it
 	Heartbeat time.Duration   // between comments in a stream that is silent
 	Stall     time.Duration   // how long a client may take nothing of a stream
+	Resumable bool            // streams with a key run on for a while when their client is gone
 }
 
 const chatRoute = "POST /v1/chat/completions"
@@ -55,12 +56,16 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	if in.Request.Stream && string(c.Request().Header.Protocol()) == "HTTP/1.0" {
 		return fiber.NewError(http.StatusHTTPVersionNotSupported) // it has no chunks
 	}
+	var after int
+	if cmd.Resume, after, err = h.lastEvent(c, cmd.Key, in.Request.Stream); err != nil {
+		return err
+	}
 	cmd.Attempt = attempt(c)
 	cmd.Standing = func(s limits.Standings) { standings(&c.Response().Header, s) }
 	conn := c.Context().Conn()
 	ctx, done := live.Context(h.Base, conn)
 	if in.Request.Stream {
-		return h.stream(c, ctx, done, cmd)
+		return h.stream(c, ctx, done, cmd, after)
 	}
 	defer done()
 	w, err := h.Completer.Complete(ctx, cmd)
@@ -75,7 +80,7 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	return nil
 }
 
-func (h *Chat) stream(c *fiber.Ctx, ctx context.Context, done func(), cmd completion.Command) error {
+func (h *Chat) stream(c *fiber.Ctx, ctx context.Context, done func(), cmd completion.Command, after int) error {
 	call := request.Of(c)
 	reply, err := h.Completer.Begin(ctx, cmd)
 	if err != nil {
@@ -87,9 +92,13 @@ func (h *Chat) stream(c *fiber.Ctx, ctx context.Context, done func(), cmd comple
 	resp.Header.SetContentType("text/event-stream; charset=utf-8")
 	resp.Header.Set("Cache-Control", "no-cache")
 	resp.Header.Set("X-Accel-Buffering", "no")
+	enc := newEncoder(&reply.Head, cmd.Request, call.ID)
+	if h.Resumable && cmd.Key != "" {
+		enc.answer, enc.skip = reply.Head.ID, after
+	}
 	call.Keep()
 	resp.SetBodyStream(&body{
-		reply: reply, enc: newEncoder(&reply.Head, cmd.Request, call.ID), conn: c.Context().Conn(), ctx: ctx,
+		reply: reply, enc: enc, conn: c.Context().Conn(), ctx: ctx,
 		beat: h.Heartbeat, stall: h.Stall, wrote: time.Now(), err: func(err error) { call.Err = err },
 		end: func() {
 			done()

@@ -19,6 +19,11 @@ type encoder struct {
 	functions bool // the deprecated function_call shape was asked for
 	roles     [chat.MaxChoices / 64]uint64
 	requestID string
+
+	answer string // whose name stands in the events' ids; empty: they have none
+	n      int    // events so far
+	skip   int    // as many the client has already
+	start  int    // where the event that is being appended begins
 }
 
 func newEncoder(head *completion.Head, r *chat.Request, requestID string) *encoder {
@@ -28,6 +33,28 @@ func newEncoder(head *completion.Head, r *chat.Request, requestID string) *encod
 		e.tail = ",\"usage\":null}\n\n"
 	}
 	return e
+}
+
+// begin begins an event that can be resumed after.
+func (e *encoder) begin(b []byte) []byte {
+	e.n++
+	e.start = len(b)
+	if e.answer != "" {
+		b = append(b, "id: "...)
+		b = append(b, e.answer...)
+		b = append(b, '.')
+		b = strconv.AppendInt(b, int64(e.n), 10)
+		b = append(b, '\n')
+	}
+	return append(b, e.prefix...)
+}
+
+// end ends it, and takes it back where the client has it already.
+func (e *encoder) end(b []byte, tail string) []byte {
+	if e.n <= e.skip {
+		return b[:e.start]
+	}
+	return append(b, tail...)
 }
 
 // appendHead begins an object with the members that all chunks, or a whole
@@ -52,21 +79,21 @@ func (e *encoder) event(b []byte, ev *chat.Event) []byte {
 			return b
 		}
 		b = e.role(b, ev.Choice)
-		b = append(b, e.prefix...)
+		b = e.begin(b)
 		if ev.Native != nil {
 			b = append(b, ev.Native...)
 		} else {
 			b = e.delta(b, ev)
 		}
-		return append(b, e.tail...)
+		return e.end(b, e.tail)
 	case chat.Thought:
 		if ev.Held || ev.Native == nil {
 			return b // reasoning is shown only where the upstream itself shows it
 		}
 		b = e.role(b, ev.Choice)
-		b = append(b, e.prefix...)
+		b = e.begin(b)
 		b = append(b, ev.Native...)
-		return append(b, e.tail...)
+		return e.end(b, e.tail)
 	case chat.Used:
 		if e.report && ev.Native != nil {
 			e.usage = append(e.usage[:0], ev.Native...)
@@ -76,10 +103,10 @@ func (e *encoder) event(b []byte, ev *chat.Event) []byte {
 		return b
 	case chat.Finished:
 		if e.report {
-			b = append(b, e.prefix...)
+			b = e.begin(b)
 			b = append(b, `"choices":[],"usage":`...)
 			b = append(b, e.usage...)
-			b = append(b, "}\n\n"...)
+			b = e.end(b, "}\n\n")
 		}
 		return append(b, "data: [DONE]\n\n"...)
 	default:
@@ -94,10 +121,10 @@ func (e *encoder) role(b []byte, choice int) []byte {
 		return b
 	}
 	*word |= bit
-	b = append(b, e.prefix...)
+	b = e.begin(b)
 	b = appendChoice(b, choice)
 	b = append(b, `{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]`...)
-	return append(b, e.tail...)
+	return e.end(b, e.tail)
 }
 
 func appendChoice(b []byte, choice int) []byte {

@@ -218,3 +218,28 @@ func TestOnlyPublicImagesAreTaken(t *testing.T) {
 		}
 	}
 }
+
+func TestAResumedStreamHasTheRestOfItsBytes(t *testing.T) {
+	events := []chat.Event{
+		{Kind: chat.Started}, {Kind: chat.Text, Text: "a"}, {Kind: chat.Text, Text: "b"}, {Kind: chat.Used, Usage: &chat.Usage{}},
+		{Kind: chat.Stopped, Reason: chat.Stop}, {Kind: chat.Finished},
+	}
+	from := func(skip int) string {
+		e := newEncoder(&head, &chat.Request{IncludeUsage: true}, "req_1")
+		e.answer, e.skip = "chatcmpl-1", skip
+		var b []byte
+		for i := range events {
+			b = e.event(b, &events[i])
+		}
+		return string(b)
+	}
+	all := strings.SplitAfter(from(0), "\n\n") // role, a, b, end, usage, [DONE]
+	if len(all) != 7 || !strings.HasPrefix(all[0], "id: chatcmpl-1.1\ndata: {") || !strings.HasPrefix(all[4], "id: chatcmpl-1.5\ndata: {") || all[5] != "data: [DONE]\n\n" {
+		t.Fatalf("got %q", all)
+	}
+	for skip := range 6 {
+		if got, want := from(skip), strings.Join(all[skip:], ""); got != want {
+			t.Errorf("after %d: got %s\nwant %s", skip, got, want)
+		}
+	}
+}

@@ -46,7 +46,7 @@ func (r *idempotencyRow) entry(key idempotency.Key) (*idempotency.Entry, error) 
 			return nil, fault.Internalf("a stored idempotency key is done, but has no result")
 		}
 		var err error
-		if e.Result, err = decodeResult(*r.Result); err != nil {
+		if e.Result, err = idempotency.Decode([]byte(*r.Result)); err != nil {
 			return nil, corrupt("idempotency result", err)
 		}
 	}
@@ -120,12 +120,12 @@ func (c idempotencies) Complete(ctx context.Context, in tenancy.Scope, claim ide
 	if err := c.writing(ctx, in); err != nil {
 		return err
 	}
-	text, err := encodeResult(&r)
+	text, err := idempotency.Encode(&r)
 	if err != nil {
 		return fault.Internalf("encoding an idempotency result: %w", err)
 	}
 	result, err := c.db.NewUpdate().Model((*idempotencyRow)(nil)).
-		Set("done = ?, result = ?, completed_at = ?", true, text, session.Moment(r.Completed)).
+		Set("done = ?, result = ?, completed_at = ?", true, string(text), session.Moment(r.Completed)).
 		Where(mine, mineArgs(rowOfClaim(in, claim))...).Exec(ctx)
 	if err != nil {
 		return c.failed(ctx, err)

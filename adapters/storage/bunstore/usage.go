@@ -45,7 +45,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 	rows := make([]*usageRow, len(records))
 	for i := range records {
 		r := &records[i]
-		details, err := json.Marshal(usageJSON(r.Tokens))
+		details, err := json.Marshal(r.Tokens)
 		if err != nil {
 			return fault.Internalf("encoding usage: %w", err)
 		}
@@ -95,7 +95,7 @@ func keyColumn(k tenancy.KeyID) *string {
 }
 
 func (r *usageRow) record() (out usage.Record, err error) {
-	var tokens usageJSON
+	var tokens chat.Usage
 	if err := json.Unmarshal([]byte(r.Details), &tokens); err != nil {
 		return out, corrupt("usage record", err)
 	}
@@ -112,7 +112,7 @@ func (r *usageRow) record() (out usage.Record, err error) {
 			return out, corrupt("usage record", err)
 		}
 	}
-	out.Request, out.Agent, out.Model, out.Tokens = r.Request, agent.Name(r.Agent), r.Model, chat.Usage(tokens)
+	out.Request, out.Agent, out.Model, out.Tokens = r.Request, agent.Name(r.Agent), r.Model, tokens
 	out.Outcome, out.Cost, out.At = usage.Outcome(r.Outcome), price.Micro(r.Cost), r.CreatedAt.UTC()
 	return out, nil
 }

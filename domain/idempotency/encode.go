@@ -1,4 +1,4 @@
-package bunstore
+package idempotency
 
 import (
 	"encoding/json"
@@ -8,10 +8,9 @@ import (
 
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
-	"agentapi/domain/idempotency"
 )
 
-// resultJSON is an idempotency.Result as it is stored: names of its own, so
+// resultJSON is a Result as it is written: names of its own, so
 // that the domain can change its words without losing what is kept.
 type resultJSON struct {
 	ID        string       `json:"id,omitempty"`
@@ -30,37 +29,15 @@ type resultJSON struct {
 }
 
 type eventJSON struct {
-	Kind   string     `json:"kind"`
-	Choice int        `json:"choice,omitempty"`
-	Text   string     `json:"text,omitempty"`
-	Call   *callPiece `json:"call,omitempty"`
-	Usage  *usageJSON `json:"usage,omitempty"`
-	Reason string     `json:"reason,omitempty"`
-	Native []byte     `json:"native,omitempty"` // any bytes, so in base64
-	Held   bool       `json:"held,omitempty"`
-	More   bool       `json:"more,omitempty"`
-}
-
-type callPiece struct {
-	Index     int    `json:"index"`
-	ID        string `json:"id,omitempty"`
-	Custom    bool   `json:"custom,omitempty"`
-	Name      string `json:"name,omitempty"`
-	Arguments string `json:"arguments,omitempty"`
-}
-
-// usageJSON is a chat.Usage, of results and of usage records.
-type usageJSON struct {
-	Prompt             int  `json:"prompt"`
-	Completion         int  `json:"completion"`
-	Cached             int  `json:"cached,omitempty"`
-	CacheWrite         int  `json:"cache_write,omitempty"`
-	Reasoning          int  `json:"reasoning,omitempty"`
-	PromptAudio        int  `json:"prompt_audio,omitempty"`
-	CompletionAudio    int  `json:"completion_audio,omitempty"`
-	AcceptedPrediction int  `json:"accepted_prediction,omitempty"`
-	RejectedPrediction int  `json:"rejected_prediction,omitempty"`
-	Estimated          bool `json:"estimated,omitempty"`
+	Kind   string          `json:"kind"`
+	Choice int             `json:"choice,omitempty"`
+	Text   string          `json:"text,omitempty"`
+	Call   *chat.CallDelta `json:"call,omitempty"`
+	Usage  *chat.Usage     `json:"usage,omitempty"`
+	Reason string          `json:"reason,omitempty"`
+	Native []byte          `json:"native,omitempty"` // any bytes, so in base64
+	Held   bool            `json:"held,omitempty"`
+	More   bool            `json:"more,omitempty"`
 }
 
 type failureJSON struct {
@@ -78,7 +55,8 @@ var eventNames = [...]string{
 	chat.Acted: "acted", chat.Used: "used", chat.Stopped: "stopped", chat.Finished: "finished",
 }
 
-func encodeResult(r *idempotency.Result) (string, error) {
+// Encode writes a result as JSON, with names of its own, which Decode reads.
+func Encode(r *Result) ([]byte, error) {
 	out := resultJSON{
 		ID: r.ID, Created: r.Created, Model: r.Model, Agent: r.Agent, AgentID: r.AgentID, Attempts: r.Attempts, Route: r.Route,
 		Session: r.Session, How: r.How, Ignored: r.Ignored, Completed: r.Completed,
@@ -86,26 +64,26 @@ func encodeResult(r *idempotency.Result) (string, error) {
 	for i := range r.Events {
 		e := &r.Events[i]
 		if e.Kind == 0 || int(e.Kind) >= len(eventNames) {
-			return "", fmt.Errorf("there is no event kind %d", e.Kind)
+			return nil, fmt.Errorf("there is no event kind %d", e.Kind)
 		}
 		out.Events = append(out.Events, eventJSON{
-			Kind: eventNames[e.Kind], Choice: e.Choice, Text: e.Text, Call: (*callPiece)(e.Call), Usage: (*usageJSON)(e.Usage),
+			Kind: eventNames[e.Kind], Choice: e.Choice, Text: e.Text, Call: e.Call, Usage: e.Usage,
 			Reason: string(e.Reason), Native: e.Native, Held: e.Held, More: e.More,
 		})
 	}
 	if f := r.Failure; f != nil {
 		out.Failure = &failureJSON{f.Kind.String(), f.Code, f.Type, f.Param, f.Message, f.Hint, f.RetryAfter}
 	}
-	text, err := json.Marshal(out)
-	return string(text), err
+	return json.Marshal(out)
 }
 
-func decodeResult(text string) (r idempotency.Result, err error) {
+// Decode reads what Encode has written, by this version or an older one.
+func Decode(text []byte) (r Result, err error) {
 	var in resultJSON
-	if err := json.Unmarshal([]byte(text), &in); err != nil {
+	if err := json.Unmarshal(text, &in); err != nil {
 		return r, err
 	}
-	r = idempotency.Result{
+	r = Result{
 		ID: in.ID, Created: in.Created, Model: in.Model, Agent: in.Agent, AgentID: in.AgentID, Attempts: in.Attempts, Route: in.Route,
 		Session: in.Session, How: in.How, Ignored: in.Ignored, Completed: in.Completed,
 	}
@@ -115,7 +93,7 @@ func decodeResult(text string) (r idempotency.Result, err error) {
 			return r, fmt.Errorf("there is no event kind %q", e.Kind)
 		}
 		r.Events = append(r.Events, chat.Event{
-			Kind: chat.EventKind(kind), Choice: e.Choice, Text: e.Text, Call: (*chat.CallDelta)(e.Call), Usage: (*chat.Usage)(e.Usage),
+			Kind: chat.EventKind(kind), Choice: e.Choice, Text: e.Text, Call: e.Call, Usage: e.Usage,
 			Reason: chat.FinishReason(e.Reason), Native: e.Native, Held: e.Held, More: e.More,
 		})
 	}
