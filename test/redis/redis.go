@@ -278,6 +278,9 @@ func (s *Server) Do(t testing.TB, command ...string) string {
 	if err := answer.Error(); err != nil && !rueidis.IsRedisNil(err) {
 		t.Fatalf("%v: %v", command, err)
 	}
+	if text, err := answer.ToString(); err == nil {
+		return text
+	}
 	m, _ := answer.ToMessage()
 	return m.String()
 }
