@@ -53,13 +53,27 @@ type bench struct {
 	dur, warm, hold string
 	streams         int
 	started         []*exec.Cmd
+	others          []target // which others have started
 }
+
+// target is a server to be asked, as the parts of the bench read it.
+type target struct {
+	Name    string            `json:"name"`
+	URL     string            `json:"url"`
+	PIDFile string            `json:"pidfile,omitempty"`
+	PID     int               `json:"pid,omitempty"`
+	Model   string            `json:"model,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// chats is where a server at the address is asked.
+func chats(address string) string { return "http://" + address + "/v1/chat/completions" }
 
 func (b *bench) run() (err error) {
 	if b.dir, err = os.MkdirTemp("", "agentapi-load-"); err != nil {
 		return err
 	}
-	for _, pkg := range []string{"./test/load/cmd/mockup", "./test/load/cmd/floor", "./test/load/cmd/load", "./test/load/cmd/scale", "./test/load/cmd/report", "./test/load/cmd/probe", "./bootstrap/agentapi"} {
+	for _, pkg := range []string{"agentapi/test/load/cmd/mockup", "agentapi/test/load/cmd/floor", "agentapi/test/load/cmd/load", "agentapi/test/load/cmd/scale", "agentapi/test/load/cmd/report", "agentapi/test/load/cmd/probe", "agentapi/bootstrap/agentapi"} {
 		if err := b.do("go", "build", "-o", b.dir+"/", pkg); err != nil {
 			return err
 		}
@@ -68,7 +82,12 @@ func (b *bench) run() (err error) {
 		return err
 	}
 	// First, while no other load has made the servers' memory grow.
-	if err := b.do("scale", "-targets", "targets.json", "-streams", fmt.Sprint(b.streams), "-hold", b.hold, "-out", "scale.json"); err != nil {
+	servers := []string{"fiber", "agentapi"}
+	for _, t := range b.others {
+		servers = append(servers, t.Name)
+	}
+	only := strings.Join(servers, ",")
+	if err := b.do("scale", "-targets", "targets.json", "-only", "fiber,agentapi", "-streams", fmt.Sprint(b.streams), "-hold", b.hold, "-out", "scale.json"); err != nil {
 		return err
 	}
 	for _, m := range [][]string{
@@ -76,8 +95,9 @@ func (b *bench) run() (err error) {
 		{"burst", "-stream", "-tokens", "200", "-mockcfg", `{"batch":10}`, "-conns", "32"},
 		{"paced", "-stream", "-tokens", "50", "-mockcfg", `{"delay_ms":20}`, "-conns", "200"},
 		{"prompt-100k", "-conns", "16", "-prompt", "100000"},
+		{"500 a second", "-conns", "64", "-rate", "500", "-only", "direct," + only},
 	} {
-		args := append([]string{"-targets", "targets.json", "-baseline", "fiber", "-rounds", fmt.Sprint(b.rounds), "-dur", b.dur, "-warm", b.warm,
+		args := append([]string{"-targets", "targets.json", "-only", only, "-baseline", "fiber", "-rounds", fmt.Sprint(b.rounds), "-dur", b.dur, "-warm", b.warm,
 			"-label", m[0], "-out", m[0] + ".json"}, m[1:]...)
 		if err := b.do("load", args...); err != nil {
 			return err
@@ -87,7 +107,11 @@ func (b *bench) run() (err error) {
 	if err := b.cold(); err != nil {
 		return err
 	}
-	return b.do("report", "-cols", "rps,p50,p99,cpu,rss,err", "-ref", "fiber", "whole.json", "burst.json", "paced.json", "prompt-100k.json")
+	return b.do("report", "-cols", "rps,p50,p99,o50,cpu,rss,err", "-ref", "fiber", "whole.json", "burst.json", "paced.json", "prompt-100k.json", "500 a second.json")
+}
+
+func bearer(token string) map[string]string {
+	return map[string]string{"Authorization": "Bearer " + token}
 }
 
 // servers starts the mock upstream, the floor and the server.
@@ -95,14 +119,15 @@ func (b *bench) servers() error {
 	config := fmt.Sprintf(`version: 1
 server: {addr: %q}
 storage: {driver: memory}
+limits: {platform: {concurrent: 100000}, organization: {requests_per_day: 100000000}, user: {requests_per_minute: 10000000, tokens_per_minute: 1000000000}}
 agents:
   up: {driver: openai, models: [mock-1], openai: {base_url: "http://%s/v1", api_key: none}}
 `, ownAddr, mockAddr)
-	targets, err := json.Marshal([]map[string]any{
-		{"name": "fiber", "url": "http://" + floorAddr + "/v1/chat/completions", "pidfile": "floor.pid"},
-		{"name": "agentapi", "url": "http://" + ownAddr + "/v1/chat/completions", "pidfile": "agentapi.pid", "model": "mock-1",
-			"headers": map[string]string{"Authorization": "Bearer " + token}},
-	})
+	targets, err := json.Marshal(append([]target{
+		{Name: "direct", URL: chats(mockAddr), PIDFile: "mockup.pid"},
+		{Name: "fiber", URL: chats(floorAddr), PIDFile: "floor.pid"},
+		{Name: "agentapi", URL: chats(ownAddr), PIDFile: "agentapi.pid", Model: "mock-1", Headers: bearer(token)},
+	}, b.others...))
 	if err != nil {
 		return err
 	}
