@@ -58,7 +58,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 	if len(rows) == 0 {
 		return nil
 	}
-	_, err := c.db.NewInsert().Model(&rows).On("CONFLICT DO NOTHING").Exec(ctx)
+	_, err := c.db.NewInsert().Model(&rows).On("CONFLICT DO NOTHING").Returning(nothing).Exec(ctx)
 	return c.failed(ctx, err)
 }
 

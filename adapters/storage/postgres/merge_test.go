@@ -45,6 +45,26 @@ func TestABatchIsMergedByOrganisationAndTable(t *testing.T) {
 	}
 }
 
+// What a turn writes waits for the commit, of which each question in between would cost
+// a round trip for every turn of the batch.
+func TestATurnIsWrittenWithoutAQuestion(t *testing.T) {
+	s := start(t, migrated(t, server.Shared(t).Fresh(t)))
+	for name, audited := range map[string]bool{"recorded": true, "not recorded": false} {
+		b := s.begin(s.writes.wire(nil))
+		r, err := b.Job(t.Context(), 0, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := request(1, audited)(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if b.sent {
+			t.Errorf("%s: something is asked", name)
+		}
+		b.Rollback()
+	}
+}
+
 // In one batch some jobs fail, and others go on with what the batch began: each
 // is stored, or not, by itself.
 func TestAJobThatFailsInAMergedBatchFailsAlone(t *testing.T) {
