@@ -54,7 +54,7 @@ var Agents = fx.Module("agents",
 			return t.opened("droid")(droid.Open(o, r))
 		})
 	}),
-	driver.Slots("agent", "agents", (*configs.Config).AgentNames, guarded),
+	fx.Provide(newFleet, (*fleet).agents),
 	fx.Invoke(endOrphans),
 )
 

@@ -19,6 +19,10 @@ type Setting struct {
 	DataDir  string // where drivers keep their files
 	DevToken string // the token of the built-in development identity; may be empty
 	Instance string // this process, as others see it
+	// Load reads the configuration again, and Level sets how much is logged; nil: that
+	// stays as it is.
+	Load  func() (*configs.Config, error)
+	Level func(level string) error
 }
 
 // NewSetting makes the setting of this process.

@@ -46,6 +46,7 @@ var Application = fx.Module("application",
 		newVitals,
 		newUpkeep,
 		newOperations,
+		newReloader,
 	),
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) {
 		background(life, svc.Run)
@@ -70,7 +71,15 @@ func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Iden
 	return access.New(p)
 }
 
-func newCatalog(c *configs.Config, agents map[string]ports.Agent, cache ports.Cache) (*catalog.Service, error) {
+func newCatalog(c *configs.Config, agents map[string]ports.Agent, cache ports.Cache) (*catalog.Current, error) {
+	s, err := catalogOf(c, agents, cache)
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Begin(s), nil
+}
+
+func catalogOf(c *configs.Config, agents map[string]ports.Agent, cache ports.Cache) (*catalog.Service, error) {
 	p := catalog.Params{Cache: cache, Now: now, Strict: c.Compat.UnsupportedParams == "reject"}
 	for _, name := range c.AgentNames() {
 		e := catalog.Entry{Name: agent.Name(name), Agent: agents[name]}
@@ -108,7 +117,7 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
 		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing,
 	}
@@ -124,16 +133,21 @@ func newCompletion(c *configs.Config, cat *catalog.Service, storage ports.Storag
 }
 
 func newLimits(c *configs.Config, limiter ports.Limiter, obs ports.Observer, life fx.Lifecycle) *limits.Service {
-	p := limits.Params{
-		Limiter: limiter, Observer: obs, Platform: quota.Limits(c.Limits.Platform), Org: quota.Limits(c.Limits.Organization),
+	svc := limits.New(limits.Params{Limiter: limiter, Observer: obs, Allowed: allowances(c)})
+	driver.Hook(life, svc)
+	return svc
+}
+
+// allowances are the limits by the configuration.
+func allowances(c *configs.Config) limits.Allowances {
+	a := limits.Allowances{
+		Platform: quota.Limits(c.Limits.Platform), Org: quota.Limits(c.Limits.Organization),
 		User: quota.Limits(c.Limits.User), Key: quota.Limits(c.Limits.APIKey), Models: make(map[string]quota.Limits),
 	}
 	for name, of := range c.Limits.Models {
-		p.Models[name] = quota.Limits(of)
+		a.Models[name] = quota.Limits(of)
 	}
-	svc := limits.New(p)
-	driver.Hook(life, svc)
-	return svc
+	return a
 }
 
 func newConversations(storage ports.Storage, rec *trail.Recorder, s Setting) *conversations.Service {

@@ -10,15 +10,20 @@ import (
 )
 
 func newBudgets(c *configs.Config, storage ports.Storage) *budgets.Service {
+	return budgets.New(budgets.Params{
+		Storage: storage, Prices: prices(c), Answer: c.Billing.Answer, Hold: c.Billing.Hold, Now: now, Random: func(b []byte) { rand.Read(b) },
+	})
+}
+
+// prices are what answers cost by the configuration.
+func prices(c *configs.Config) *price.List {
 	list := &price.List{Currency: c.Billing.Currency, Models: make(map[string]price.Tokens)}
 	for name, p := range c.Billing.Prices {
 		list.Models[name] = price.Tokens{
 			Input: p.Input, Cached: or(p.Cached, p.Input), CacheWrite: or(p.CacheWrite, p.Input), Output: p.Output, Reasoning: or(p.Reasoning, p.Output),
 		}
 	}
-	return budgets.New(budgets.Params{
-		Storage: storage, Prices: list, Answer: c.Billing.Answer, Hold: c.Billing.Hold, Now: now, Random: func(b []byte) { rand.Read(b) },
-	})
+	return list
 }
 
 // or is a price, or another where it is not said.

@@ -29,7 +29,7 @@ var HTTP = fx.Module("http",
 	fx.Invoke(func(*web.Server) {}),
 )
 
-func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *operations.Service, rep *reports.Service, prov *provision.Service, comp *completion.Service, cat *catalog.Service, conv *conversations.Service,
+func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *operations.Service, rep *reports.Service, prov *provision.Service, comp *completion.Service, cat *catalog.Current, conv *conversations.Service,
 	v *vitals.Service, log *zap.Logger, life fx.Lifecycle) *web.Server {
 	s := web.New(web.Params{
 		Options: web.Options{

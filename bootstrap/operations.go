@@ -24,21 +24,35 @@ const (
 	switchLimit = 5 * time.Second
 )
 
-func newOperations(c *configs.Config, cat *catalog.Service, comp *completion.Service, v *vitals.Service, storage ports.Storage, rec *trail.Recorder, s Setting, life fx.Lifecycle) *operations.Service {
+func newOperations(c *configs.Config, cat *catalog.Current, comp *completion.Service, v *vitals.Service, storage ports.Storage, rec *trail.Recorder, s Setting, life fx.Lifecycle) *operations.Service {
 	p := operations.Params{
-		Storage: storage, Catalog: cat, Completion: comp, Vitals: v, Audit: rec, Profiles: make(map[agent.Name]operations.Profile),
+		Storage: storage, Catalog: cat, Completion: comp, Vitals: v, Audit: rec, Described: described(c, c),
 		Now: now, Random: func(b []byte) { rand.Read(b) }, Every: switchEvery, Limit: switchLimit, Instance: s.Instance, Version: Version().Version,
-	}
-	for name, a := range c.Agents {
-		p.Profiles[agent.Name(name)] = operations.Profile{
-			Driver: a.Driver, Concurrent: a.Limits.Concurrent, Queue: a.Limits.Queue, FirstEvent: a.Limits.FirstEvent, Idle: a.Limits.Idle, Total: a.Limits.Total,
-		}
-	}
-	for _, v := range c.Settings() {
-		p.Settings = append(p.Settings, operations.Setting(v))
 	}
 	svc := operations.New(p)
 	driver.Hook(life, svc)
 	background(life, svc.Run)
 	return svc
+}
+
+// described is what operators see of the configuration that holds: what can change while
+// the server runs is as it is now, all else as at the start.
+func described(start, now *configs.Config) operations.Described {
+	d := operations.Described{Profiles: make(map[agent.Name]operations.Profile)}
+	for name, a := range now.Agents {
+		d.Profiles[agent.Name(name)] = operations.Profile{
+			Driver: a.Driver, Concurrent: a.Limits.Concurrent, Queue: a.Limits.Queue, FirstEvent: a.Limits.FirstEvent, Idle: a.Limits.Idle, Total: a.Limits.Total,
+		}
+	}
+	for _, c := range []*configs.Config{start, now} {
+		for _, v := range c.Settings() {
+			if live(v.Path) == (c == now) || start == now {
+				d.Settings = append(d.Settings, operations.Setting(v))
+			}
+		}
+		if start == now {
+			break
+		}
+	}
+	return d
 }

@@ -25,7 +25,7 @@ const tellLimit = 5 * time.Second
 type watched struct {
 	fx.In
 
-	Catalog *catalog.Service
+	Catalog *catalog.Current
 	Storage ports.Storage
 	Cache   ports.Cache
 	Access  *access.Service
@@ -35,7 +35,7 @@ type watched struct {
 
 func newVitals(c *configs.Config, w watched, obs ports.Observer, s Setting, life fx.Lifecycle) *vitals.Service {
 	p := vitals.Params{
-		Storage: w.Storage, Catalog: w.Catalog, Observer: obs, Outages: w.Outages, Care: make(map[agent.Name]vitals.Care), Limit: tellLimit,
+		Storage: w.Storage, Catalog: w.Catalog, Observer: obs, Outages: w.Outages, Watched: watchedBy(c, w.Catalog.Now()), Limit: tellLimit,
 		Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Identity: w.Access.Ready,
 	}
 	if log := w.Log; log != nil {
@@ -44,13 +44,19 @@ func newVitals(c *configs.Config, w watched, obs ports.Observer, s Setting, life
 	if far, ok := w.Cache.(interface{ Probe(context.Context) error }); ok {
 		p.Cache = far.Probe
 	}
-	for _, e := range w.Catalog.Entries() {
-		name := string(e.Name)
-		h := c.Agents[name].Health
-		p.Care[e.Name] = vitals.Care{Every: h.Interval, Limit: h.Timeout, By: agent.Hysteresis{Failures: h.Failures, Successes: h.Successes}}
-		p.Configured = append(p.Configured, agent.Described{Name: e.Name, Type: c.Agents[name].Driver, Config: c.Shown("agents." + name), Models: e.Models})
-	}
 	svc := vitals.New(p)
 	background(life, svc.Run)
 	return svc
+}
+
+// watchedBy is how the agents are watched by the configuration.
+func watchedBy(c *configs.Config, cat *catalog.Service) vitals.Watched {
+	w := vitals.Watched{Care: make(map[agent.Name]vitals.Care)}
+	for _, e := range cat.Entries() {
+		name := string(e.Name)
+		h := c.Agents[name].Health
+		w.Care[e.Name] = vitals.Care{Every: h.Interval, Limit: h.Timeout, By: agent.Hysteresis{Failures: h.Failures, Successes: h.Successes}}
+		w.Configured = append(w.Configured, agent.Described{Name: e.Name, Type: c.Agents[name].Driver, Config: c.Shown("agents." + name), Models: e.Models})
+	}
+	return w
 }

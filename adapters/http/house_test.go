@@ -147,7 +147,7 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 	})
 	must(err)
 	comp := completion.New(completion.Params{
-		Catalog: cat, Storage: store, Observer: ports.NopObserver{}, Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test",
+		Catalog: catalog.Begin(cat), Storage: store, Observer: ports.NopObserver{}, Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test",
 	})
 	must(comp.Start(t.Context()))
 	h := &house{raw: r, logs: &lines{}}
@@ -157,10 +157,10 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 			Addr: "127.0.0.1:0", AllowedHosts: []string{"127.0.0.1", "localhost"}, MaxBody: 1 << 20,
 			Drain: 2 * time.Second, Heartbeat: 15 * time.Second, ReadTimeout: 30 * time.Second,
 		},
-		Access: door, Completer: comp, Catalog: cat,
+		Access: door, Completer: comp, Catalog: catalog.Begin(cat),
 		Admin:         admin.New(admin.Params{Storage: store, Access: door, Pepper: tenancy.Pepper("pepper"), Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test"}),
 		Conversations: conversations.New(conversations.Params{Storage: store, Now: time.Now, Random: func(b []byte) { rand.Read(b) }, Instance: "test"}),
-		Vitals:        vitals.New(vitals.Params{Storage: store, Catalog: cat, Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Limit: time.Second, Now: time.Now, Random: func([]byte) {}}),
+		Vitals:        vitals.New(vitals.Params{Storage: store, Catalog: catalog.Begin(cat), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Limit: time.Second, Now: time.Now, Random: func([]byte) {}}),
 		Log:           zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zap.DebugLevel)),
 		Version:       "test",
 		Description:   docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON},

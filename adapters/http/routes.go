@@ -188,6 +188,7 @@ func (s *Server) surface() []Route {
 		{"DELETE", "/api/v1/platform/sessions/:request", tenancy.WritePlatform, adm.EndRequest},
 		{"GET", "/api/v1/platform/stats", tenancy.ReadPlatform, adm.Stats},
 		{"GET", "/api/v1/platform/config", tenancy.ReadPlatform, adm.Config},
+		{"POST", "/api/v1/platform/config/reload", tenancy.WritePlatform, adm.ReloadConfig},
 
 		{"GET", "/scim/v2/ServiceProviderConfig", tenancy.WriteSCIM, prov.Config},
 		{"GET", "/scim/v2/ResourceTypes", tenancy.WriteSCIM, prov.Types},

@@ -88,15 +88,16 @@ type Server struct {
 	table    []Route
 	base     context.Context // of all requests
 	end      context.CancelCauseFunc
-	leaving  atomic.Bool // every answer asks its client to come back on a connection of another server
-	draining atomic.Bool // requests that still come are refused
+	hurry    chan struct{} // closed when running answers are not waited for any more
+	leaving  atomic.Bool   // every answer asks its client to come back on a connection of another server
+	draining atomic.Bool   // requests that still come are refused
 	listener net.Listener
 	served   chan error
 }
 
 // New makes a Server; Start listens.
 func New(p Params) *Server {
-	s := &Server{p: p, served: make(chan error, 1)}
+	s := &Server{p: p, served: make(chan error, 1), hurry: make(chan struct{})}
 	s.base, s.end = context.WithCancelCause(context.Background())
 	s.app = fiber.New(fiber.Config{
 		Immutable:     true, // strings that outlive their request must not alias its buffers
@@ -167,10 +168,13 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.listener == nil {
 		return nil
 	}
-	wait(ctx, s.p.DrainDelay)
+	s.wait(ctx, s.p.DrainDelay)
 	s.draining.Store(true)
+	// It has a context of its own: what runs must hear why it ends, however ctx does.
+	shutdown, cut := context.WithCancel(context.Background())
+	defer cut()
 	drained := make(chan error, 1)
-	go func() { drained <- s.app.ShutdownWithContext(ctx) }()
+	go func() { drained <- s.app.ShutdownWithContext(shutdown) }()
 	timer := time.NewTimer(s.p.Drain)
 	defer timer.Stop()
 	select {
@@ -178,18 +182,29 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.end(request.ErrShutdown)
 		return err
 	case <-timer.C:
+	case <-s.hurry:
 	case <-ctx.Done():
 	}
 	s.end(request.ErrShutdown)
+	last := lastWords + s.p.Drain/10
+	select {
+	case <-s.hurry:
+		last = lastWords
+	default:
+	}
 	select {
 	case err := <-drained:
 		return err
-	case <-time.After(lastWords + s.p.Drain/10):
-		return errors.New("some connections did not end in time")
+	case <-time.After(last):
 	}
+	return errors.New("some connections did not end in time")
 }
 
-func wait(ctx context.Context, d time.Duration) {
+// Hurry has Stop wait no more for answers that run; each is told that the server stops.
+// It may be called once.
+func (s *Server) Hurry() { close(s.hurry) }
+
+func (s *Server) wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -197,6 +212,7 @@ func wait(ctx context.Context, d time.Duration) {
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-s.hurry:
 	case <-ctx.Done():
 	}
 }

@@ -5,6 +5,7 @@ package budgets
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"agentapi/domain/agent"
@@ -19,7 +20,7 @@ import (
 // Params is what a Service works with.
 type Params struct {
 	Storage ports.Storage
-	Prices  *price.List
+	Prices  *price.List // at first
 	// Answer is how many tokens an answer is taken to have whose request bounds it not.
 	Answer int
 	// Hold is how long money is set aside for a request at most: longer than any runs.
@@ -40,6 +41,8 @@ const (
 // Service is safe for concurrent use.
 type Service struct {
 	Params
+	prices atomic.Pointer[price.List]
+
 	mu    sync.Mutex
 	known map[tenancy.OrgID]known
 	spent map[spender]refusal
@@ -66,8 +69,13 @@ type refusal struct {
 
 // New makes a Service.
 func New(p Params) *Service {
-	return &Service{Params: p, known: make(map[tenancy.OrgID]known), spent: make(map[spender]refusal)}
+	s := &Service{Params: p, known: make(map[tenancy.OrgID]known), spent: make(map[spender]refusal)}
+	s.Reprice(p.Prices)
+	return s
 }
+
+// Reprice has other prices hold for answers that end from now on.
+func (s *Service) Reprice(l *price.List) { s.prices.Store(l) }
 
 // Forget has budgets looked up anew; those of other servers know within 5 s that there
 // is a first one, and at once of all else.
@@ -109,7 +117,7 @@ func (s *Service) Cost(by agent.Candidate, u chat.Usage) price.Micro {
 	if s == nil {
 		return 0
 	}
-	return s.Prices.Of(by).Cost(u)
+	return s.prices.Load().Of(by).Cost(u)
 }
 
 // For is the reservation for a request: what its answer costs at most, whichever of the
@@ -120,7 +128,7 @@ func (s *Service) For(who tenancy.Principal, candidates []agent.Candidate, trans
 	s.Random(random[:])
 	out := &budget.Reservation{
 		ID: budget.NewReservationID(now, random), Key: keyOf(who), At: now, Expires: now.Add(s.Hold),
-		Amount: s.Prices.AtMost(candidates, prompt(transcript, r.Tools), s.Bound(r)),
+		Amount: s.prices.Load().AtMost(candidates, prompt(transcript, r.Tools), s.Bound(r)),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

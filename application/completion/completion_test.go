@@ -120,7 +120,7 @@ func build(t *testing.T, agents ...*scripted) *house {
 	}
 	h := &house{cache: cache, storage: &flaky{Storage: store}, caller: caller(t, "ann")}
 	h.Service = completion.New(completion.Params{
-		Catalog: c, Storage: h.storage, Observer: ports.NopObserver{}, Now: time.Now,
+		Catalog: catalog.Begin(c), Storage: h.storage, Observer: ports.NopObserver{}, Now: time.Now,
 		Random: func(b []byte) { rand.Read(b) }, Instance: "here",
 	})
 	if err := h.Start(t.Context()); err != nil {

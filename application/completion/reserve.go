@@ -17,9 +17,9 @@ func (r *run) foresee(ctx context.Context) error {
 	if err != nil || !any {
 		return err
 	}
-	route, err := r.s.Catalog.Resolve(ctx, r.cmd.Caller, r.cmd.Request.Model)
+	route, err := r.s.Catalog.Now().Resolve(ctx, r.cmd.Caller, r.cmd.Request.Model)
 	if err == nil {
-		r.candidates, err = r.s.Catalog.Fit(route, r.cmd.Request)
+		r.candidates, err = r.s.Catalog.Now().Fit(route, r.cmd.Request)
 	}
 	if err != nil {
 		r.unforeseen = err

@@ -22,7 +22,7 @@ import (
 
 // Params is what a Service needs.
 type Params struct {
-	Catalog  *catalog.Service
+	Catalog  *catalog.Current
 	Storage  ports.Storage
 	Observer ports.Observer
 	Now      func() time.Time
@@ -190,6 +190,8 @@ type run struct {
 	fold       chat.Assembler
 	events     []chat.Event // as they are delivered; kept only under a key
 
+	cat *catalog.Service // that it goes by
+
 	conversation
 	grant      *limits.Grant
 	usageID    usage.ID
@@ -234,6 +236,9 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	r.ctx, r.place = s.live.enter(ctx, Running{
 		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
 	})
+	var leave func()
+	r.cat, leave = s.Catalog.Enter()
+	r.release = append(r.release, leave)
 	if err := r.find(r.ctx); err != nil {
 		err = r.why(err)
 		r.end(ctx, err)
@@ -251,11 +256,11 @@ func (r *run) find(ctx context.Context) error {
 	if r.unforeseen != nil {
 		return r.unforeseen
 	}
-	route, err := r.s.Catalog.Resolve(ctx, r.cmd.Caller, req.Model)
+	route, err := r.cat.Resolve(ctx, r.cmd.Caller, req.Model)
 	if err != nil {
 		return err
 	}
-	if r.candidates, err = r.s.Catalog.Fit(route, req); err != nil {
+	if r.candidates, err = r.cat.Fit(route, req); err != nil {
 		return err
 	}
 	r.Route, r.Model, r.Created = route.Via, req.Model, r.began.Truncate(time.Second)
@@ -280,7 +285,7 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		r.place.tell(func(is *Running) {
 			is.Session, is.Agent, is.Served, is.Attempt, is.Phase = r.Session, c.Agent, c.Model, i+1, Waiting
 		})
-		a := r.s.Catalog.Agent(c.Agent)
+		a := r.cat.Agent(c.Agent)
 		r.Ignored = a.Capabilities().Ignored(r.cmd.Request)
 		r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
 		err := attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))

@@ -5,6 +5,7 @@ package limits
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"agentapi/domain/fault"
@@ -17,8 +18,12 @@ import (
 type Params struct {
 	Limiter  ports.Limiter
 	Observer ports.Observer
-	// What each may use who has no limits of their own; all organisations together the
-	// Platform's.
+	Allowed  Allowances // at first
+}
+
+// Allowances are what each may use who has no limits of their own; all organisations
+// together the Platform's.
+type Allowances struct {
 	Platform, Org, User, Key quota.Limits
 	Models                   map[string]quota.Limits // of all who ask for it together
 }
@@ -27,6 +32,7 @@ type Params struct {
 // Stop bound the life of its background work.
 type Service struct {
 	Params
+	allowed  atomic.Pointer[Allowances]
 	mu       sync.Mutex
 	running  map[*Grant]struct{} // those that hold places
 	end      context.CancelFunc
@@ -35,7 +41,14 @@ type Service struct {
 }
 
 // New makes a Service.
-func New(p Params) *Service { return &Service{Params: p, running: make(map[*Grant]struct{})} }
+func New(p Params) *Service {
+	s := &Service{Params: p, running: make(map[*Grant]struct{})}
+	s.Allow(p.Allowed)
+	return s
+}
+
+// Allow has other limits hold for requests that come from now on; what was used counts.
+func (s *Service) Allow(a Allowances) { s.allowed.Store(&a) }
 
 const (
 	lease   = time.Minute      // for which a place stays taken where its server has died
@@ -126,15 +139,16 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, to
 // holders are all whose limits hold for a request.
 func (s *Service) holders(who tenancy.Principal, models []string) []quota.Holder {
 	org, user := who.Org().String(), who.User().String()
+	may := s.allowed.Load()
 	all := []quota.Holder{
-		{Tier: quota.Platform, Limits: s.Platform}, {Tier: quota.Organization, ID: org, Limits: s.Org},
-		{Tier: quota.User, ID: org + "/" + user, Limits: s.User},
+		{Tier: quota.Platform, Limits: may.Platform}, {Tier: quota.Organization, ID: org, Limits: may.Org},
+		{Tier: quota.User, ID: org + "/" + user, Limits: may.User},
 	}
 	if k := who.Key(); k != nil {
-		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: s.Key})
+		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: may.Key})
 	}
 	for _, model := range models {
-		if of, ok := s.Models[model]; ok {
+		if of, ok := may.Models[model]; ok {
 			all = append(all, quota.Holder{Tier: quota.Model, ID: model, Limits: of})
 		}
 	}

@@ -43,22 +43,21 @@ func granted(t *testing.T, s *Service, who tenancy.Principal, model string, toke
 
 func TestEachLimitBoundsThoseItIsFor(t *testing.T) {
 	for name, c := range map[string]struct {
-		p    Params
+		p    Allowances
 		want [4]int // of 10 requests each: one, the same again, another user of the organisation, another organisation
 	}{
-		"none":         {Params{}, [4]int{10, 10, 10, 10}},
-		"platform":     {Params{Platform: quota.Limits{RequestsPerMinute: 15}}, [4]int{10, 5, 0, 0}},
-		"organization": {Params{Org: quota.Limits{RequestsPerDay: 15}}, [4]int{10, 5, 0, 10}},
-		"user":         {Params{User: quota.Limits{Concurrent: 7}}, [4]int{7, 0, 7, 7}},
-		"tokens":       {Params{User: quota.Limits{TokensPerMinute: 1500}}, [4]int{10, 5, 10, 10}},
-		"model":        {Params{Models: map[string]quota.Limits{"m": {RequestsPerMinute: 12}}}, [4]int{10, 2, 0, 0}},
-		"other models": {Params{Models: map[string]quota.Limits{"n": {RequestsPerMinute: 1}}}, [4]int{10, 10, 10, 10}},
-		"several":      {Params{Org: quota.Limits{RequestsPerMinute: 12}, User: quota.Limits{RequestsPerMinute: 8}}, [4]int{8, 0, 4, 8}},
+		"none":         {Allowances{}, [4]int{10, 10, 10, 10}},
+		"platform":     {Allowances{Platform: quota.Limits{RequestsPerMinute: 15}}, [4]int{10, 5, 0, 0}},
+		"organization": {Allowances{Org: quota.Limits{RequestsPerDay: 15}}, [4]int{10, 5, 0, 10}},
+		"user":         {Allowances{User: quota.Limits{Concurrent: 7}}, [4]int{7, 0, 7, 7}},
+		"tokens":       {Allowances{User: quota.Limits{TokensPerMinute: 1500}}, [4]int{10, 5, 10, 10}},
+		"model":        {Allowances{Models: map[string]quota.Limits{"m": {RequestsPerMinute: 12}}}, [4]int{10, 2, 0, 0}},
+		"other models": {Allowances{Models: map[string]quota.Limits{"n": {RequestsPerMinute: 1}}}, [4]int{10, 10, 10, 10}},
+		"several":      {Allowances{Org: quota.Limits{RequestsPerMinute: 12}, User: quota.Limits{RequestsPerMinute: 8}}, [4]int{8, 0, 4, 8}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c.p.Limiter = memory.NewLimiter()
-				s := New(c.p)
+				s := New(Params{Limiter: memory.NewLimiter(), Allowed: c.p})
 				var got [4]int
 				for i, who := range []tenancy.Principal{person(t, 1, 1), person(t, 1, 1), person(t, 1, 2), person(t, 2, 3)} {
 					got[i] = len(granted(t, s, who, "m", 100, 10))
@@ -73,7 +72,7 @@ func TestEachLimitBoundsThoseItIsFor(t *testing.T) {
 
 func TestTokensThatWereNotUsedComeBackAndPlacesAreFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Params{Limiter: memory.NewLimiter(), User: quota.Limits{TokensPerMinute: 1000, Concurrent: 1}})
+		s := New(Params{Limiter: memory.NewLimiter(), Allowed: Allowances{User: quota.Limits{TokensPerMinute: 1000, Concurrent: 1}}})
 		who := person(t, 1, 1)
 		first := granted(t, s, who, "m", 900, 1)
 		if len(first) != 1 || len(granted(t, s, who, "m", 50, 1)) != 0 {
@@ -92,7 +91,7 @@ func TestTokensThatWereNotUsedComeBackAndPlacesAreFree(t *testing.T) {
 
 func TestAPlaceIsHeldAsLongAsItsRequestRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Params{Limiter: memory.NewLimiter(), User: quota.Limits{Concurrent: 1}})
+		s := New(Params{Limiter: memory.NewLimiter(), Allowed: Allowances{User: quota.Limits{Concurrent: 1}}})
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +120,7 @@ func TestALimiterThatIsAwayRefuses(t *testing.T) {
 	t.Parallel()
 	limiter := portmock.NewMockLimiter(gomock.NewController(t))
 	limiter.EXPECT().Take(gomock.Any(), gomock.Any()).Return(quota.Decision{}, fault.Wrap(fault.Unavailable, errors.New("x"), "It is away."))
-	s := New(Params{Limiter: limiter, Observer: ports.NopObserver{}, User: quota.Limits{Concurrent: 1}})
+	s := New(Params{Limiter: limiter, Observer: ports.NopObserver{}, Allowed: Allowances{User: quota.Limits{Concurrent: 1}}})
 	if _, err := s.Take(t.Context(), "1", person(t, 1, 1), 1, "m"); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}

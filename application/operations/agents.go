@@ -88,8 +88,8 @@ func (s *Service) agents(ctx context.Context) ([]Agent, error) {
 	for _, r := range s.Vitals.Agents() {
 		turned := s.turned(r.Name)
 		a := Agent{
-			Name: r.Name, Profile: s.Profiles[r.Name], Configured: true, Enabled: !turned.Off, Switch: turned,
-			Models: s.Catalog.Serving(r.Name), Health: r.Health, Running: running[r.Name],
+			Name: r.Name, Profile: s.shown.Load().Profiles[r.Name], Configured: true, Enabled: !turned.Off, Switch: turned,
+			Models: s.Catalog.Now().Serving(r.Name), Health: r.Health, Running: running[r.Name],
 		}
 		if g := s.guarded(r.Name); g != nil {
 			a.Breakers = g.Breakers()

@@ -85,7 +85,7 @@ func (s *Service) restore(name agent.Name) {
 
 // guarded is an agent of this instance that has breakers, or nil.
 func (s *Service) guarded(name agent.Name) ports.Guarded {
-	for _, e := range s.Catalog.Entries() {
+	for _, e := range s.Catalog.Now().Entries() {
 		if g, ok := e.Agent.(ports.Guarded); ok && e.Name == name {
 			return g
 		}

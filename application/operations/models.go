@@ -26,10 +26,10 @@ func (s *Service) Models(_ context.Context, who tenancy.Principal, q page.Query)
 		return page.Of[Model]{}, err
 	}
 	var all []Model
-	for _, e := range s.Catalog.Entries() {
-		for _, m := range s.Catalog.Serving(e.Name) {
+	for _, e := range s.Catalog.Now().Entries() {
+		for _, m := range s.Catalog.Now().Serving(e.Name) {
 			m.OwnedBy = cmp.Or(m.OwnedBy, string(e.Name))
-			all = append(all, Model{ID: string(e.Name) + "/" + m.ID, Agent: e.Name, Model: m, Enabled: !s.Catalog.Off(e.Name)})
+			all = append(all, Model{ID: string(e.Name) + "/" + m.ID, Agent: e.Name, Model: m, Enabled: !s.Catalog.Now().Off(e.Name)})
 		}
 	}
 	return cut(all, q, func(m Model) string { return m.ID })
@@ -53,10 +53,10 @@ func (s *Service) Aliases(_ context.Context, who tenancy.Principal, q page.Query
 		return page.Of[Alias]{}, err
 	}
 	var all []Alias
-	for name, candidates := range maps.All(s.Catalog.Routing().Aliases) {
+	for name, candidates := range maps.All(s.Catalog.Now().Routing().Aliases) {
 		a := Alias{Name: name}
 		for _, c := range candidates {
-			a.Candidates = append(a.Candidates, Candidate{c, !s.Catalog.Off(c.Agent)})
+			a.Candidates = append(a.Candidates, Candidate{c, !s.Catalog.Now().Off(c.Agent)})
 		}
 		all = append(all, a)
 	}
@@ -68,7 +68,7 @@ func (s *Service) OrgModels(ctx context.Context, who tenancy.Principal, org tena
 	if _, err := who.Realm(org, tenancy.ReadModels); err != nil {
 		return page.Of[catalog.Listed]{}, err
 	}
-	all, err := s.Catalog.Models(ctx, who)
+	all, err := s.Catalog.Now().Models(ctx, who)
 	if err != nil {
 		return page.Of[catalog.Listed]{}, err
 	}

@@ -5,6 +5,7 @@ package operations
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"agentapi/application/catalog"
@@ -18,18 +19,19 @@ import (
 // Params is what a Service works with.
 type Params struct {
 	Storage    ports.Storage
-	Catalog    *catalog.Service
+	Catalog    *catalog.Current
 	Completion *completion.Service
 	Vitals     *vitals.Service
 	Audit      *trail.Recorder // nil: nothing is recorded
-	Profiles   map[agent.Name]Profile
-	Settings   []Setting
-	Now        func() time.Time
-	Random     func([]byte)  // fills with random bytes
-	Every      time.Duration // between two looks for switches that other instances have turned
-	Limit      time.Duration // for one of them
-	Instance   string        // this server process
-	Version    string
+	Described  Described       // at first
+	// Reload reads the configuration again; nil: it cannot be.
+	Reload   func(context.Context) (Reloaded, error)
+	Now      func() time.Time
+	Random   func([]byte)  // fills with random bytes
+	Every    time.Duration // between two looks for switches that other instances have turned
+	Limit    time.Duration // for one of them
+	Instance string        // this server process
+	Version  string
 }
 
 // Service serves operators. It is safe for concurrent use. Whoever may not do
@@ -39,13 +41,16 @@ type Service struct {
 
 	mu       sync.Mutex // held while switches are read or turned, until they are felt
 	switches map[agent.Name]agent.Switch
+	shown    atomic.Pointer[Described]
 	resets   map[agent.Name]time.Time // that are felt
 	begun    bool
 }
 
 // New makes a Service; Start must be called before requests are served.
 func New(p Params) *Service {
-	return &Service{Params: p, switches: make(map[agent.Name]agent.Switch), resets: make(map[agent.Name]time.Time)}
+	s := &Service{Params: p, switches: make(map[agent.Name]agent.Switch), resets: make(map[agent.Name]time.Time)}
+	s.shown.Store(&p.Described)
+	return s
 }
 
 // Start learns which agents are out of service. It fails where the storage does not
@@ -98,7 +103,7 @@ func (s *Service) feel() {
 			off[name] = true
 		}
 	}
-	s.Catalog.Switch(off)
+	s.Catalog.Now().Switch(off)
 	for name, w := range s.switches {
 		if at := s.resets[name]; !w.Reset.Equal(at) {
 			if s.resets[name] = w.Reset; s.begun { // who has just begun has nothing to forget

@@ -39,7 +39,7 @@ func (s *Service) Stats(ctx context.Context, who tenancy.Principal) (Stats, erro
 		Running: len(s.Completion.Running()), Agents: make(map[agent.State]int), Stored: stored,
 	}
 	for _, a := range s.Vitals.Agents() {
-		if s.Catalog.Off(a.Name) {
+		if s.Catalog.Now().Off(a.Name) {
 			out.Off++
 		} else {
 			out.Agents[a.Health.State]++
@@ -60,5 +60,5 @@ func (s *Service) Configuration(who tenancy.Principal) ([]Setting, error) {
 	if err := who.May(tenancy.ReadPlatform); err != nil {
 		return nil, err
 	}
-	return s.Settings, nil
+	return s.shown.Load().Settings, nil
 }

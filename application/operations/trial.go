@@ -41,13 +41,13 @@ func (s *Service) Try(ctx context.Context, who tenancy.Principal, name agent.Nam
 	if err := who.May(tenancy.WritePlatform); err != nil {
 		return Trial{}, err
 	}
-	entries := s.Catalog.Entries()
+	entries := s.Catalog.Now().Entries()
 	i := slices.IndexFunc(entries, func(e catalog.Entry) bool { return e.Name == name })
 	if i < 0 {
 		return Trial{}, agent.NoAgent()
 	}
 	if model == "" {
-		for _, m := range s.Catalog.Serving(name) {
+		for _, m := range s.Catalog.Now().Serving(name) {
 			if !m.Wildcard() {
 				model = m.ID
 				break

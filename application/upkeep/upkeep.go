@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"agentapi/application/trail"
@@ -21,9 +22,9 @@ import (
 // Params is what a Service needs.
 type Params struct {
 	Storage  ports.Storage
-	Policies retention.Policies
-	Every    time.Duration // between two sweeps
-	Instance string        // this process, as the holder of the lease
+	Policies retention.Policies // at first
+	Every    time.Duration      // between two sweeps
+	Instance string             // this process, as the holder of the lease
 	Observer ports.Observer
 	Now      func() time.Time
 	NewUser  func() tenancy.UserID // a pseudonym that nobody has
@@ -36,11 +37,19 @@ type Params struct {
 // is safe for concurrent use.
 type Service struct {
 	Params
-	wake chan struct{} // there may be a job
+	policy atomic.Pointer[retention.Policies]
+	wake   chan struct{} // there may be a job
 }
 
 // New makes a Service; Run sweeps, and Work does jobs.
-func New(p Params) *Service { return &Service{p, make(chan struct{}, 1)} }
+func New(p Params) *Service {
+	s := &Service{Params: p, wake: make(chan struct{}, 1)}
+	s.Govern(p.Policies)
+	return s
+}
+
+// Govern has other policies hold from the next sweep on.
+func (s *Service) Govern(p retention.Policies) { s.policy.Store(&p) }
 
 const (
 	// batch is how many rows one transaction removes at most, so that others do not
@@ -146,7 +155,7 @@ func (s *Service) policies(ctx context.Context) (retention.Policies, error) {
 	for q := (page.Query{Limit: page.MaxLimit}); ; {
 		found, err := s.Storage.Directory().Orgs(ctx, tenancy.OrgFilter{}, q)
 		if err != nil {
-			return s.Policies, err
+			return *s.policy.Load(), err
 		}
 		for _, o := range found.Items {
 			if o.Keeps != (tenancy.Keeps{}) {
@@ -154,7 +163,7 @@ func (s *Service) policies(ctx context.Context) (retention.Policies, error) {
 			}
 		}
 		if !found.More {
-			return s.Policies.With(wishes), nil
+			return s.policy.Load().With(wishes), nil
 		}
 		q.After = found.Items[len(found.Items)-1].ID.String()
 	}

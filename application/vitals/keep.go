@@ -27,7 +27,10 @@ func (s *Service) keep(ctx context.Context) {
 
 func (s *Service) tell(ctx context.Context) error {
 	if !s.mirrored {
-		if err := s.p.Storage.Agents().Mirror(ctx, s.p.Configured); err != nil {
+		s.mu.Lock()
+		configured := s.watched.Configured
+		s.mu.Unlock()
+		if err := s.p.Storage.Agents().Mirror(ctx, configured); err != nil {
 			return err
 		}
 		s.mirrored = true

@@ -22,19 +22,23 @@ type Care struct {
 	By    agent.Hysteresis
 }
 
+// Watched is how the agents of a catalog are watched.
+type Watched struct {
+	Care       map[agent.Name]Care
+	Configured []agent.Described // what is mirrored into the storage
+}
+
 // Params is what a Service needs.
 type Params struct {
 	Storage  ports.Storage
-	Catalog  *catalog.Service
+	Catalog  *catalog.Current
 	Observer ports.Observer
 	Outages  *outage.Registry
-	Care     map[agent.Name]Care // how each agent is watched
-	Limit    time.Duration       // for telling the storage
+	Watched  Watched       // how the agents of the catalog are watched, at first
+	Limit    time.Duration // for telling the storage
 	Now      func() time.Time
 	Random   func([]byte) // fills with random bytes
 	Instance string       // this server process
-	// Configured are the agents that are mirrored into the storage.
-	Configured []agent.Described
 	// Identity is nil where some credential can be checked, else why none can.
 	Identity func() error
 	// Cache is asked whether it answers, now and then; nil where it always does.
@@ -52,9 +56,12 @@ type Service struct {
 	draining atomic.Bool
 	mute     atomic.Int64  // how often in a row the storage has not answered
 	wake     chan struct{} // there may be something to tell the storage
-	nudges   map[agent.Name]chan struct{}
+	again    chan struct{} // there are others to watch
 
 	mu      sync.Mutex
+	watched Watched
+	agents  map[agent.Name]ports.Agent // whom the watch has met
+	nudges  map[agent.Name]chan struct{}
 	health  map[agent.Name]agent.Health
 	last    time.Time      // the moment of the last change's id
 	changes []agent.Change // that the storage does not know; the oldest go
@@ -68,16 +75,44 @@ type Service struct {
 // New makes a Service, which hears from now on how the agents' answers end; Run probes.
 func New(p Params) *Service {
 	s := &Service{
-		p: p, started: p.Now(), wake: make(chan struct{}, 1),
-		nudges: make(map[agent.Name]chan struct{}), health: make(map[agent.Name]agent.Health), told: make(map[agent.Name]time.Time),
+		p: p, started: p.Now(), wake: make(chan struct{}, 1), again: make(chan struct{}, 1),
+		health: make(map[agent.Name]agent.Health), told: make(map[agent.Name]time.Time),
 	}
-	for _, e := range p.Catalog.Entries() {
-		s.nudges[e.Name] = make(chan struct{}, 1)
+	s.meet(p.Catalog.Now(), p.Watched)
+	return s
+}
+
+// Meet has the service watch the agents of a catalog that is about to hold, before it
+// does. Of an agent that is new, or another than before under its name, nothing is
+// known yet.
+func (s *Service) Meet(next *catalog.Service, w Watched) {
+	s.meet(next, w)
+	select {
+	case s.again <- struct{}{}:
+	default: // it is about to look
+	}
+}
+
+func (s *Service) meet(next *catalog.Service, w Watched) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.agents
+	s.watched, s.agents, s.nudges = w, make(map[agent.Name]ports.Agent), make(map[agent.Name]chan struct{})
+	for _, e := range next.Entries() {
+		s.agents[e.Name], s.nudges[e.Name] = e.Agent, make(chan struct{}, 1)
+		if before[e.Name] == e.Agent {
+			continue
+		}
+		delete(s.health, e.Name)
 		if g, ok := e.Agent.(ports.Guarded); ok {
 			g.Watch(func(err error) { s.ran(e.Name, err) })
 		}
 	}
-	return s
+	for name := range s.health {
+		if s.agents[name] == nil {
+			delete(s.health, name)
+		}
+	}
 }
 
 // Report is the state of everything at one moment.
@@ -174,12 +209,12 @@ func (s *Service) Started() time.Time { return s.started }
 func (s *Service) Agents() (out []AgentReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range s.p.Catalog.Entries() {
+	for _, e := range s.p.Catalog.Now().Entries() {
 		a := AgentReport{Name: e.Name, Health: s.health[e.Name]}
 		if a.Health.State == "" {
 			a.Health.State = agent.Unknown
 		}
-		for _, m := range s.p.Catalog.Serving(e.Name) {
+		for _, m := range s.p.Catalog.Now().Serving(e.Name) {
 			a.Models = append(a.Models, m.ID)
 		}
 		out = append(out, a)

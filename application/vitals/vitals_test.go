@@ -153,10 +153,12 @@ func open(t *testing.T, a ports.Agent, s ports.Storage, o ports.Observer) *vital
 	if err != nil {
 		t.Fatal(err)
 	}
-	return vitals.New(vitals.Params{Storage: s, Catalog: c, Observer: o, Outages: outage.New(o, time.Now), Limit: time.Second, Now: time.Now,
-		Care:   map[agent.Name]vitals.Care{"a": {Every: 30 * time.Second, Limit: time.Second, By: agent.Usually()}},
-		Random: func(b []byte) { rand.Read(b) }, Instance: "i",
-		Configured: []agent.Described{{Name: "a", Type: "demo", Config: "{}"}}})
+	return vitals.New(vitals.Params{Storage: s, Catalog: catalog.Begin(c), Observer: o, Outages: outage.New(o, time.Now), Limit: time.Second, Now: time.Now,
+		Watched: vitals.Watched{
+			Care:       map[agent.Name]vitals.Care{"a": {Every: 30 * time.Second, Limit: time.Second, By: agent.Usually()}},
+			Configured: []agent.Described{{Name: "a", Type: "demo", Config: "{}"}},
+		},
+		Random: func(b []byte) { rand.Read(b) }, Instance: "i"})
 }
 
 func TestAnAgentThatCannotBeReachedIsTriedAgain(t *testing.T) {
@@ -349,7 +351,7 @@ func TestWhatRunsSayOfAnAgentCounts(t *testing.T) {
 func TestReadinessDependsOnWhetherCredentialsCanBeChecked(t *testing.T) {
 	var identity error
 	s := vitals.New(vitals.Params{
-		Storage: storage(t), Catalog: empty(t), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Now: time.Now,
+		Storage: storage(t), Catalog: catalog.Begin(empty(t)), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Now: time.Now,
 		Identity: func() error { return identity },
 	})
 	if err := s.Ready(t.Context()); err != nil {
@@ -369,7 +371,7 @@ func TestWhatNobodyUsesIsAskedWhetherItIsThere(t *testing.T) {
 		store := storage(t)
 		var cache says // it is there or not, as an agent is
 		s := vitals.New(vitals.Params{
-			Storage: store, Catalog: empty(t), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Now: time.Now, Limit: time.Second,
+			Storage: store, Catalog: catalog.Begin(empty(t)), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Now: time.Now, Limit: time.Second,
 			Cache: cache.Probe,
 		})
 		ctx, cancel := context.WithCancel(t.Context())

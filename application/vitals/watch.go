@@ -25,14 +25,33 @@ const (
 func (s *Service) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	s.keep(ctx)
-	for _, e := range s.p.Catalog.Entries() {
-		all.Go(func() { s.watch(ctx, e) })
-	}
 	all.Go(func() { s.attend(ctx) })
+	for ctx.Err() == nil {
+		s.round(ctx)
+	}
+}
+
+// round watches the agents until there are others, or ctx ends.
+func (s *Service) round(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	s.mirrored = false
+	s.keep(ctx)
+	for _, e := range s.p.Catalog.Now().Entries() {
+		s.mu.Lock()
+		care, nudge, met := s.watched.Care[e.Name], s.nudges[e.Name], s.agents[e.Name] == e.Agent
+		s.mu.Unlock()
+		if met { // else there are others already
+			all.Go(func() { s.watch(ctx, e, care, nudge) })
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-s.again:
 			return
 		case <-s.wake:
 			s.keep(ctx)
@@ -41,8 +60,7 @@ func (s *Service) Run(ctx context.Context) {
 }
 
 // watch probes one agent.
-func (s *Service) watch(ctx context.Context, e catalog.Entry) {
-	care := s.p.Care[e.Name]
+func (s *Service) watch(ctx context.Context, e catalog.Entry, care Care, nudge <-chan struct{}) {
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
@@ -50,7 +68,7 @@ func (s *Service) watch(ctx context.Context, e catalog.Entry) {
 		case <-ctx.Done():
 			return
 		case <-next.C:
-		case <-s.nudges[e.Name]:
+		case <-nudge:
 		}
 		s.probe(ctx, e, care)
 		// Servers that started together do not probe together for long.
@@ -63,10 +81,10 @@ func (s *Service) probe(ctx context.Context, e catalog.Entry, care Care) {
 	defer cancel()
 	err := e.Agent.Probe(limited)
 	if err == nil {
-		err = s.p.Catalog.Refresh(limited, e.Name)
+		err = s.p.Catalog.Now().Refresh(limited, e.Name)
 	}
 	if ctx.Err() != nil {
-		return // the server stops; that says nothing of the agent
+		return // the watch ends; that says nothing of the agent
 	}
 	s.observe(e.Name, agent.Observation{At: s.p.Now(), Err: err})
 	s.rouse()
@@ -96,7 +114,11 @@ const maxUntold = 1000
 // observe notes an observation, and tells whether the agent's state changed.
 func (s *Service) observe(name agent.Name, o agent.Observation) bool {
 	s.mu.Lock()
-	now := s.health[name].Observe(s.p.Care[name].By, o)
+	if s.agents[name] == nil { // an answer of one that has left
+		s.mu.Unlock()
+		return false
+	}
+	now := s.health[name].Observe(s.watched.Care[name].By, o)
 	changed := s.become(name, now)
 	s.mu.Unlock()
 	if changed {
@@ -129,11 +151,12 @@ func (s *Service) become(name agent.Name, now agent.Health) (changed bool) {
 // Forget makes an agent unknown again, and has it probed at once. It does nothing where
 // there is no such agent.
 func (s *Service) Forget(name agent.Name) {
+	s.mu.Lock()
 	nudge := s.nudges[name]
 	if nudge == nil {
+		s.mu.Unlock()
 		return
 	}
-	s.mu.Lock()
 	now := s.health[name].Forgotten(s.p.Now())
 	changed := s.become(name, now)
 	s.mu.Unlock()
@@ -158,7 +181,7 @@ func (s *Service) feel() {
 			ill[name] = true
 		}
 	}
-	lost := s.p.Catalog.Avoid(ill)
+	lost := s.p.Catalog.Now().Avoid(ill)
 	s.mu.Unlock()
 	var err error
 	if len(lost) > 0 {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -49,6 +50,9 @@ func serveCommand(files *[]string) *cobra.Command {
 	return c
 }
 
+// moment is how long a server that is told twice to stop takes at most.
+const moment = 5 * time.Second
+
 // serve runs the server until ctx ends.
 func serve(ctx context.Context, files []string, flags map[string]string, out io.Writer) error {
 	loaded, err := load(files, flags)
@@ -59,13 +63,26 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	if err != nil {
 		return err
 	}
-	log, flush, err := zaplog.New(out, loaded.Log.Level, loaded.Log.Format == "console" || loaded.Log.Format == "auto" && isTerminal(out))
+	log, level, flush, err := zaplog.New(out, loaded.Log.Level, loaded.Log.Format == "console" || loaded.Log.Format == "auto" && isTerminal(out))
 	if err != nil {
 		return &exit{code: exitConfig, err: err}
 	}
 	defer func() { _ = flush() }() // where stderr is gone, there is nobody to tell
-	var server *web.Server
-	app := bootstrap.App(loaded.Config, setting, log, fx.Populate(&server))
+	setting.Level, setting.Load = level, func() (*configs.Config, error) {
+		again, err := load(files, flags)
+		if err != nil {
+			return nil, err
+		}
+		return again.Config, nil
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from the beginning: it must not end a start
+	defer signal.Stop(hangup)
+	var (
+		server   *web.Server
+		reloader *bootstrap.Reloader
+	)
+	app := bootstrap.App(loaded.Config, setting, log, fx.Populate(&server, &reloader))
 	if err := app.Err(); err != nil {
 		return &exit{code: exitConfig, err: bootstrap.Cause(err), fix: "agentapi config validate checks without starting"}
 	}
@@ -85,13 +102,28 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	})
 	defer leave(setting.DataDir, address)()
 
-	<-ctx.Done()
+	for ctx.Err() == nil {
+		select {
+		case <-hangup:
+			_, _ = reloader.Reload(ctx) // it is logged
+		case <-ctx.Done():
+		}
+	}
 	log.Info("stopping when running answers have ended; a second signal stops at once", zap.Duration("at most", loaded.Server.DrainDelay+loaded.Server.Drain))
 	stop, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
 	defer cancel()
-	// A second signal means now.
-	stop, again := signal.NotifyContext(stop, os.Interrupt, syscall.SIGTERM)
-	defer again()
+	// A second signal means now: what runs is told so, and what is left to do has a moment.
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	go func() {
+		select {
+		case <-again:
+			server.Hurry()
+			time.AfterFunc(moment, cancel)
+		case <-stop.Done():
+		}
+	}()
 	if err := app.Stop(stop); err != nil {
 		log.Warn("stopped before everything had ended", zap.Error(err))
 	}

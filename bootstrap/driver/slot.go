@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"go.uber.org/fx"
@@ -20,40 +19,28 @@ func Provide(group string, ctor any) fx.Option {
 // the driver opens is started and stopped with the application.
 func Slot[P any](group, path string) fx.Option {
 	return fx.Provide(fx.Annotate(func(all []Driver[P], c *configs.Config, life fx.Lifecycle) (P, error) {
-		var name string
-		if err := c.Decode(path+".driver", &name); err != nil {
+		set, err := NewSet(all)
+		if err != nil {
 			var none P
 			return none, err
 		}
-		return open(all, c, life, path, name, path+"."+name)
+		p, err := set.At(c, path)
+		if err == nil {
+			Hook(life, p)
+		}
+		return p, err
 	}, fx.ParamTags(`group:"`+group+`"`)))
 }
 
-// Slots provides a map with a P for every entry under path, each with the driver
-// that it names, and wrapped by wrap. Everything that is wrong with any of them
-// is reported at once.
-func Slots[P any](group, path string, names func(*configs.Config) []string, wrap func(c *configs.Config, name string, p P) P) fx.Option {
-	return fx.Provide(fx.Annotate(func(all []Driver[P], c *configs.Config, life fx.Lifecycle) (map[string]P, error) {
-		var (
-			out  = make(map[string]P)
-			errs []error
-		)
-		for _, entry := range names(c) {
-			at := path + "." + entry
-			var name string
-			if err := c.Decode(at+".driver", &name); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			p, err := open(all, c, life, at, name, at+"."+name)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			out[entry] = wrap(c, entry, p)
-		}
-		return out, errors.Join(errs...)
-	}, fx.ParamTags(`group:"`+group+`"`)))
+// At opens the P that the configuration describes at path, with the driver that it
+// names there.
+func (s Set[P]) At(c *configs.Config, path string) (P, error) {
+	var name string
+	if err := c.Decode(path+".driver", &name); err != nil {
+		var none P
+		return none, err
+	}
+	return s.Open(c.Where(path+".driver")+": "+path, name, func(into any) error { return c.Decode(path+"."+name, into) })
 }
 
 // Chain provides a P for each driver that is listed, in that order.

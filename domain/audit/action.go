@@ -52,6 +52,7 @@ const (
 	AgentResumed       Action = "agent.resumed"
 	AgentReset         Action = "agent.reset" // its breakers are closed and its health forgotten
 	AgentTested        Action = "agent.tested"
+	ConfigReloaded     Action = "config.reloaded" // by an administrator, on one server
 	RequestEnded       Action = "request.ended" // of another, by an administrator
 	GroupCreated       Action = "group.created" // by an identity provider, as the next two
 	GroupChanged       Action = "group.changed" // its name, or who is in it
@@ -68,7 +69,7 @@ func Actions() []Action {
 		SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
 		BudgetCreated, BudgetChanged, BudgetRemoved,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, OrgErasureAsked, OrgErased, UserChanged, AdminAppointed, AdminDismissed,
-		AgentChanged, AgentDrained, AgentResumed, AgentReset, AgentTested, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
+		AgentChanged, AgentDrained, AgentResumed, AgentReset, AgentTested, ConfigReloaded, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 	}
 }
 

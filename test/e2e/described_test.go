@@ -117,7 +117,7 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 		{boss, "POST /api/v1/platform/agents/demo/reset", "{}", "", nil}, {boss, "GET /api/v1/platform/agents/demo/health?limit=1", "", "", nil},
 		{boss, "PATCH /api/v1/platform/agents/demo", `{"enabled":true}`, "", nil}, {boss, "POST /api/v1/platform/agents/demo/test", `{"model":"echo"}`, "", nil},
 		{boss, "GET /api/v1/platform/models", "", "", nil}, {boss, "GET /api/v1/platform/aliases", "", "", nil},
-		{boss, "GET /api/v1/platform/stats", "", "", nil}, {boss, "GET /api/v1/platform/config", "", "", nil},
+		{boss, "GET /api/v1/platform/stats", "", "", nil}, {boss, "GET /api/v1/platform/config", "", "", nil}, {boss, "POST /api/v1/platform/config/reload", "{}", "", nil},
 
 		{admin, "GET /v1/organization/users?emails[]=x@example.com", "", "", nil}, {admin, "GET /v1/organization/users/{user}", "", "", nil},
 		{admin, "POST /v1/organization/users/{user}", `{"role":"reader"}`, "", nil},

@@ -90,3 +90,22 @@ func (h *Handler) Config(c *fiber.Ctx) error {
 	}
 	return rest.Send(c, out)
 }
+
+// ReloadConfig answers POST /api/v1/platform/config/reload.
+func (h *Handler) ReloadConfig(c *fiber.Ctx) error {
+	if err := rest.Body(c, rest.Members{}); err != nil {
+		return err
+	}
+	ctx, cancel := h.patient()
+	defer cancel()
+	r, err := h.Operations.ReloadConfig(ctx, caller(c))
+	if err != nil {
+		return err
+	}
+	return rest.Send(c, struct {
+		Object   string   `json:"object"`
+		Instance string   `json:"instance"`
+		Changed  []string `json:"changed"`
+		Restart  []string `json:"restart"`
+	}{"platform.config_reload", h.Operations.Instance, append([]string{}, r.Changed...), append([]string{}, r.Restart...)})
+}

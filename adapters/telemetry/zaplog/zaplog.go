@@ -19,12 +19,20 @@ import (
 const flushEvery = 100 * time.Millisecond
 
 // New makes a logger that writes to out: JSON lines, or lines for people where
-// console is set. level is debug, info, warn or error. Lines are written in
-// batches; stop writes the last.
-func New(out io.Writer, level string, console bool) (log *zap.Logger, stop func() error, err error) {
-	l, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return nil, nil, fault.Invalidf("log.level", "invalid_value", "log.level: %q is no level", level)
+// console is set. level is debug, info, warn or error; set changes it. Lines are
+// written in batches; stop writes the last.
+func New(out io.Writer, level string, console bool) (log *zap.Logger, set func(level string) error, stop func() error, err error) {
+	least := zap.NewAtomicLevel()
+	set = func(level string) error {
+		l, err := zapcore.ParseLevel(level)
+		if err != nil {
+			return fault.Invalidf("log.level", "invalid_value", "log.level: %q is no level", level)
+		}
+		least.SetLevel(l)
+		return nil
+	}
+	if err := set(level); err != nil {
+		return nil, nil, nil, err
 	}
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.TimeKey, cfg.EncodeTime, cfg.EncodeDuration = "time", zapcore.RFC3339NanoTimeEncoder, zapcore.SecondsDurationEncoder
@@ -35,7 +43,7 @@ func New(out io.Writer, level string, console bool) (log *zap.Logger, stop func(
 		encoder = zapcore.NewConsoleEncoder(cfg)
 	}
 	batch := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(out), FlushInterval: flushEvery}
-	return zap.New(zapcore.NewCore(encoder, batch, l)), batch.Stop, nil
+	return zap.New(zapcore.NewCore(encoder, batch, least)), set, batch.Stop, nil
 }
 
 // Observer logs what happens inside the application. No prompt, answer or

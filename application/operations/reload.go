@@ -1,0 +1,61 @@
+package operations
+
+import (
+	"context"
+	"strings"
+
+	"agentapi/application/trail"
+	"agentapi/domain/agent"
+	"agentapi/domain/audit"
+	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
+)
+
+// Described is what operators see of the configuration.
+type Described struct {
+	Profiles map[agent.Name]Profile
+	Settings []Setting
+}
+
+// Describe has operators see another configuration.
+func (s *Service) Describe(d Described) { s.shown.Store(&d) }
+
+// Reloaded is what came of reading the configuration again: the settings, by path, that
+// hold now, and those that are others and hold once the server has been restarted.
+type Reloaded struct{ Changed, Restart []string }
+
+// ReloadConfig reads the configuration again and has what changed of it hold for
+// requests that come from now on; what runs goes on as it began. Where anything is wrong
+// with it the one before goes on to hold, all of it: fault.Invalid, with all that is
+// wrong.
+func (s *Service) ReloadConfig(ctx context.Context, who tenancy.Principal) (Reloaded, error) {
+	if err := who.May(tenancy.WritePlatform); err != nil {
+		return Reloaded{}, err
+	}
+	if s.Reload == nil {
+		return Reloaded{}, fault.New(fault.Unsupported, "This server was not started from a configuration that can be read again.")
+	}
+	r, err := s.Reload(ctx)
+	note := trail.Note{Who: who.Scope(), Action: audit.ConfigReloaded, Target: s.Instance, Details: map[string]string{
+		"changed": sections(r.Changed), "restart": sections(r.Restart),
+	}}
+	if err != nil {
+		note.Outcome = audit.Failed
+	}
+	if lost := s.Audit.Record(ctx, note); err == nil {
+		err = lost
+	}
+	return r, err
+}
+
+// sections are the parts of the configuration that settings belong to.
+func sections(paths []string) string {
+	var out []string
+	for _, p := range paths {
+		top, _, _ := strings.Cut(p, ".")
+		if len(out) == 0 || out[len(out)-1] != top {
+			out = append(out, top)
+		}
+	}
+	return strings.Join(out, ",")
+}
