@@ -9,7 +9,7 @@ import (
 	"agentapi/ports"
 )
 
-func newBudgets(c *configs.Config, storage ports.Storage) *budgets.Service {
+func newBudgets(c *configs.Config, storage ports.Storage, bulletin ports.Bulletin) *budgets.Service {
 	list := &price.List{Currency: c.Billing.Currency, Models: make(map[string]price.Tokens)}
 	for name, p := range c.Billing.Prices {
 		list.Models[name] = price.Tokens{
@@ -17,7 +17,7 @@ func newBudgets(c *configs.Config, storage ports.Storage) *budgets.Service {
 		}
 	}
 	return budgets.New(budgets.Params{
-		Storage: storage, Prices: list, Answer: c.Billing.Answer, Hold: c.Billing.Hold, Now: now, Random: func(b []byte) { rand.Read(b) },
+		Storage: storage, Bulletin: bulletin, Prices: list, Answer: c.Billing.Answer, Hold: c.Billing.Hold, Now: now, Random: func(b []byte) { rand.Read(b) },
 	})
 }
 

@@ -26,11 +26,15 @@ type Params struct {
 	Hold time.Duration
 	Now  func() time.Time
 	// Random fills with entropy.
-	Random func([]byte)
+	Random   func([]byte)
+	Bulletin ports.Bulletin
 }
 
-// How long is remembered here what another server may change: that an organisation has
-// no budget, and how one stands that had no room.
+// Topic is what the bulletin calls changes of budgets.
+const Topic = "budgets"
+
+// How long is remembered here what another server may change while the bulletin cannot
+// be reached: that an organisation has no budget, and how one stands that had no room.
 const (
 	knownFor  = 5 * time.Second
 	spentFor  = time.Second
@@ -41,6 +45,7 @@ const (
 type Service struct {
 	Params
 	mu    sync.Mutex
+	age   int // how often all was forgotten
 	known map[tenancy.OrgID]known
 	spent map[spender]refusal
 }
@@ -69,11 +74,19 @@ func New(p Params) *Service {
 	return &Service{Params: p, known: make(map[tenancy.OrgID]known), spent: make(map[spender]refusal)}
 }
 
-// Forget has budgets looked up anew; those of other servers know within 5 s that there
-// is a first one, and at once of all else.
-func (s *Service) Forget() {
+// Forget has budgets looked up anew, since one has changed, and tells the other servers.
+// Where they cannot be told they know within 5 s that there is a first one, and at once
+// of all else.
+func (s *Service) Forget(ctx context.Context) {
+	s.Hear()
+	s.Bulletin.Publish(context.WithoutCancel(ctx), Topic) // whether or not the client stays
+}
+
+// Hear has budgets looked up anew, since one may have changed.
+func (s *Service) Hear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.age++
 	clear(s.known)
 	clear(s.spent)
 }
@@ -87,6 +100,7 @@ func (s *Service) Any(ctx context.Context, org tenancy.OrgID) (bool, error) {
 	now := s.Now()
 	s.mu.Lock()
 	k, there := s.known[org]
+	age := s.age
 	s.mu.Unlock()
 	if there && now.Before(k.until) {
 		return k.any, nil
@@ -97,6 +111,9 @@ func (s *Service) Any(ctx context.Context, org tenancy.OrgID) (bool, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.age != age {
+		return any, nil // it may have changed meanwhile
+	}
 	if len(s.known) >= mostKnown {
 		clear(s.known)
 	}
@@ -155,6 +172,9 @@ func (s *Service) Refused(ctx context.Context, who tenancy.Principal, r *budget.
 	if r == nil || !fault.Is(err, fault.QuotaExhausted) {
 		return err
 	}
+	s.mu.Lock()
+	age := s.age
+	s.mu.Unlock()
 	bounding, failed := s.Storage.Budgets().Bounding(ctx, who.Scope(), r.Key, r.At)
 	if failed != nil || len(bounding) == 0 {
 		return err
@@ -170,7 +190,9 @@ func (s *Service) Refused(ctx context.Context, who tenancy.Principal, r *budget.
 	if len(s.spent) >= mostKnown {
 		clear(s.spent)
 	}
-	s.spent[spenderOf(who)] = refusal{least, s.Now().Add(spentFor)}
+	if s.age == age {
+		s.spent[spenderOf(who)] = refusal{least, s.Now().Add(spentFor)}
+	}
 	return budget.Spent(least, r.At)
 }
 

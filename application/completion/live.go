@@ -30,11 +30,12 @@ type Running struct {
 	Request string
 	Org     tenancy.OrgID
 	User    tenancy.UserID
-	Session session.ID // zero: it is not known yet
-	Model   string     // as asked for
-	Agent   agent.Name // that is asked now; empty: none yet
-	Served  string     // the agent's id of the model
-	Attempt int        // candidates tried, from 1; 0: none yet
+	Key     tenancy.KeyID // that it came by; zero: none
+	Session session.ID    // zero: it is not known yet
+	Model   string        // as asked for
+	Agent   agent.Name    // that is asked now; empty: none yet
+	Served  string        // the agent's id of the model
+	Attempt int           // candidates tried, from 1; 0: none yet
 	Stream  bool
 	Started time.Time
 	Phase   Phase
@@ -92,9 +93,16 @@ func (s *Service) Running() []Running {
 	return out
 }
 
-// errStopped is why a context ends whose request an administrator has ended. It is
-// no fault, so that no agent is blamed.
-var errStopped = errors.New("an administrator has ended the request")
+// stopping is why a context ends whose request was ended here. It is no fault, so that
+// no agent is blamed.
+type stopping struct {
+	told *fault.Error // what its client is told
+}
+
+func (stopping) Error() string { return "the request was ended" }
+
+// byAdministrator is the end that an administrator brings about.
+var byAdministrator = stopping{fault.New(fault.Unavailable, "An administrator has ended this request.").WithCode("request_ended")}
 
 // End ends the running requests that chosen chooses, and gives them. Their clients
 // are told why, with code request_ended. It waits until they have ended, but not
@@ -112,7 +120,7 @@ func (s *Service) End(ctx context.Context, chosen func(Running) bool) []Running 
 	}
 	s.live.mu.Unlock()
 	for _, p := range places {
-		p.stop(errStopped)
+		p.stop(byAdministrator)
 	}
 	for _, p := range places {
 		select {
@@ -123,13 +131,30 @@ func (s *Service) End(ctx context.Context, chosen func(Running) bool) []Running 
 	return out
 }
 
-// stopped tells whether an administrator has ended the run.
-func (r *run) stopped() bool { return errors.Is(context.Cause(r.ctx), errStopped) }
+// Revoke ends the running requests whose callers may not call any more, and does not
+// wait for that. refusal says why, which is what their clients are told; nil: they may.
+func (s *Service) Revoke(refusal func(Running) error) {
+	s.live.mu.Lock()
+	defer s.live.mu.Unlock()
+	for p := range s.live.all {
+		if f := fault.As(refusal(p.is)); f != nil {
+			p.stop(stopping{f})
+		}
+	}
+}
+
+// stopped tells whether the run was ended here, and what its client is told.
+func (r *run) stopped() (told *fault.Error, ok bool) {
+	var s stopping
+	ok = errors.As(context.Cause(r.ctx), &s)
+	return s.told, ok
+}
 
 // why is the error of a run as its client shall see it.
 func (r *run) why(err error) error {
-	if err == nil || !r.stopped() {
+	told, ok := r.stopped()
+	if err == nil || !ok {
 		return err
 	}
-	return fault.Wrap(fault.Unavailable, err, "An administrator has ended this request.").WithCode("request_ended")
+	return told.WithCause(err)
 }

@@ -232,7 +232,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	}
 	in := cmd.Caller.Scope()
 	r.ctx, r.place = s.live.enter(ctx, Running{
-		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
+		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Key: keyOf(cmd), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
 	})
 	if err := r.find(r.ctx); err != nil {
 		err = r.why(err)

@@ -79,14 +79,18 @@ func (r *run) result(at time.Time) idempotency.Result {
 }
 
 func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Record {
-	var key tenancy.KeyID
-	if k := r.cmd.Caller.Key(); k != nil {
-		key = k.ID
-	}
 	return usage.Record{
-		Key: key, ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
+		Key: keyOf(r.cmd), ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
 		Tokens: tokens, Cost: r.s.Budgets.Cost(agent.Candidate{Agent: r.Agent, Model: r.Served}, tokens), Outcome: how, At: at,
 	}
+}
+
+// keyOf is the API key that a request came by; zero: none.
+func keyOf(cmd Command) (none tenancy.KeyID) {
+	if k := cmd.Caller.Key(); k != nil {
+		return k.ID
+	}
+	return none
 }
 
 // book accounts for an answer that was not completed: what was observed of it is
@@ -95,7 +99,7 @@ func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Re
 func (r *run) book(ctx context.Context, why error) {
 	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim, usage: r.lost, hold: r.hold}
 	how, outcome := usage.Failed, audit.Failed
-	if fault.Is(why, fault.Canceled) || r.stopped() {
+	if _, stopped := r.stopped(); stopped || fault.Is(why, fault.Canceled) {
 		how, outcome = usage.Canceled, audit.Canceled
 	}
 	if tokens, any := r.seen(); any {
