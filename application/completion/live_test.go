@@ -137,39 +137,44 @@ func TestWhoShareAStreamAreAllToldThatItWasEnded(t *testing.T) {
 }
 
 func TestWhatRunsOfARevokedCallerEndsWithTheRefusal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, _ := slowly(text("a"), text("b"), stopped, finished)
-		other := says(text("x"), stopped, finished)
-		h := build(t, a, other)
-		refused := fault.New(fault.Forbidden, "Your account is suspended.").WithCode("account_suspended")
-		r, err := h.Begin(t.Context(), h.stream("hi"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan error, 1)
-		go func() {
-			_, err := h.Complete(t.Context(), h.ask("hi"))
-			done <- err
-		}()
-		synctest.Wait()
-		h.Revoke(func(r completion.Running) error { return nil })
-		if n := len(h.Running()); n != 2 {
-			t.Fatalf("%d run", n)
-		}
-		h.Revoke(func(r completion.Running) error {
-			if r.User != h.caller.User() {
-				return nil
+	refused := fault.New(fault.Forbidden, "Your account is suspended.").WithCode("account_suspended")
+	for name, ask := range map[string]func(h *house, ctx context.Context) error{
+		"in one piece": func(h *house, ctx context.Context) error {
+			_, err := h.Complete(ctx, h.ask("hi"))
+			return err
+		},
+		"a stream": func(h *house, ctx context.Context) error {
+			r, err := h.Begin(ctx, h.stream("hi"))
+			if err == nil {
+				_, err = drain(r)
 			}
-			return refused
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a, _ := slowly(text("a"), text("b"), stopped, finished)
+			other := says(text("x"), stopped, finished)
+			h := build(t, a, other)
+			done := make(chan error, 1)
+			go func() { done <- ask(h, t.Context()) }()
+			time.Sleep(1500 * time.Millisecond)
+			h.Revoke(func(completion.Running) error { return nil })
+			synctest.Wait()
+			if n := len(h.Running()); n != 1 {
+				t.Fatalf("%s: %d run", name, n)
+			}
+			h.Revoke(func(r completion.Running) error {
+				if r.User != h.caller.User() {
+					return nil
+				}
+				return refused
+			})
+			if f := fault.As(<-done); f == nil || f.Kind != fault.Forbidden || f.Code != refused.Code || f.Message != refused.Message {
+				t.Errorf("%s: the client was told %v", name, f)
+			}
+			if other.runs.Load() != 0 || len(h.Running()) != 0 || h.sessions(t) != 0 {
+				t.Errorf("%s: another agent was asked %d times, there run %d, %d sessions are stored", name, other.runs.Load(), len(h.Running()), h.sessions(t))
+			}
 		})
-		_, streamed := drain(r)
-		for _, err := range []error{streamed, <-done} {
-			if f := fault.As(err); f == nil || f.Kind != fault.Forbidden || f.Code != "account_suspended" || f.Message != refused.Message {
-				t.Errorf("the client was told %v", err)
-			}
-		}
-		if other.runs.Load() != 0 || len(h.Running()) != 0 || h.sessions(t) != 0 {
-			t.Errorf("another agent was asked %d times, there run %d, %d sessions are stored", other.runs.Load(), len(h.Running()), h.sessions(t))
-		}
-	})
+	}
 }
