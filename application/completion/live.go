@@ -3,7 +3,6 @@ package completion
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -30,12 +29,11 @@ type Running struct {
 	Request string
 	Org     tenancy.OrgID
 	User    tenancy.UserID
-	Key     tenancy.KeyID // that it came by; zero: none
-	Session session.ID    // zero: it is not known yet
-	Model   string        // as asked for
-	Agent   agent.Name    // that is asked now; empty: none yet
-	Served  string        // the agent's id of the model
-	Attempt int           // candidates tried, from 1; 0: none yet
+	Session session.ID // zero: it is not known yet
+	Model   string     // as asked for
+	Agent   agent.Name // that is asked now; empty: none yet
+	Served  string     // the agent's id of the model
+	Attempt int        // candidates tried, from 1; 0: none yet
 	Stream  bool
 	Started time.Time
 	Phase   Phase
@@ -43,13 +41,15 @@ type Running struct {
 
 // live is what runs on this instance.
 type live struct {
-	mu  sync.Mutex
-	all map[*place]struct{}
+	mu     sync.Mutex
+	all    map[*place]struct{}
+	guests map[*guest]struct{}
 }
 
 // place is one request's entry among what runs.
 type place struct {
 	among *live
+	who   Caller
 	stop  context.CancelCauseFunc
 	over  chan struct{} // closed when it has ended
 
@@ -58,8 +58,8 @@ type place struct {
 
 // enter gives a request its place, and the context that ends it. Whoever gave ctx
 // ends that, and this one with it.
-func (l *live) enter(ctx context.Context, is Running) (context.Context, *place) {
-	p := &place{among: l, over: make(chan struct{}), is: is}
+func (l *live) enter(ctx context.Context, who Caller, is Running) (context.Context, *place) {
+	p := &place{among: l, who: who, over: make(chan struct{}), is: is}
 	ctx, p.stop = context.WithCancelCause(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,30 +131,7 @@ func (s *Service) End(ctx context.Context, chosen func(Running) bool) []Running 
 	return out
 }
 
-// Revoke ends the running requests whose callers may not call any more, and does not
-// wait for that. refusal says why, which is what their clients are told; nil: they may.
-func (s *Service) Revoke(refusal func(Running) error) {
-	s.live.mu.Lock()
-	defer s.live.mu.Unlock()
-	for p := range s.live.all {
-		if f := fault.As(refusal(p.is)); f != nil {
-			p.stop(stopping{f})
-		}
-	}
-}
-
-// stopped tells whether the run was ended here, and what its client is told.
-func (r *run) stopped() (told *fault.Error, ok bool) {
-	var s stopping
-	ok = errors.As(context.Cause(r.ctx), &s)
-	return s.told, ok
-}
-
 // why is the error of a run as its client shall see it.
 func (r *run) why(err error) error {
-	told, ok := r.stopped()
-	if err == nil || !ok {
-		return err
-	}
-	return told.WithCause(err)
+	return toldBy(r.ctx, err)
 }

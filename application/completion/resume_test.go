@@ -202,6 +202,7 @@ func TestWhoListensOnAnotherServerKeepsTheStream(t *testing.T) {
 		}
 		again.Close()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if ended.IsZero() {
 			t.Error("the agent runs on")
 		}

@@ -10,7 +10,6 @@ import (
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
-	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
 	"agentapi/ports"
 )
@@ -80,17 +79,9 @@ func (r *run) result(at time.Time) idempotency.Result {
 
 func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Record {
 	return usage.Record{
-		Key: keyOf(r.cmd), ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
+		Key: callerOf(r.cmd.Caller).Key, ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
 		Tokens: tokens, Cost: r.s.Budgets.Cost(agent.Candidate{Agent: r.Agent, Model: r.Served}, tokens), Outcome: how, At: at,
 	}
-}
-
-// keyOf is the API key that a request came by; zero: none.
-func keyOf(cmd Command) (none tenancy.KeyID) {
-	if k := cmd.Caller.Key(); k != nil {
-		return k.ID
-	}
-	return none
 }
 
 // book accounts for an answer that was not completed: what was observed of it is
@@ -99,7 +90,7 @@ func keyOf(cmd Command) (none tenancy.KeyID) {
 func (r *run) book(ctx context.Context, why error) {
 	late := entry{scope: r.cmd.Caller.Scope(), claim: r.claim, usage: r.lost, hold: r.hold}
 	how, outcome := usage.Failed, audit.Failed
-	if _, stopped := r.stopped(); stopped || fault.Is(why, fault.Canceled) {
+	if fault.Is(why, fault.Canceled) || r.stopped() {
 		how, outcome = usage.Canceled, audit.Canceled
 	}
 	if tokens, any := r.seen(); any {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"agentapi/application/completion"
 	"agentapi/domain/fault"
 	"agentapi/domain/page"
 	"agentapi/domain/tenancy"
@@ -20,7 +21,7 @@ type known struct {
 }
 
 // known looks up callers of an organisation, many at once.
-func (s *Service) known(ctx context.Context, org tenancy.OrgID, callers map[caller]bool) (k known, err error) {
+func (s *Service) known(ctx context.Context, org tenancy.OrgID, callers []completion.Caller) (k known, err error) {
 	k = known{users: make(map[tenancy.UserID]*tenancy.User), members: make(map[tenancy.UserID]*tenancy.Member), keys: make(map[tenancy.KeyID]*tenancy.APIKey)}
 	if k.org, err = s.Directory.Org(ctx, org); err != nil {
 		if fault.Is(err, fault.NotFound) {
@@ -29,9 +30,9 @@ func (s *Service) known(ctx context.Context, org tenancy.OrgID, callers map[call
 		return k, err
 	}
 	users, keys := make(map[tenancy.UserID]bool), make(map[tenancy.KeyID]bool)
-	for c := range callers {
-		if users[c.user] = true; !c.key.IsZero() {
-			keys[c.key] = true
+	for _, c := range callers {
+		if users[c.User] = true; !c.Key.IsZero() {
+			keys[c.Key] = true
 		}
 	}
 	in := tenancy.RealmOf(org)
@@ -66,9 +67,9 @@ func each[K comparable, V any](ids map[K]bool, into map[K]*V, id func(*V) K, fin
 }
 
 // refusal says why a caller may not call any more; nil: they may.
-func (k known) refusal(c caller, at time.Time) error {
-	if !c.key.IsZero() {
-		key := k.keys[c.key]
+func (k known) refusal(c completion.Caller, at time.Time) error {
+	if !c.Key.IsZero() {
+		key := k.keys[c.Key]
 		if key == nil {
 			return fault.New(fault.Unauthenticated, "This API key is not there any more.").WithCode("invalid_api_key")
 		}
@@ -76,7 +77,7 @@ func (k known) refusal(c caller, at time.Time) error {
 			return err
 		}
 	}
-	standing := tenancy.Standing{Org: k.org, User: k.users[c.user], Member: k.members[c.user]}
+	standing := tenancy.Standing{Org: k.org, User: k.users[c.User], Member: k.members[c.User]}
 	if standing.Org == nil || standing.User == nil || standing.Member == nil {
 		return fault.New(fault.Forbidden, "You do not belong to this organisation any more.").WithCode("user_unknown")
 	}

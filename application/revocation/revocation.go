@@ -22,9 +22,10 @@ type Params struct {
 
 // Runs is what runs.
 type Runs interface {
-	Running() []completion.Running
-	// Revoke ends what runs of whom refusal refuses, whose error their clients are told.
-	Revoke(refusal func(completion.Running) error)
+	// Callers are those on whose behalf it does.
+	Callers() map[completion.Caller]bool
+	// Revoke ends what runs on behalf of those who are refused, and tells them why.
+	Revoke(refused map[completion.Caller]error)
 }
 
 // Service looks whose requests run.
@@ -51,38 +52,26 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// caller is who runs something.
-type caller struct {
-	org  tenancy.OrgID
-	user tenancy.UserID
-	key  tenancy.KeyID // zero: they have come in person
-}
-
-func callerOf(r completion.Running) caller { return caller{r.Org, r.User, r.Key} }
-
 // look ends what runs of whom may not call any more. Of whom that cannot be told it is
 // told the next time.
 func (s *Service) look(ctx context.Context) {
-	present := make(map[tenancy.OrgID]map[caller]bool)
-	for _, r := range s.Runs.Running() {
-		if present[r.Org] == nil {
-			present[r.Org] = make(map[caller]bool)
-		}
-		present[r.Org][callerOf(r)] = true
+	present := make(map[tenancy.OrgID][]completion.Caller)
+	for c := range s.Runs.Callers() {
+		present[c.Org] = append(present[c.Org], c)
 	}
-	refused := make(map[caller]error)
+	refused := make(map[completion.Caller]error)
 	for org, callers := range present {
 		known, err := s.known(ctx, org, callers)
 		if err != nil {
 			continue
 		}
-		for c := range callers {
+		for _, c := range callers {
 			if err := known.refusal(c, s.Now()); err != nil {
 				refused[c] = err
 			}
 		}
 	}
 	if len(refused) > 0 {
-		s.Runs.Revoke(func(r completion.Running) error { return refused[callerOf(r)] })
+		s.Runs.Revoke(refused)
 	}
 }

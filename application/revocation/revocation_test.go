@@ -3,7 +3,9 @@ package revocation_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,30 +24,28 @@ var start = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 // runs is what runs, of which nothing ends by itself.
 type runs struct {
 	mu    sync.Mutex
-	all   []completion.Running
-	ended map[string]error
+	all   map[completion.Caller]bool
+	ended map[completion.Caller]error
 }
 
-func (r *runs) Running() []completion.Running {
+func (r *runs) Callers() map[completion.Caller]bool { return r.all }
+
+func (r *runs) Revoke(refused map[completion.Caller]error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.all
+	maps.Copy(r.ended, refused)
 }
 
-func (r *runs) Revoke(refusal func(completion.Running) error) {
+func (r *runs) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, one := range r.all {
-		if err := refusal(one); err != nil {
-			r.ended[one.Request] = err
-		}
-	}
+	return len(r.ended)
 }
 
-func (r *runs) why(request string) string {
+func (r *runs) why(c completion.Caller) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f := fault.As(r.ended[request]); f != nil {
+	if f := fault.As(r.ended[c]); f != nil {
 		return f.Code
 	}
 	return ""
@@ -54,11 +54,11 @@ func (r *runs) why(request string) string {
 // away is a directory that can be away.
 type away struct {
 	ports.Directory
-	is bool
+	is atomic.Bool
 }
 
 func (a *away) Org(ctx context.Context, org tenancy.OrgID) (*tenancy.Org, error) {
-	if a.is {
+	if a.is.Load() {
 		return nil, fault.New(fault.Unavailable, "away")
 	}
 	return a.Directory.Org(ctx, org)
@@ -86,7 +86,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{
-		runs: &runs{ended: make(map[string]error)}, directory: &away{Directory: store.Directory()}, changed: make(chan struct{}, 1),
+		runs: &runs{all: make(map[completion.Caller]bool), ended: make(map[completion.Caller]error)}, directory: &away{Directory: store.Directory()}, changed: make(chan struct{}, 1),
 		org: access.OrgOf("i", "acme"), ann: person("ann"), bob: person("bob"), key: tenancy.NewKeyID(start, [10]byte{1}),
 	}
 	names := []string{"ann", "bob"}
@@ -102,7 +102,7 @@ func newWorld(t *testing.T) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.runs.all = append(w.runs.all, completion.Running{Request: name, Org: w.org, User: person(name)})
+		w.runs.all[w.caller(name)] = true
 	}
 	err = w.directory.CreateKey(t.Context(), w.in(), &tenancy.APIKey{
 		ID: w.key, Org: w.org, User: w.ann, Name: "k", Role: tenancy.OrgMember, Version: 1, Created: start, Updated: start, Expires: start.Add(time.Hour),
@@ -110,8 +110,16 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.runs.all = append(w.runs.all, completion.Running{Request: "by key", Org: w.org, User: w.ann, Key: w.key})
+	w.runs.all[w.caller("by key")] = true
 	return w
+}
+
+// caller is somebody by name, or ann by her key.
+func (w *world) caller(name string) completion.Caller {
+	if name == "by key" {
+		return completion.Caller{Org: w.org, User: w.ann, Key: w.key}
+	}
+	return completion.Caller{Org: w.org, User: person(name)}
 }
 
 func (w *world) in() tenancy.Realm { return tenancy.RealmOf(w.org) }
@@ -160,11 +168,11 @@ func TestWhatRunsOfWhoMayNotCallAnyMoreEnds(t *testing.T) {
 				began := time.Now()
 				w.changed <- struct{}{}
 				synctest.Wait()
-				if len(w.runs.ended) != len(c.ends) && (c.code != "org_suspended" || len(w.runs.ended) != len(w.runs.all)) {
-					t.Errorf("%s: %d end", name, len(w.runs.ended))
+				if w.runs.count() != len(c.ends) && (c.code != "org_suspended" || w.runs.count() != len(w.runs.all)) {
+					t.Errorf("%s: %d end", name, w.runs.count())
 				}
 				for _, request := range c.ends {
-					if got := w.runs.why(request); got != c.code {
+					if got := w.runs.why(w.caller(request)); got != c.code {
 						t.Errorf("%s: %s ends with %q", name, request, got)
 					}
 				}
@@ -186,17 +194,17 @@ func TestNothingNeedsToBeHeardForLong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.directory.is = true
+			w.directory.is.Store(true)
 			time.Sleep(16 * time.Second)
 			synctest.Wait()
-			if len(w.runs.ended) != 0 {
-				t.Errorf("of whom nothing was known %d end", len(w.runs.ended))
+			if w.runs.count() != 0 {
+				t.Errorf("of whom nothing was known %d end", w.runs.count())
 			}
-			w.directory.is = false
+			w.directory.is.Store(false)
 			time.Sleep(15 * time.Second)
 			synctest.Wait()
-			if len(w.runs.ended) != len(w.runs.all) {
-				t.Errorf("%d of %d end", len(w.runs.ended), len(w.runs.all))
+			if w.runs.count() != len(w.runs.all) {
+				t.Errorf("%d of %d end", w.runs.count(), len(w.runs.all))
 			}
 		})
 	})
