@@ -241,8 +241,17 @@ func (e eviction) evict(t *testing.T, servers []*kit.Server, at int, within time
 	if said := bystander.wrong.Load(); said != nil {
 		t.Errorf("somebody else got %s", *said)
 	}
-	if e.back != nil {
-		e.back(servers[at])
+	if e.back == nil {
+		return calls, streams
+	}
+	e.back(servers[at])
+	for i, s := range servers {
+		if !kit.Soon(within+time.Second, func() bool {
+			a, err := s.Do(t.Context(), http.MethodGet, e.path, "", e.who...)
+			return err == nil && a.Status == 200
+		}) {
+			t.Errorf("server %d does not let them back in", i)
+		}
 	}
 	return calls, streams
 }
