@@ -51,10 +51,10 @@ var Application = fx.Module("application",
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) {
 		background(life, svc.Run)
 		background(life, svc.Work)
-	}),
+	}, revoke, follow),
 )
 
-func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, cache ports.Cache, pepper tenancy.Pepper, rec *trail.Recorder) *access.Service {
+func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, cache ports.Cache, bulletin ports.Bulletin, pepper tenancy.Pepper, rec *trail.Recorder) *access.Service {
 	for _, a := range chain {
 		if login, ok := a.(*oidc.Identity); ok {
 			login.Share(cache, pepper.Seal)
@@ -62,7 +62,7 @@ func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Iden
 	}
 	keys.Use(apikey.Params{Directory: storage.Directory(), Pepper: pepper, Now: now})
 	p := access.Params{
-		Chain: chain, Storage: storage, Audit: rec, Now: now,
+		Chain: chain, Storage: storage, Audit: rec, Now: now, Bulletin: bulletin,
 		Strangers: access.Strangers{RefuseOrgs: c.Identity.Strangers.Orgs == "refuse", RefuseUsers: c.Identity.Strangers.Users == "refuse"},
 	}
 	for _, a := range c.Identity.PlatformAdmins {

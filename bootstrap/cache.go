@@ -18,6 +18,7 @@ import (
 type Shared struct {
 	ports.Cache
 	ports.Limiter
+	ports.Bulletin
 	link *redis.Client // nil: nothing is beyond this process
 }
 
@@ -37,7 +38,7 @@ var Cache = fx.Module("cache",
 	driver.Provide("cache", func() driver.Driver[Shared] {
 		return driver.For("memory", func(o memory.Options) (Shared, error) {
 			c, err := memory.Open(o)
-			return Shared{Cache: c, Limiter: memory.NewLimiter()}, err
+			return Shared{Cache: c, Limiter: memory.NewLimiter(), Bulletin: memory.NewBulletin()}, err
 		})
 	}),
 	driver.Provide("cache", func(c *configs.Config, away *outage.Registry) driver.Driver[Shared] {
@@ -51,12 +52,13 @@ var Cache = fx.Module("cache",
 				Shared: redis.NewLimiter(client), Own: memory.NewLimiter(), Instances: max(1, c.Limits.Instances),
 				Changed: away.Teller(outage.Redis, "limits"),
 			})
-			return Shared{Cache: redis.Cache{Client: client}, Limiter: limiter, link: client}, nil
+			return Shared{Cache: redis.Cache{Client: client}, Limiter: limiter, Bulletin: redis.NewBulletin(client), link: client}, nil
 		})
 	}),
 	driver.Slot[Shared]("cache", "cache"),
 	fx.Provide(
 		func(s Shared) ports.Cache { return s.Cache },
 		func(s Shared) ports.Limiter { return s.Limiter },
+		func(s Shared) ports.Bulletin { return s.Bulletin },
 	),
 )

@@ -58,7 +58,7 @@ type Service struct {
 func New(p Params) *Service {
 	return &Service{
 		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer, p.Audit), streams: newStreams(),
-		live: live{all: map[*place]struct{}{}},
+		live: live{all: map[*place]struct{}{}, guests: map[*guest]struct{}{}},
 	}
 }
 
@@ -233,7 +233,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		return nil, done, nil
 	}
 	in := cmd.Caller.Scope()
-	r.ctx, r.place = s.live.enter(ctx, Running{
+	r.ctx, r.place = s.live.enter(ctx, callerOf(cmd.Caller), Running{
 		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
 	})
 	var leave func()

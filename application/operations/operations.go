@@ -27,7 +27,8 @@ type Params struct {
 	// Reload reads the configuration again; nil: it cannot be.
 	Reload   func(context.Context) (Reloaded, error)
 	Now      func() time.Time
-	Random   func([]byte)  // fills with random bytes
+	Random   func([]byte) // fills with random bytes
+	Bulletin ports.Bulletin
 	Every    time.Duration // between two looks for switches that other instances have turned
 	Limit    time.Duration // for one of them
 	Instance string        // this server process
@@ -44,7 +45,11 @@ type Service struct {
 	shown    atomic.Pointer[Described]
 	resets   map[agent.Name]time.Time // that are felt
 	begun    bool
+	heard    chan struct{} // holds one while a switch may have been turned elsewhere
 }
+
+// Topic is what the bulletin calls turned switches.
+const Topic = "agents"
 
 // New makes a Service; Start must be called before requests are served.
 func New(p Params) *Service {
@@ -57,7 +62,8 @@ func New(p Params) *Service {
 // say: none of them must work.
 func (s *Service) Start(ctx context.Context) error { return s.look(ctx) }
 
-// Run follows what other instances do, until ctx ends. While the storage is away
+// Run follows what other instances do, until ctx ends: it looks when it hears of
+// something, and every Params.Every. While the storage is away
 // everything stays as it is.
 func (s *Service) Run(ctx context.Context) {
 	tick := time.NewTicker(s.Every)
@@ -67,10 +73,19 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			limited, cancel := context.WithTimeout(ctx, s.Limit)
-			_ = s.look(limited) // readiness tells of a storage that is away
-			cancel()
+		case <-s.heard:
 		}
+		limited, cancel := context.WithTimeout(ctx, s.Limit)
+		_ = s.look(limited) // readiness tells of a storage that is away
+		cancel()
+	}
+}
+
+// Hear has Run look now, since another instance may have turned a switch.
+func (s *Service) Hear() {
+	select {
+	case s.heard <- struct{}{}:
+	default: // it will look anyway
 	}
 }
 
