@@ -261,7 +261,7 @@ func TestWhoIsShutOutIsOutOnAllServersWithinASecond(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			var calls, streams time.Duration
 			round := 0
-			for range kit.Size(1, 2, 20) {
+			for range kit.Size(1, 1, 20) {
 				servers := limited(t, n, redis.Shared(t), upstreamOf(t))
 				for name, e := range evictions(t, servers[0]) {
 					c, s := e.evict(t, servers, round%n, time.Second)

@@ -17,6 +17,9 @@ import (
 // long as they may, one to publish and one to look, it is less than a second.
 const lookEvery = 300 * time.Millisecond
 
+// topicLasts is how long a topic's key stays; then its followers hear of it once more.
+const topicLasts = time.Hour
+
 // Bulletin is a ports.Bulletin. A topic is a key with a random value. To publish is
 // to remove the key: a server is told so even where memory has run out. Who finds
 // none, or another value than the last time, has heard, and puts a new one where there
@@ -124,7 +127,7 @@ func (b *Bulletin) look(ctx context.Context, topics []string, seen map[string]st
 func (b *Bulletin) renew(ctx context.Context, topic string) string {
 	value := rand.Text()
 	if b.do(ctx, func(ctx context.Context, conn rueidis.Client) error {
-		return conn.Do(ctx, conn.B().Set().Key(b.topic(topic)).Value(value).Build()).Error()
+		return conn.Do(ctx, conn.B().Set().Key(b.topic(topic)).Value(value).Ex(topicLasts).Build()).Error()
 	}) != nil {
 		return ""
 	}
