@@ -51,11 +51,21 @@ func (h *history) keep(o porcupine.Operation) {
 	h.all = append(h.all, o)
 }
 
-// linearizable holds a history to having an order in which the model allows it.
+// linearizable holds each part of a history to having an order in which the model
+// allows it.
 func (h *history) linearizable(t *testing.T, m porcupine.Model) {
 	t.Helper()
-	if got := porcupine.CheckOperationsTimeout(m, h.all, time.Minute); got != porcupine.Ok {
-		t.Errorf("a history of %d exchanges is not linearizable: %s", len(h.all), got)
+	parts := [][]porcupine.Operation{h.all}
+	if m.Partition != nil {
+		parts = m.Partition(h.all)
+	}
+	for _, part := range parts {
+		if got := porcupine.CheckOperationsTimeout(m, part, time.Minute); got != porcupine.Ok {
+			t.Errorf("%d exchanges of %d are not linearizable (%s):", len(part), len(h.all), got)
+			for _, o := range part {
+				t.Logf("client %d, %v to %v ns: %+v: %+v", o.ClientId, o.Call, o.Return, o.Input, o.Output)
+			}
+		}
 	}
 }
 
@@ -63,6 +73,7 @@ func (h *history) linearizable(t *testing.T, m porcupine.Model) {
 type answered struct {
 	id       string // of the completion; empty: nobody knows
 	replayed bool
+	streamed bool // then it may be another's answer that was joined while it ran
 }
 
 // keys is the model of idempotency keys: the first request with a key runs, and all
@@ -85,7 +96,7 @@ var keys = (&porcupine.NondeterministicModel{
 		switch {
 		case told.id == "" && was == "":
 			return []any{was, ran}
-		case told.id == "", told.replayed && was == told.id:
+		case told.id == "", (told.replayed || told.streamed) && was == told.id:
 			return []any{was}
 		case told.replayed && was == ran, !told.replayed && was == "":
 			return []any{told.id}
@@ -120,15 +131,17 @@ func TestTheModelsOfHistoriesSeeWhatIsWrong(t *testing.T) {
 		all   []porcupine.Operation
 		want  bool
 	}{
-		"a key is replayed":     {keys, []porcupine.Operation{op(0, 1, "k", answered{"a", false}), op(2, 3, "k", answered{"a", true})}, true},
-		"whose answer was lost": {keys, []porcupine.Operation{op(0, math.MaxInt64, "k", answered{}), op(2, 3, "k", answered{"a", true})}, true},
-		"a key has run twice":   {keys, []porcupine.Operation{op(0, 1, "k", answered{"a", false}), op(2, 3, "k", answered{"b", false})}, false},
-		"a replay of another":   {keys, []porcupine.Operation{op(0, 1, "k", answered{"a", false}), op(2, 3, "k", answered{"b", true})}, false},
-		"a replay of nothing":   {keys, []porcupine.Operation{op(0, 1, "k", answered{"a", true}), op(2, 3, "k", answered{"a", false})}, false},
-		"two keys":              {keys, []porcupine.Operation{op(0, 1, "k", answered{"a", false}), op(2, 3, "l", answered{"b", false})}, true},
-		"a quota is used up":    {counter(1), []porcupine.Operation{op(0, 5, "", true), op(1, 4, "", false)}, true},
-		"and exceeded":          {counter(1), []porcupine.Operation{op(0, 5, "", true), op(1, 4, "", true)}, false},
-		"and refused too early": {counter(1), []porcupine.Operation{op(0, 1, "", false), op(2, 3, "", true)}, false},
+		"a key is replayed":      {keys, []porcupine.Operation{op(0, 1, "k", answered{id: "a", replayed: false}), op(2, 3, "k", answered{id: "a", replayed: true})}, true},
+		"whose answer was lost":  {keys, []porcupine.Operation{op(0, math.MaxInt64, "k", answered{}), op(2, 3, "k", answered{id: "a", replayed: true})}, true},
+		"a key has run twice":    {keys, []porcupine.Operation{op(0, 1, "k", answered{id: "a", replayed: false}), op(2, 3, "k", answered{id: "b", replayed: false})}, false},
+		"a replay of another":    {keys, []porcupine.Operation{op(0, 1, "k", answered{id: "a", replayed: false}), op(2, 3, "k", answered{id: "b", replayed: true})}, false},
+		"a replay of nothing":    {keys, []porcupine.Operation{op(0, 1, "k", answered{id: "a", replayed: true}), op(2, 3, "k", answered{id: "a", replayed: false})}, false},
+		"a stream is joined":     {keys, []porcupine.Operation{op(0, 3, "k", answered{id: "a", streamed: true}), op(1, 3, "k", answered{id: "a", streamed: true})}, true},
+		"a stream has run twice": {keys, []porcupine.Operation{op(0, 3, "k", answered{id: "a", streamed: true}), op(1, 3, "k", answered{id: "b", streamed: true})}, false},
+		"two keys":               {keys, []porcupine.Operation{op(0, 1, "k", answered{id: "a", replayed: false}), op(2, 3, "l", answered{id: "b", replayed: false})}, true},
+		"a quota is used up":     {counter(1), []porcupine.Operation{op(0, 5, "", true), op(1, 4, "", false)}, true},
+		"and exceeded":           {counter(1), []porcupine.Operation{op(0, 5, "", true), op(1, 4, "", true)}, false},
+		"and refused too early":  {counter(1), []porcupine.Operation{op(0, 1, "", false), op(2, 3, "", true)}, false},
 	} {
 		if got := porcupine.CheckOperations(c.model, c.all); got != c.want {
 			t.Errorf("%s: %v", name, got)

@@ -173,11 +173,11 @@ type listed struct {
 	Messages int `json:"message_count"`
 }
 
-func listSessions(t *testing.T, s *kit.Server) (out []listed) {
+func listSessions(t *testing.T, s *kit.Server, headers ...string) (out []listed) {
 	t.Helper()
 	after := ""
 	for {
-		a, err := s.Do(t.Context(), http.MethodGet, "/api/v1/sessions?limit=100"+after, "")
+		a, err := s.Do(t.Context(), http.MethodGet, "/api/v1/sessions?limit=100"+after, "", headers...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ type crowd struct {
 	seed    uint64
 
 	mu    sync.Mutex
-	acked map[string]int // the texts that were answered: how often
+	acked map[string]string // the texts that were answered, and in which session
 
 	asked, unknown, replayed atomic.Int64
 }
@@ -77,12 +77,19 @@ func (c *crowd) chat(client int, text string, stream bool, headers ...string) (d
 		c.replayed.Add(1)
 	}
 	if key != "" {
-		c.history.note(client, key, answered{id, again}, began)
+		c.history.note(client, key, answered{id, again, stream}, began)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.acked[text]++
+	c.acked[text] = a.Header.Get("X-Agentapi-Session-Id")
 	return true
+}
+
+// session is where a text was answered.
+func (c *crowd) session(text string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.acked[text]
 }
 
 // complete gives text and id of an answer, and whether it is whole.
@@ -128,16 +135,19 @@ func (c *crowd) sharing(ctx context.Context, client int) {
 
 // talking has a client go on with a session, each turn until it is answered.
 func (c *crowd) talking(ctx context.Context, client int) (turns int) {
-	name := fmt.Sprint("talk ", client)
+	id := ""
 	for ctx.Err() == nil {
-		text := fmt.Sprintf("%s turn %d", name, turns)
-		for !c.chat(client, text, false, "X-Session-Id", name, "Idempotency-Key", text) {
+		text := fmt.Sprintf("talk %d turn %d", client, turns)
+		for !c.chat(client, text, false, "X-Session-Id", id, "Idempotency-Key", text) {
 			if c.t.Context().Err() != nil {
 				return turns
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
 		turns++
+		if id == "" {
+			id = c.session(text)
+		}
 		wait(ctx, 20*time.Millisecond)
 	}
 	return turns
@@ -160,7 +170,7 @@ func TestNothingIsLostOrDoubledWhateverFails(t *testing.T) {
 	seed, lasts := seeded(t), time.Duration(kit.Size(10, 30, 600))*time.Second
 	c := newCluster(t, 3, tormented)
 	budget := fund(t, c.front, `{"period":"total","limit_micro":1000000000000}`)
-	all := &crowd{t: t, c: c, history: newHistory(), seed: seed, acked: map[string]int{}}
+	all := &crowd{t: t, c: c, history: newHistory(), seed: seed, acked: map[string]string{}}
 	ctx, stop := context.WithTimeout(t.Context(), lasts)
 	defer stop()
 	var clients sync.WaitGroup
@@ -222,7 +232,7 @@ func (c *crowd) stored(turns []int) (answers int) {
 		c.t.Fatal(err)
 	}
 	defer rows.Close()
-	questions, said := map[string]int{}, map[string][]string{}
+	questions, said, where := map[string]int{}, map[string][]string{}, map[string]string{}
 	for last, before := "", ""; rows.Next(); {
 		var session, role, content string
 		if err := rows.Scan(&session, &role, &content); err != nil {
@@ -233,6 +243,10 @@ func (c *crowd) stored(turns []int) (answers int) {
 			questions[content]++
 			if talk, _, ok := strings.Cut(content, " turn "); ok {
 				said[talk] = append(said[talk], content)
+				if was := where[talk]; was != "" && was != session {
+					c.t.Errorf("%s goes on in another session", talk)
+				}
+				where[talk] = session
 			}
 		case last != session || before != content:
 			c.t.Errorf("%q is stored as the answer to %q", content, before)
