@@ -76,6 +76,9 @@ func (c *crowd) chat(client int, text string, stream bool, headers ...string) (d
 	if again {
 		c.replayed.Add(1)
 	}
+	if key != "" && again { // the client may have sent it twice, by itself
+		c.history.unknown(client, key, answered{}, began)
+	}
 	if key != "" {
 		c.history.note(client, key, answered{id, again, stream}, began)
 	}
