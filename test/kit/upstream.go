@@ -45,6 +45,13 @@ func Dead(t testing.TB) string {
 	return fmt.Sprintf("http://%s/v1", net.JoinHostPort("127.0.0.1", fmt.Sprint(FreePort(t))))
 }
 
+// Become changes the mode, for requests that come from now on.
+func (u *Upstream) Become(mode string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.mode = mode
+}
+
 // Last is the body of the last chat request.
 func (u *Upstream) Last() string {
 	u.mu.Lock()
@@ -80,6 +87,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	u.mu.Lock()
 	u.bodies = append(u.bodies, string(body))
+	mode := u.mode
 	u.mu.Unlock()
 	var in struct {
 		Stream   bool
@@ -91,9 +99,12 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	stay := func() {
 		<-r.Context().Done()
-		u.gone <- struct{}{}
+		select {
+		case u.gone <- struct{}{}:
+		default: // nobody counts them
+		}
 	}
-	switch u.mode {
+	switch mode {
 	case "429":
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, `{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}`, http.StatusTooManyRequests)
@@ -122,7 +133,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	send(`{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}`)
 	send(`{"index":0,"delta":{"content":` + string(text) + `},"finish_reason":null}`)
-	switch u.mode {
+	switch mode {
 	case "cut":
 		panic(http.ErrAbortHandler)
 	case "half":
