@@ -30,6 +30,7 @@ type Entry struct {
 type Routing struct {
 	Default []agent.Name                 // where a bare id is looked for, in order
 	Aliases map[string][]agent.Candidate // a name of its own, and who answers to it, in order
+	Plans   map[string]agent.Plan        // how those of an alias are chosen among; absent: in their order
 }
 
 // Params is what a Service needs.
@@ -59,8 +60,8 @@ type Service struct {
 	cache   ports.Cache
 	started time.Time
 	strict  bool
-	off     atomic.Pointer[map[agent.Name]bool] // out of service; nil: none
-	ill     atomic.Pointer[map[agent.Name]bool] // tried last; nil: none
+	off     atomic.Pointer[map[agent.Name]agent.Verdict] // out of service, and why; nil: none
+	ill     atomic.Pointer[map[agent.Name]bool]          // tried last; nil: none
 }
 
 type entry struct {
@@ -240,27 +241,28 @@ func (s *Service) Model(ctx context.Context, who tenancy.Principal, name string)
 // along its list; agent/model is that agent alone; a bare id goes along the
 // default route. Agents that are out of service are passed over; fault.Unavailable,
 // code agent_unavailable, where no other is left. fault.NotFound as in Model;
-// fault.Forbidden where the caller's API key is for other models only.
+// fault.Forbidden where the caller's API key is for other models only. The route that
+// comes with an error says only who was passed over.
 func (s *Service) Resolve(ctx context.Context, who tenancy.Principal, name string) (agent.Route, error) {
 	route, err := s.resolve(ctx, who, name)
 	if err != nil || who.Key() == nil || who.MayAsk(name) == nil {
 		return route, err
 	}
-	var mine []agent.Candidate
-	for _, c := range route.Candidates {
-		if who.MayAsk(string(c.Agent)+"/"+c.Model) == nil {
-			mine = append(mine, c)
+	route.Pass(func(c agent.Candidate) (v agent.Verdict, why string) {
+		if who.MayAsk(c.String()) != nil {
+			v = agent.NotAllowed
 		}
-	}
-	if route.Candidates = mine; len(mine) == 0 {
-		return agent.Route{}, who.MayAsk(name)
+		return v, ""
+	})
+	if len(route.Candidates) == 0 {
+		return route, who.MayAsk(name)
 	}
 	return route, nil
 }
 
 func (s *Service) resolve(ctx context.Context, who tenancy.Principal, name string) (agent.Route, error) {
 	if cs := s.routing.Aliases[name]; len(cs) > 0 {
-		return s.inService(name, agent.Route{Candidates: cs, Via: "alias"})
+		return s.inService(name, agent.Route{Candidates: cs, Via: "alias", Plan: s.routing.Plans[name]})
 	}
 	known := func(n agent.Name) bool { return s.entries[n] != nil }
 	if c, ok := agent.SplitModel(name, known); ok {
@@ -285,12 +287,9 @@ func (s *Service) resolve(ctx context.Context, who tenancy.Principal, name strin
 
 // Fit keeps the candidates that can honour the request. Where none can, it
 // fails as the first would: fault.Unsupported.
-func (s *Service) Fit(route agent.Route, r *chat.Request) ([]agent.Candidate, error) {
-	var (
-		fit   []agent.Candidate
-		first error
-	)
-	for _, c := range route.Candidates {
+func (s *Service) Fit(route agent.Route, r *chat.Request) (agent.Route, error) {
+	var first error
+	route.Pass(func(c agent.Candidate) (agent.Verdict, string) {
 		can := s.Agent(c.Agent).Capabilities()
 		err := can.Unfit(c.Agent, r)
 		if ignored := can.Ignored(r); err == nil && s.strict && len(ignored) > 0 {
@@ -298,15 +297,17 @@ func (s *Service) Fit(route agent.Route, r *chat.Request) ([]agent.Candidate, er
 				WithCode("unsupported_parameter").WithParam(ignored[0])
 		}
 		if err == nil {
-			fit = append(fit, c)
-		} else if first == nil {
+			return "", ""
+		}
+		if first == nil {
 			first = err
 		}
+		return agent.Incapable, fault.As(err).Param
+	})
+	if len(route.Candidates) == 0 {
+		return route, first
 	}
-	if len(fit) == 0 {
-		return nil, first
-	}
-	return fit, nil
+	return route, nil
 }
 
 // shown is a name as a message may quote it.

@@ -92,10 +92,13 @@ func (s *Service) learn(ctx context.Context) error {
 
 // feel has the switches felt by requests that come from now on.
 func (s *Service) feel() {
-	off := make(map[agent.Name]bool)
+	off := make(map[agent.Name]agent.Verdict)
 	for name, w := range s.switches {
-		if !w.Works() {
-			off[name] = true
+		switch {
+		case w.Off:
+			off[name] = agent.Disabled
+		case w.Drained:
+			off[name] = agent.Drained
 		}
 	}
 	s.Catalog.Switch(off)
