@@ -9,6 +9,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/operations"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/application/vitals"
 	"agentapi/bootstrap/driver"
@@ -24,9 +25,9 @@ const (
 	switchLimit = 5 * time.Second
 )
 
-func newOperations(c *configs.Config, cat *catalog.Service, comp *completion.Service, v *vitals.Service, storage ports.Storage, rec *trail.Recorder, s Setting, life fx.Lifecycle) *operations.Service {
+func newOperations(c *configs.Config, cat *catalog.Service, comp *completion.Service, v *vitals.Service, ways *routing.Service, storage ports.Storage, rec *trail.Recorder, s Setting, life fx.Lifecycle) *operations.Service {
 	p := operations.Params{
-		Storage: storage, Catalog: cat, Completion: comp, Vitals: v, Audit: rec, Profiles: make(map[agent.Name]operations.Profile),
+		Storage: storage, Catalog: cat, Completion: comp, Vitals: v, Routing: ways, Audit: rec, Profiles: make(map[agent.Name]operations.Profile),
 		Now: now, Random: func(b []byte) { rand.Read(b) }, Every: switchEvery, Limit: switchLimit, Instance: s.Instance, Version: Version().Version,
 	}
 	for name, a := range c.Agents {

@@ -186,6 +186,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/platform/aliases", tenancy.ReadPlatform, adm.Aliases},
 		{"GET", "/api/v1/platform/sessions", tenancy.ReadPlatform, adm.Running},
 		{"DELETE", "/api/v1/platform/sessions/:request", tenancy.WritePlatform, adm.EndRequest},
+		{"GET", "/api/v1/platform/requests/:request/explain", tenancy.ReadPlatform, adm.Explain},
 		{"GET", "/api/v1/platform/stats", tenancy.ReadPlatform, adm.Stats},
 		{"GET", "/api/v1/platform/config", tenancy.ReadPlatform, adm.Config},
 

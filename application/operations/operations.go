@@ -9,6 +9,7 @@ import (
 
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/application/vitals"
 	"agentapi/domain/agent"
@@ -21,6 +22,7 @@ type Params struct {
 	Catalog    *catalog.Service
 	Completion *completion.Service
 	Vitals     *vitals.Service
+	Routing    *routing.Service
 	Audit      *trail.Recorder // nil: nothing is recorded
 	Profiles   map[agent.Name]Profile
 	Settings   []Setting

@@ -166,6 +166,7 @@ func runAndEnd(t *testing.T, s *kit.Server) {
 	if len(list) != 1 {
 		t.Fatalf("%v run", list)
 	}
+	call(t, s, 200, http.MethodGet, "/api/v1/platform/requests/"+fmt.Sprint(list[0].(map[string]any)["id"])+"/explain", "", as("platform_auditor")...)
 	call(t, s, 200, http.MethodDelete, "/api/v1/platform/sessions/"+fmt.Sprint(list[0].(map[string]any)["id"]), "", as("platform_admin")...)
 }
 
