@@ -88,6 +88,7 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 		{admin, "GET /api/v1/orgs/{org}/sessions/{chat}", "", "", nil}, {admin, "DELETE /api/v1/orgs/{org}/sessions/{chat}", "", "", nil},
 		{admin, "GET /api/v1/orgs/{org}/usage?since={since}&interval=1h&group_by=user,agent", "", "", nil}, {admin, "GET /api/v1/orgs/{org}/audit?limit=100", "", "", nil},
 
+		{admin, "GET /api/v1/orgs/{org}/allowed-models", "", "", nil}, {boss, "PATCH /api/v1/orgs/{org}/allowed-models", `{"models":null}`, "", nil},
 		{admin, "GET /api/v1/orgs/{org}/retention", "", "", nil}, {admin, "PATCH /api/v1/orgs/{org}/retention", `{"sessions_seconds":86400}`, "", nil}, {admin, "GET /api/v1/orgs/{org}/audit/export", "", "", nil},
 		{boss, "GET /api/v1/platform/audit/checkpoints?limit=1", "", "", nil}, {boss, "GET /api/v1/platform/audit/verify", "", "", nil},
 		{boss, "POST /api/v1/platform/audit/verify", `{"after":0,"most":100}`, "", nil}, {boss, "GET /api/v1/platform/audit/export", "", "", nil},

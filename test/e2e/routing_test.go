@@ -64,3 +64,88 @@ func TestARequestIsExplained(t *testing.T) {
 		}
 	})
 }
+
+func TestAnOrganisationAsksForAllowedModelsOnly(t *testing.T) {
+	configured(t, fleet(t, "ok"), func(t *testing.T, s *kit.Server, again func() *kit.Server) {
+		me := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))
+		path := "/api/v1/orgs/" + fmt.Sprint(me["org_id"]) + "/allowed-models"
+		admin := as("platform_admin")
+		if m := object(t, call(t, s, 200, http.MethodGet, path, "", admin...)); m["models"] != nil {
+			t.Errorf("at first %v are allowed", m)
+		}
+		nobody := s.Chat(t, kit.Ask("nope", "x"), as("victim")...).Body
+		// see tells which models are listed, and asks for each of some.
+		see := func(listed string, asks map[string]string) {
+			t.Helper()
+			var ids []string
+			for _, m := range object(t, call(t, s, 200, http.MethodGet, "/v1/models", "", as("victim")...))["data"].([]any) {
+				ids = append(ids, fmt.Sprint(m.(map[string]any)["id"]))
+			}
+			if got := strings.Join(ids, " "); got != listed {
+				t.Errorf("listed are %s, not %s", got, listed)
+			}
+			if a := call(t, s, 200, http.MethodGet, strings.TrimSuffix(path, "allowed-models")+"models?limit=100", "", admin...); strings.Count(a.Body, `"object":"model"`) != len(ids) {
+				t.Errorf("an administrator sees %s", a.Body)
+			}
+			for model, by := range asks {
+				a := s.Chat(t, kit.Ask(model, "x"), as("victim")...)
+				if by == "" {
+					hint, _, _ := strings.Cut(strings.ReplaceAll(nobody, "nope", model), `"hint"`)
+					if got, _, _ := strings.Cut(a.Body, `"hint"`); a.Status != 404 || got != hint {
+						t.Errorf("%s: %d %s, not %s", model, a.Status, got, hint)
+					}
+				} else if got := a.Header.Get("X-Agentapi-Agent"); a.Status != 200 || got != by {
+					t.Errorf("%s: %d by %q: %s", model, a.Status, got, a.Body)
+				}
+				if a := call(t, s, map[bool]int{true: 404, false: 200}[by == ""], http.MethodGet, "/v1/models/"+model, "", as("victim")...); a.Body == "" {
+					t.Error("no body")
+				}
+			}
+		}
+		all := "lone team mock-1 echo two/echo up/mock-1 up/echo"
+		see(all, map[string]string{"team": "up", "echo": "up", "two/echo": "two", "lone": "up"})
+		call(t, s, 403, http.MethodPatch, path, `{"models":["team"]}`, as("org_owner")...)
+		call(t, s, 403, http.MethodPatch, path, `{"models":["team"]}`, as("platform_auditor")...)
+		for body, code := range map[string]string{`{"models":[]}`: "invalid_value", `{"models":["a*b"]}`: "invalid_value", `{"models":[1]}`: "invalid_type", `{"names":[]}`: "unknown_parameter"} {
+			if a := call(t, s, 400, http.MethodPatch, path, body, admin...); !strings.Contains(a.Body, code) {
+				t.Errorf("%s: %s", body, a.Body)
+			}
+		}
+		call(t, s, 412, http.MethodPatch, path, `{"models":["team"]}`, append(admin, "If-Match", `"77"`)...)
+		call(t, s, 200, http.MethodPatch, path, `{"models":["two/*","lone"]}`, admin...)
+		part := func() {
+			t.Helper()
+			see("lone team echo two/echo", map[string]string{"team": "two", "echo": "two", "two/echo": "two", "lone": "up", "up/mock-1": "", "mock-1": "", "up/echo": "", "nope": ""})
+		}
+		part()
+		// What is not allowed is not there, even while its agent is out of service.
+		call(t, s, 200, http.MethodPost, upPath+"/drain", "{}", admin...)
+		see("team echo two/echo", map[string]string{"up/mock-1": "", "team": "two"})
+		call(t, s, 200, http.MethodPost, upPath+"/resume", "{}", admin...)
+		a := s.Chat(t, kit.Ask("team", "x"), as("victim")...)
+		e := object(t, call(t, s, 200, http.MethodGet, "/api/v1/platform/requests/"+a.Header.Get("X-Request-Id")+"/explain", "", admin...))
+		if c := fmt.Sprint(e["candidates"]); !strings.Contains(c, "agent:up") || !strings.Contains(c, "verdict:not_allowed") {
+			t.Errorf("explained as %v", e)
+		}
+		if s = again(); !strings.HasSuffix(t.Name(), "in_memory") {
+			part()
+		}
+		env := []string{"AGENTAPI_URL=" + s.URL, "AGENTAPI_TOKEN=token-of-platform_admin"}
+		org := fmt.Sprint(me["org_id"])
+		if out, code := agentapi(t, env, "models", "allow", "up/mock-1", "--org", org); code != 0 || out != org+" may ask for\n  up/mock-1\n" {
+			t.Errorf("%d %s", code, out)
+		}
+		see("lone team mock-1 up/mock-1", map[string]string{"team": "up", "two/echo": ""})
+		if out, code := agentapi(t, env, "models", "allow", "--all", "--org", org); code != 0 || out != org+" may ask for all models\n" {
+			t.Errorf("%d %s", code, out)
+		}
+		if out, code := agentapi(t, env, "models", "allow", "--org", org); code != 2 {
+			t.Errorf("%d %s", code, out)
+		}
+		see(all, nil)
+		log := call(t, s, 200, http.MethodGet, "/api/v1/platform/audit?action=org.changed", "", admin...).Body
+		if !strings.Contains(log, `"models":"lone two/*"`) && !strings.HasSuffix(t.Name(), "in_memory") || !strings.Contains(log, `"models":"up/mock-1"`) {
+			t.Errorf("the log has %s", log)
+		}
+	})
+}
