@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"slices"
-	"strings"
 
 	"go.uber.org/fx"
 
@@ -18,6 +17,7 @@ import (
 	"agentapi/application/limits"
 	"agentapi/application/outage"
 	"agentapi/application/reports"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
 	"agentapi/bootstrap/driver"
@@ -38,6 +38,7 @@ var Application = fx.Module("application",
 		newCatalog,
 		newConversations,
 		newLimits,
+		newRouting,
 		newCompletion,
 		newBudgets,
 		func(c *configs.Config, storage ports.Storage) *reports.Service {
@@ -94,13 +95,7 @@ func catalogOf(c *configs.Config, agents map[string]ports.Agent, cache ports.Cac
 	if len(p.Routing.Default) == 0 {
 		p.Routing.Default = byPurpose(c)
 	}
-	p.Routing.Aliases = make(map[string][]agent.Candidate)
-	for alias, targets := range c.Routing.Aliases {
-		for _, t := range targets {
-			name, model, _ := strings.Cut(t, "/")
-			p.Routing.Aliases[alias] = append(p.Routing.Aliases[alias], agent.Candidate{Agent: agent.Name(name), Model: model})
-		}
-	}
+	p.Routing.Aliases, p.Routing.Plans = aliases(c)
 	return catalog.New(p)
 }
 
@@ -117,9 +112,9 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, ways *routing.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing, Routing: ways,
 	}
 	if c.Resume.Window > 0 && cache.Beyond() {
 		p.Tapes = &completion.Tapes{Cache: cache, Box: pepper.Box()}

@@ -9,6 +9,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/operations"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/application/vitals"
 	"agentapi/bootstrap/driver"
@@ -24,9 +25,9 @@ const (
 	switchLimit = 5 * time.Second
 )
 
-func newOperations(c *configs.Config, cat *catalog.Current, comp *completion.Service, v *vitals.Service, storage ports.Storage, bulletin ports.Bulletin, rec *trail.Recorder, s Setting, life fx.Lifecycle) *operations.Service {
+func newOperations(c *configs.Config, cat *catalog.Current, comp *completion.Service, v *vitals.Service, ways *routing.Service, storage ports.Storage, bulletin ports.Bulletin, rec *trail.Recorder, s Setting, life fx.Lifecycle) *operations.Service {
 	p := operations.Params{
-		Storage: storage, Catalog: cat, Completion: comp, Vitals: v, Audit: rec, Described: described(c, c),
+		Storage: storage, Catalog: cat, Completion: comp, Vitals: v, Routing: ways, Audit: rec, Described: described(c, c),
 		Now: now, Random: func(b []byte) { rand.Read(b) }, Bulletin: bulletin, Every: switchEvery, Limit: switchLimit, Instance: s.Instance, Version: Version().Version,
 	}
 	svc := operations.New(p)

@@ -23,7 +23,7 @@ import (
 // lively are the parts of the configuration that can change while the server runs. All
 // else takes a restart.
 var lively = []string{
-	"agents", "routing", "limits.platform", "limits.organization", "limits.user", "limits.api_key", "limits.models", "billing.prices",
+	"agents", "routing.default", "routing.aliases", "limits.platform", "limits.organization", "limits.user", "limits.api_key", "limits.models", "billing.prices",
 	"retention.sessions", "retention.usage", "retention.agent_health", "retention.orgs", "log.level",
 }
 

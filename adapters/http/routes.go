@@ -120,6 +120,8 @@ func (s *Server) surface() []Route {
 
 		{"GET", "/api/v1/orgs/:org", tenancy.ReadOrg, adm.Org},
 		{"PATCH", "/api/v1/orgs/:org", tenancy.WriteOrg, adm.EditOrg},
+		{"GET", "/api/v1/orgs/:org/allowed-models", tenancy.ReadOrg, adm.AllowedModels},
+		{"PATCH", "/api/v1/orgs/:org/allowed-models", tenancy.WritePlatform, adm.AllowModels},
 		{"GET", "/api/v1/orgs/:org/retention", tenancy.ReadOrg, adm.Retention},
 		{"PATCH", "/api/v1/orgs/:org/retention", tenancy.WriteData, adm.EditRetention},
 		{"GET", "/api/v1/orgs/:org/members", tenancy.ReadMembers, adm.Members},
@@ -186,6 +188,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/platform/aliases", tenancy.ReadPlatform, adm.Aliases},
 		{"GET", "/api/v1/platform/sessions", tenancy.ReadPlatform, adm.Running},
 		{"DELETE", "/api/v1/platform/sessions/:request", tenancy.WritePlatform, adm.EndRequest},
+		{"GET", "/api/v1/platform/requests/:request/explain", tenancy.ReadPlatform, adm.Explain},
 		{"GET", "/api/v1/platform/stats", tenancy.ReadPlatform, adm.Stats},
 		{"GET", "/api/v1/platform/config", tenancy.ReadPlatform, adm.Config},
 		{"POST", "/api/v1/platform/config/reload", tenancy.WritePlatform, adm.ReloadConfig},

@@ -143,7 +143,7 @@ func (s *Service) principal(ctx context.Context, who tenancy.Identity) (p tenanc
 	}
 	who.Role = s.role(who, known)
 	p, err = tenancy.NewPrincipal(who, org, user)
-	return p, refused, err
+	return p.Within(known.Org.Models), refused, err
 }
 
 // role is what the caller may be: what was given here counts more than what a token

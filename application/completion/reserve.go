@@ -17,12 +17,7 @@ func (r *run) foresee(ctx context.Context) error {
 	if err != nil || !any {
 		return err
 	}
-	route, err := r.s.Catalog.Now().Resolve(ctx, r.cmd.Caller, r.cmd.Request.Model)
-	if err == nil {
-		r.candidates, err = r.s.Catalog.Now().Fit(route, r.cmd.Request)
-	}
-	if err != nil {
-		r.unforeseen = err
+	if r.unforeseen = r.resolve(ctx); r.unforeseen != nil {
 		return nil
 	}
 	history, err := r.remembered(ctx)
@@ -30,7 +25,7 @@ func (r *run) foresee(ctx context.Context) error {
 		return err
 	}
 	_, transcript, _ := session.Continue(history, r.cmd.Request.Messages, !r.cmd.Conversation.ID.IsZero())
-	r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.candidates, transcript, r.cmd.Request)
+	r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.route.Candidates, transcript, r.cmd.Request)
 	return err
 }
 

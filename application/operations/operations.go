@@ -10,6 +10,7 @@ import (
 
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/application/vitals"
 	"agentapi/domain/agent"
@@ -22,6 +23,7 @@ type Params struct {
 	Catalog    *catalog.Current
 	Completion *completion.Service
 	Vitals     *vitals.Service
+	Routing    *routing.Service
 	Audit      *trail.Recorder // nil: nothing is recorded
 	Described  Described       // at first
 	// Reload reads the configuration again; nil: it cannot be.
@@ -112,10 +114,13 @@ func (s *Service) learn(ctx context.Context) error {
 
 // feel has the switches felt by requests that come from now on.
 func (s *Service) feel() {
-	off := make(map[agent.Name]bool)
+	off := make(map[agent.Name]agent.Verdict)
 	for name, w := range s.switches {
-		if !w.Works() {
-			off[name] = true
+		switch {
+		case w.Off:
+			off[name] = agent.Disabled
+		case w.Drained:
+			off[name] = agent.Drained
 		}
 	}
 	s.Catalog.Now().Switch(off)

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"hash/crc32"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func (k *APIKey) Check(at time.Time) error {
 		return fault.Invalidf("networks", "invalid_value", "networks may have %d entries.", MaxKeyNetworks)
 	}
 	for _, m := range k.Models {
-		if m == "" || len(m) > maxPattern || containsControl(m) || strings.Contains(strings.TrimSuffix(m, "*"), "*") {
+		if badPattern(m) {
 			return fault.Invalidf("models", "invalid_value", "A model of a key is its name, agent/model, or the beginning of one and a *.")
 		}
 	}
@@ -94,15 +95,7 @@ func (k *APIKey) AllowsModel(names ...string) bool {
 	if len(k.Models) == 0 {
 		return true
 	}
-	for _, pattern := range k.Models {
-		prefix, wild := strings.CutSuffix(pattern, "*")
-		for _, name := range names {
-			if name == pattern || wild && strings.HasPrefix(name, prefix) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(k.Models, func(pattern string) bool { return matches(pattern, names) })
 }
 
 // AllowsFrom tells whether the key may be used from an address.

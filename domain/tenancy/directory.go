@@ -29,7 +29,8 @@ type Org struct {
 	Title   string // what people call it
 	Status  Status
 	Keeps   Keeps
-	Version int // counts changes, from 1 on
+	Models  Models // that it may ask for; empty: all
+	Version int    // counts changes, from 1 on
 	Created time.Time
 	Updated time.Time
 }
@@ -123,7 +124,7 @@ func (o *Org) Apply(e Edit, at time.Time) error {
 // Erase leaves of the organisation that there was one, which its issuer's tokens do
 // not bring back.
 func (o *Org) Erase(at time.Time) {
-	o.Title, o.Status, o.Keeps, o.Updated = o.ID.String(), Closed, Keeps{}, at
+	o.Title, o.Status, o.Keeps, o.Models, o.Updated = o.ID.String(), Closed, Keeps{}, "", at
 }
 
 // Administers is the fault of erasing somebody who administers the platform.

@@ -22,6 +22,7 @@ type orgRow struct {
 	Status    string    `bun:"status"`
 	Sessions  int64     `bun:"keep_sessions_s"` // seconds; 0: as long as the server keeps them
 	Usage     int64     `bun:"keep_usage_s"`
+	Models    string    `bun:"models"`
 	Folded    *string   `bun:"folded"` // null in rows of builds that did not search
 	Version   int       `bun:"version"`
 	CreatedAt time.Time `bun:"created_at"`
@@ -32,7 +33,7 @@ func rowOfOrg(o *tenancy.Org) *orgRow {
 	folded := withoutNUL(o.Folded())
 	return &orgRow{
 		Folded: &folded, ID: o.ID.UUID(), Issuer: withoutNUL(o.Issuer), Name: withoutNUL(o.Name), Title: withoutNUL(o.Title), Status: string(o.Status), Version: o.Version,
-		Sessions: int64(o.Keeps.Sessions / time.Second), Usage: int64(o.Keeps.Usage / time.Second),
+		Sessions: int64(o.Keeps.Sessions / time.Second), Usage: int64(o.Keeps.Usage / time.Second), Models: withoutNUL(string(o.Models)),
 		CreatedAt: session.Moment(o.Created), UpdatedAt: session.Moment(o.Updated),
 	}
 }
@@ -45,6 +46,7 @@ func (r *orgRow) org() (*tenancy.Org, error) {
 	return &tenancy.Org{
 		ID: id, Issuer: r.Issuer, Name: r.Name, Title: r.Title, Status: tenancy.Status(r.Status), Version: r.Version,
 		Keeps:   tenancy.Keeps{Sessions: time.Duration(r.Sessions) * time.Second, Usage: time.Duration(r.Usage) * time.Second},
+		Models:  tenancy.Models(r.Models),
 		Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(),
 	}, nil
 }
