@@ -55,7 +55,7 @@ const Topic = "agents"
 
 // New makes a Service; Start must be called before requests are served.
 func New(p Params) *Service {
-	s := &Service{Params: p, switches: make(map[agent.Name]agent.Switch), resets: make(map[agent.Name]time.Time)}
+	s := &Service{Params: p, switches: make(map[agent.Name]agent.Switch), resets: make(map[agent.Name]time.Time), heard: make(chan struct{}, 1)}
 	s.shown.Store(&p.Described)
 	return s
 }
