@@ -194,6 +194,8 @@ type run struct {
 
 	conversation
 	grant      *limits.Grant
+	later      *limits.Grant // of an agent's program that the first grant was not for
+	program    bool          // a place for a program was granted
 	usageID    usage.ID
 	hold       *budget.Reservation // what is set aside for it; nil: nothing
 	unforeseen error               // why it is not known what it may cost
@@ -225,8 +227,10 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}
 	if out, err := r.reserve(ctx); err != nil {
+		r.grant.Undo(ctx)
 		return nil, nil, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err)
 	} else if done := out.Replay; done != nil {
+		r.grant.Undo(ctx)
 		if cmd.Resume != "" && done.Failure == nil && done.ID != cmd.Resume {
 			return nil, nil, expired()
 		}
@@ -267,8 +271,10 @@ func (r *run) find(ctx context.Context) error {
 	if err := r.converse(ctx); err != nil {
 		return err
 	}
-	if err := r.limit(ctx); err != nil {
-		return err
+	if r.hold == nil {
+		if err := r.limit(ctx, r.cat.Agent(r.candidates[0].Agent).Capabilities()); err != nil {
+			return err
+		}
 	}
 	r.usageID = usage.NewID(r.began, r.s.entropy())
 	r.Head.ID = "chatcmpl-" + r.usageID.String()[len("usage_"):]
@@ -288,7 +294,10 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		a := r.cat.Agent(c.Agent)
 		r.Ignored = a.Capabilities().Ignored(r.cmd.Request)
 		r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
-		err := attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))
+		err := r.runs(ctx, a.Capabilities())
+		if err == nil {
+			err = attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))
+		}
 		if err == nil {
 			return nil
 		}
@@ -384,6 +393,7 @@ func (r *run) end(ctx context.Context, err error) {
 	}
 	r.unlimit(ctx)
 	r.grant.Free()
+	r.later.Free()
 	for _, undo := range slices.Backward(r.release) {
 		undo()
 	}
