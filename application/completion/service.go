@@ -205,6 +205,8 @@ type run struct {
 
 	conversation
 	grant      *limits.Grant
+	later      *limits.Grant // of an agent's program that the first grant was not for
+	program    bool          // a place for a program was granted
 	usageID    usage.ID
 	hold       *budget.Reservation // what is set aside for it; nil: nothing
 	unforeseen error               // why it is not known what it may cost
@@ -246,8 +248,10 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}
 	if out, err := r.reserve(ctx); err != nil {
+		r.grant.Undo(ctx)
 		return nil, nil, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err)
 	} else if done := out.Replay; done != nil {
+		r.grant.Undo(ctx)
 		if cmd.Resume != "" && done.Failure == nil && done.ID != cmd.Resume {
 			return nil, nil, expired()
 		}
@@ -288,8 +292,10 @@ func (r *run) find(ctx context.Context) error {
 		return err
 	}
 	r.choose()
-	if err := r.limit(ctx); err != nil {
-		return err
+	if r.hold == nil {
+		if err := r.limit(ctx, r.candidates[0]); err != nil {
+			return err
+		}
 	}
 	r.usageID = usage.NewID(r.began, r.s.entropy())
 	r.Head.ID = "chatcmpl-" + r.usageID.String()[len("usage_"):]
@@ -379,6 +385,7 @@ func (r *run) end(ctx context.Context, err error) {
 	}
 	r.unlimit(ctx)
 	r.grant.Free()
+	r.later.Free()
 	for _, undo := range slices.Backward(r.release) {
 		undo()
 	}
