@@ -13,6 +13,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/limits"
 	"agentapi/application/operations"
+	"agentapi/application/routing"
 	"agentapi/application/upkeep"
 	"agentapi/application/vitals"
 	"agentapi/configs"
@@ -23,7 +24,7 @@ import (
 // lively are the parts of the configuration that can change while the server runs. All
 // else takes a restart.
 var lively = []string{
-	"agents", "routing.default", "routing.aliases", "limits.platform", "limits.organization", "limits.user", "limits.api_key", "limits.models", "billing.prices",
+	"agents", "routing", "limits.platform", "limits.organization", "limits.user", "limits.api_key", "limits.models", "billing.prices",
 	"retention.sessions", "retention.usage", "retention.agent_health", "retention.orgs", "log.level",
 }
 
@@ -58,6 +59,7 @@ type reloaded struct {
 	Operations *operations.Service
 	Limits     *limits.Service
 	Budgets    *budgets.Service
+	Routing    *routing.Service
 	Upkeep     *upkeep.Service
 	Log        *zap.Logger
 }
@@ -132,6 +134,7 @@ func (r *Reloader) reload(ctx context.Context) (done operations.Reloaded, err er
 	idle := r.p.Catalog.Replace(next)
 	r.p.Fleet.replace(r.life, crew, idle)
 	r.p.Limits.Allow(allowances(c))
+	r.p.Routing.Retune(routing.Retry(c.Routing.Retry))
 	r.p.Budgets.Reprice(prices(c))
 	r.p.Upkeep.Govern(kept)
 	r.p.Operations.Describe(described(r.start, c))

@@ -14,7 +14,7 @@ const maxNoted = 1000
 
 // AllowModels has an organisation ask for no other models than these; nil: for all, and a
 // nil pointer leaves it as it is. Requests feel it at once on this instance, and on others
-// when they look up next how their callers stand. Only who administers the platform may.
+// as soon as their bulletin tells them. Only who administers the platform may.
 func (s *Service) AllowModels(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, versions []int, names *[]string) (*tenancy.Org, error) {
 	in, err := who.Realm(org, tenancy.WritePlatform)
 	if err != nil {

@@ -44,7 +44,9 @@ func (r *run) race(ctx context.Context, attempt func(ports.Events) error) (faile
 		s := &side{c: c, at: r.ask(ctx, c, 0, len(running) > 0), asked: r.s.Now()}
 		task := r.task(c)
 		running = append(running, s)
+		r.stays.Add(1)
 		r.s.outrun.Go(func() {
+			defer r.quit()
 			r.gather(both, s, task)
 			done <- s
 		})
@@ -127,5 +129,13 @@ func replayed(all []chat.Event) ports.Events {
 				return
 			}
 		}
+	}
+}
+
+// quit leaves the catalog, whose agents may stop then, once all have quit that use it: the
+// request itself, and whoever it has asked beside another.
+func (r *run) quit() {
+	if r.stays.Add(-1) == 0 {
+		r.leave()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"agentapi/application/budgets"
@@ -201,7 +202,9 @@ type run struct {
 	fold       chat.Assembler
 	events     []chat.Event // as they are delivered; kept only under a key
 
-	cat *catalog.Service // that it goes by
+	cat   *catalog.Service // that it goes by
+	leave func()           // it, once nobody stays
+	stays atomic.Int32     // who uses it
 
 	conversation
 	grant      *limits.Grant
@@ -261,7 +264,9 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	r.ctx, r.place = s.live.enter(ctx, callerOf(cmd.Caller), Running{
 		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
 	})
-	r.release = append(r.release, leave)
+	r.leave = leave
+	r.stays.Store(1)
+	r.release = append(r.release, r.quit)
 	entered = true
 	r.trace = s.Routing.Follow(agent.Decision{
 		Request: cmd.RequestID, Org: in.Org().String(), User: in.User().String(), At: r.began, Model: cmd.Request.Model,

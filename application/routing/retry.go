@@ -22,6 +22,9 @@ type Retry struct {
 	Least int
 }
 
+// Retune has another Retry hold from now on.
+func (s *Service) Retune(r Retry) { s.retry.Store(&r) }
+
 // window is how long requests are remembered, by the second.
 const window = 10
 
@@ -56,20 +59,20 @@ func (s *Service) Count() {
 // Allow tells whether one more may be asked for a request that has failed, and counts
 // it. A storm of failures thereby makes no storm of retries.
 func (s *Service) Allow() bool {
-	if s == nil || s.Retry.Share <= 0 {
+	if s == nil || s.retry.Load().Share <= 0 {
 		return true
 	}
 	b, now := &s.budget, s.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i, asked, again := b.place(now), 0, 0
+	r, i, asked, again := s.retry.Load(), b.place(now), 0, 0
 	for j := range window {
 		if b.second[j] > now.Unix()-window {
 			asked += b.asked[j]
 			again += b.again[j]
 		}
 	}
-	if again >= max(int(s.Retry.Share*float64(asked)), s.Retry.Least*window) {
+	if again >= max(int(r.Share*float64(asked)), r.Least*window) {
 		return false
 	}
 	b.again[i]++
@@ -81,18 +84,22 @@ func (s *Service) Allow() bool {
 // drawn anew each time, so that those who failed together do not come back together; it
 // is never less than what the agent asks for.
 func (s *Service) Again(n int, err error) (wait time.Duration, ok bool) {
-	if s == nil || n > s.Retry.Again || !errors.Is(err, agent.ErrUnreached) {
+	if s == nil || !errors.Is(err, agent.ErrUnreached) {
 		return 0, false
 	}
-	most := s.Retry.Most
+	r := s.retry.Load()
+	if n > r.Again {
+		return 0, false
+	}
+	most := r.Most
 	if n < 16 {
-		most = min(most, s.Retry.Backoff<<(n-1))
+		most = min(most, r.Backoff<<(n-1))
 	}
 	wait = time.Duration(s.Random() * float64(most))
 	if f := fault.As(err); f != nil && f.RetryAfter > wait {
 		wait = f.RetryAfter
 	}
-	return wait, wait <= s.Retry.Most
+	return wait, wait <= r.Most
 }
 
 // Wait waits, not longer than ctx lasts.

@@ -6,6 +6,7 @@ package routing
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"agentapi/domain/agent"
@@ -17,7 +18,7 @@ type Params struct {
 	Now      func() time.Time
 	Random   func() float64 // at least 0 and less than 1
 	Instance string         // this server process
-	Retry    Retry
+	Retry    Retry          // at first
 	// Cache has what went another way than planned be known to other servers; nil: it
 	// is known here only.
 	Cache ports.Cache
@@ -27,6 +28,7 @@ type Params struct {
 // work. A nil Service takes candidates in their order and tries all of them.
 type Service struct {
 	Params
+	retry  atomic.Pointer[Retry]
 	paces  paces
 	budget budget
 	kept   kept
@@ -34,10 +36,12 @@ type Service struct {
 
 // New makes a Service.
 func New(p Params) *Service {
-	return &Service{
+	s := &Service{
 		Params: p, paces: paces{known: make(map[course]pace)},
 		kept: kept{by: make(map[string]*Trace), told: make(chan agent.Decision, mostUntold), stop: make(chan struct{}), over: make(chan struct{})},
 	}
+	s.Retune(p.Retry)
+	return s
 }
 
 // Ask is what a request says of where it wants to go.
