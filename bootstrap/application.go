@@ -127,8 +127,8 @@ func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storag
 	return svc
 }
 
-func newLimits(c *configs.Config, limiter ports.Limiter, obs ports.Observer, life fx.Lifecycle) *limits.Service {
-	svc := limits.New(limits.Params{Limiter: limiter, Observer: obs, Allowed: allowances(c)})
+func newLimits(c *configs.Config, limiter ports.Limiter, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *limits.Service {
+	svc := limits.New(limits.Params{Limiter: limiter, Observer: obs, Storage: storage, Allowed: allowances(c)})
 	driver.Hook(life, svc)
 	return svc
 }

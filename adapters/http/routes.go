@@ -146,6 +146,13 @@ func (s *Server) surface() []Route {
 		{"PATCH", "/api/v1/orgs/:org/budgets/:budget", tenancy.WriteBudgets, adm.EditBudget},
 		{"DELETE", "/api/v1/orgs/:org/budgets/:budget", tenancy.WriteBudgets, adm.RemoveBudget},
 
+		{"GET", "/api/v1/orgs/:org/limits", tenancy.ReadUsage, adm.Limits},
+		{"PATCH", "/api/v1/orgs/:org/limits", tenancy.WriteBudgets, adm.EditLimits},
+		{"GET", "/api/v1/orgs/:org/members/:user/limits", tenancy.ReadUsage, adm.Limits},
+		{"PATCH", "/api/v1/orgs/:org/members/:user/limits", tenancy.WriteBudgets, adm.EditLimits},
+		{"GET", "/api/v1/orgs/:org/api-keys/:key/limits", tenancy.ReadUsage, adm.Limits},
+		{"PATCH", "/api/v1/orgs/:org/api-keys/:key/limits", tenancy.WriteBudgets, adm.EditLimits},
+
 		{"GET", "/api/v1/orgs/:org/models", tenancy.ReadModels, adm.OrgModels},
 		{"GET", "/api/v1/orgs/:org/sessions", tenancy.ReadSessions, adm.OrgSessions},
 		{"GET", "/api/v1/orgs/:org/sessions/:id", tenancy.ReadSessions, adm.OrgSession},

@@ -29,6 +29,7 @@ type Params struct {
 	Instance string             // this server, as the owner of idempotency claims
 	Policies retention.Policies // how long data is kept
 	Budgets  Budgets            // nil: nobody remembers how budgets stand
+	Limits   Limits             // nil: there are no standard limits
 }
 
 // Budgets is told when a budget has changed.

@@ -18,6 +18,8 @@ import (
 type Params struct {
 	Limiter  ports.Limiter
 	Observer ports.Observer
+	// Storage knows who was given limits of their own; nil: nobody was.
+	Storage ports.Storage
 	Allowed  Allowances // at first
 }
 
@@ -32,6 +34,7 @@ type Allowances struct {
 // Stop bound the life of its background work.
 type Service struct {
 	Params
+	given    given
 	allowed  atomic.Pointer[Allowances]
 	mu       sync.Mutex
 	running  map[*Grant]struct{} // those that hold places
@@ -117,13 +120,16 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, to
 	if s == nil {
 		return nil, nil
 	}
-	g := &Grant{s: s, plan: quota.Compose(id, lease, tokens, s.holders(who, models)...)}
+	own, err := s.own(ctx, who)
+	if err != nil {
+		return nil, unknown(err)
+	}
+	g := &Grant{s: s, plan: quota.Compose(id, lease, tokens, s.holders(who, own, models)...)}
 	if g.plan.Free() {
 		return nil, nil
 	}
-	var err error
 	if g.decision, err = s.Limiter.Take(ctx, g.plan.Claim); err != nil {
-		return nil, fault.Wrap(fault.KindOf(err), err, "Nobody can tell whether a limit is reached.").WithRetryAfter(time.Second)
+		return nil, unknown(err)
 	}
 	if !g.decision.Granted() {
 		return g, g.plan.Refusal(g.decision)
@@ -136,16 +142,20 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, to
 	return g, nil
 }
 
+func unknown(err error) error {
+	return fault.Wrap(fault.KindOf(err), err, "Nobody can tell whether a limit is reached.").WithRetryAfter(time.Second)
+}
+
 // holders are all whose limits hold for a request.
-func (s *Service) holders(who tenancy.Principal, models []string) []quota.Holder {
+func (s *Service) holders(who tenancy.Principal, own tenancy.Allowances, models []string) []quota.Holder {
 	org, user := who.Org().String(), who.User().String()
 	may := s.allowed.Load()
 	all := []quota.Holder{
-		{Tier: quota.Platform, Limits: may.Platform}, {Tier: quota.Organization, ID: org, Limits: may.Org},
-		{Tier: quota.User, ID: org + "/" + user, Limits: may.User},
+		{Tier: quota.Platform, Limits: may.Platform}, {Tier: quota.Organization, ID: org, Limits: may.Org.Instead(own.Org)},
+		{Tier: quota.User, ID: org + "/" + user, Limits: may.User.Instead(own.User)},
 	}
 	if k := who.Key(); k != nil {
-		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: may.Key})
+		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: may.Key.Instead(own.Key)})
 	}
 	for _, model := range models {
 		if of, ok := may.Models[model]; ok {

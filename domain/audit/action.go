@@ -34,6 +34,7 @@ const (
 	BudgetCreated      Action = "budget.created"
 	BudgetChanged      Action = "budget.changed"
 	BudgetRemoved      Action = "budget.removed"
+	LimitsChanged      Action = "limits.changed"
 	MemberAdded        Action = "member.added"
 	MemberChanged      Action = "member.changed" // role or status
 	MemberRemoved      Action = "member.removed"
@@ -67,7 +68,7 @@ func Actions() []Action {
 	return []Action{
 		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
-		BudgetCreated, BudgetChanged, BudgetRemoved,
+		BudgetCreated, BudgetChanged, BudgetRemoved, LimitsChanged,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, OrgErasureAsked, OrgErased, UserChanged, AdminAppointed, AdminDismissed,
 		AgentChanged, AgentDrained, AgentResumed, AgentReset, AgentTested, ConfigReloaded, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 	}

@@ -13,6 +13,7 @@ type Limits struct {
 	TokensPerMinute   int64
 	TokensPerDay      int64
 	Concurrent        int64 // requests that run at once
+	Processes         int64 // programs of agents that run at once
 }
 
 // Within is the stricter of two limits, each by itself.
@@ -26,7 +27,7 @@ func (l Limits) Within(other Limits) Limits {
 	return Limits{
 		stricter(l.RequestsPerMinute, other.RequestsPerMinute), stricter(l.RequestsPerDay, other.RequestsPerDay),
 		stricter(l.TokensPerMinute, other.TokensPerMinute), stricter(l.TokensPerDay, other.TokensPerDay),
-		stricter(l.Concurrent, other.Concurrent),
+		stricter(l.Concurrent, other.Concurrent), stricter(l.Processes, other.Processes),
 	}
 }
 

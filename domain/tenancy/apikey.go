@@ -13,6 +13,7 @@ import (
 
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
+	"agentapi/domain/quota"
 )
 
 type keyKind struct{}
@@ -41,6 +42,7 @@ type APIKey struct {
 	Role     Role             // the most that it may be; the owner's own role bounds it, too
 	Models   []string         // that may be asked for, as asked for or as agent/model; one that ends in * is a prefix; empty: all
 	Networks []netip.Prefix   // from where it may be used; empty: from everywhere
+	Limits   quota.Own        // that the organisation has given it
 	SCIM     bool             // it provisions the organisation by SCIM, and does nothing else
 	Expires  time.Time        // zero: never
 	LastUsed time.Time        // to about a minute; zero: never
