@@ -9,6 +9,7 @@ import (
 	"agentapi/application/access"
 	"agentapi/application/budgets"
 	"agentapi/application/completion"
+	"agentapi/application/limits"
 	"agentapi/application/operations"
 	"agentapi/application/revocation"
 	"agentapi/ports"
@@ -23,9 +24,13 @@ const (
 
 // follow has the server hear of what others change. None of what is called waits for
 // anything.
-func follow(b ports.Bulletin, a *access.Service, op *operations.Service, money *budgets.Service, life fx.Lifecycle) {
+func follow(b ports.Bulletin, a *access.Service, op *operations.Service, money *budgets.Service, lim *limits.Service, life fx.Lifecycle) {
+	standing := func() {
+		a.Hear()
+		lim.Hear()
+	}
 	background(life, func(ctx context.Context) {
-		b.Follow(ctx, map[string]func(){access.Topic: a.Hear, operations.Topic: op.Hear, budgets.Topic: money.Hear})
+		b.Follow(ctx, map[string]func(){access.Topic: standing, operations.Topic: op.Hear, budgets.Topic: money.Hear})
 	})
 }
 

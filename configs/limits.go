@@ -23,7 +23,7 @@ type Allowance struct {
 	TokensPerMinute   int64 `yaml:"tokens_per_minute" doc:"of prompts and answers; what a request may use is taken when it begins, and what it has not used comes back when it ends"`
 	TokensPerDay      int64 `yaml:"tokens_per_day" doc:"likewise within 24 hours"`
 	Concurrent        int64 `yaml:"concurrent" doc:"requests that run at once"`
-	Processes         int64 `yaml:"processes" doc:"requests at once that run programs of agents (exec, ccr, droid)"`
+	Processes         int64 `yaml:"processes" doc:"requests at once that run a program of an agent's (exec, droid)"`
 }
 
 // validate checks the numbers, with bad to tell what is wrong.

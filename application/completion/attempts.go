@@ -99,7 +99,10 @@ func (r *run) try(ctx context.Context, i int, waited time.Duration, attempt func
 	r.become(c, at)
 	r.asked = r.s.Now()
 	a := r.cat.Agent(c.Agent)
-	err := attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))
+	err := r.runs(ctx, a.Capabilities())
+	if err == nil {
+		err = attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))
+	}
 	if err == nil {
 		if !r.cmd.Request.Stream {
 			r.trace.Became(at, agent.Answered, nil)

@@ -11,7 +11,7 @@ import (
 // foresee finds what the request may cost, where budgets bound its caller. It comes
 // before the key is claimed, since the money is set aside with it; what fails here fails
 // again once the request has begun, and is said then. fault.QuotaExhausted: it is known
-// that there is no room.
+// that there is no room. What limits refuse sets nothing aside.
 func (r *run) foresee(ctx context.Context) error {
 	any, err := r.s.Budgets.Any(ctx, r.cmd.Caller.Org())
 	if err != nil || !any {
@@ -24,9 +24,11 @@ func (r *run) foresee(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, transcript, _ := session.Continue(history, r.cmd.Request.Messages, !r.cmd.Conversation.ID.IsZero())
-	r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.route.Candidates, transcript, r.cmd.Request)
-	return err
+	_, r.transcript, _ = session.Continue(history, r.cmd.Request.Messages, !r.cmd.Conversation.ID.IsZero())
+	if r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.route.Candidates, r.transcript, r.cmd.Request); err != nil || len(r.route.Candidates) > 1 {
+		return err // of several it is chosen later which is asked
+	}
+	return r.limit(ctx, r.route.Candidates[0])
 }
 
 // remembered is what is stored of the conversation that the request goes on with.

@@ -205,6 +205,9 @@ type run struct {
 
 	conversation
 	grant      *limits.Grant
+	later      *limits.Grant // of an agent's program that the first grant was not for
+	limited    bool          // what it may use was taken, or refused
+	program    bool          // a place for a program was granted
 	usageID    usage.ID
 	hold       *budget.Reservation // what is set aside for it; nil: nothing
 	unforeseen error               // why it is not known what it may cost
@@ -246,8 +249,10 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}
 	if out, err := r.reserve(ctx); err != nil {
+		r.grant.Undo(ctx)
 		return nil, nil, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err)
 	} else if done := out.Replay; done != nil {
+		r.grant.Undo(ctx)
 		if cmd.Resume != "" && done.Failure == nil && done.ID != cmd.Resume {
 			return nil, nil, expired()
 		}
@@ -288,7 +293,7 @@ func (r *run) find(ctx context.Context) error {
 		return err
 	}
 	r.choose()
-	if err := r.limit(ctx); err != nil {
+	if err := r.limit(ctx, r.candidates[0]); err != nil {
 		return err
 	}
 	r.usageID = usage.NewID(r.began, r.s.entropy())
@@ -379,6 +384,7 @@ func (r *run) end(ctx context.Context, err error) {
 	}
 	r.unlimit(ctx)
 	r.grant.Free()
+	r.later.Free()
 	for _, undo := range slices.Backward(r.release) {
 		undo()
 	}

@@ -103,7 +103,7 @@ func TestWhileTheStorageIsAwayWhatWasKnownLastHolds(t *testing.T) {
 		give(t, store, who, quota.Own{quota.Concurrent: 2})
 		s := New(Params{Limiter: cache.NewLimiter(), Storage: store})
 		store.off = true
-		if _, err := s.Take(t.Context(), "first", who, 1, "m"); !fault.Is(err, fault.Unavailable) {
+		if _, err := s.Take(t.Context(), "first", who, quota.Want{Tokens: 1}, "m"); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("nothing is known of the caller, and it is %v", err)
 		}
 		store.off = false
@@ -120,7 +120,7 @@ func TestWhileTheStorageIsAwayWhatWasKnownLastHolds(t *testing.T) {
 func more(t *testing.T, s *Service, who tenancy.Principal, what string, n int) {
 	t.Helper()
 	for i := range n {
-		if _, err := s.Take(t.Context(), what+string(rune('a'+i)), who, 1, "m"); err != nil && !fault.Is(err, fault.RateLimited) {
+		if _, err := s.Take(t.Context(), what+string(rune('a'+i)), who, quota.Want{Tokens: 1}, "m"); err != nil && !fault.Is(err, fault.RateLimited) {
 			t.Fatal(err)
 		}
 	}

@@ -20,7 +20,7 @@ type Params struct {
 	Observer ports.Observer
 	// Storage knows who was given limits of their own; nil: nobody was.
 	Storage ports.Storage
-	Allowed  Allowances // at first
+	Allowed Allowances // at first
 }
 
 // Allowances are what each may use who has no limits of their own; all organisations
@@ -113,10 +113,9 @@ type Grant struct {
 	settled  chan struct{} // nil: not yet begun; closed when it is done
 }
 
-// Take grants a request that may use so many tokens of a model, which may go by several
-// names. id tells it from all others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
+// Take grants a request what it wants of a model, which may go by several names. id tells it from all others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
 // Grant says how the caller stands in either case.
-func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, tokens int64, models ...string) (*Grant, error) {
+func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, want quota.Want, models ...string) (*Grant, error) {
 	if s == nil {
 		return nil, nil
 	}
@@ -124,7 +123,7 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, to
 	if err != nil {
 		return nil, unknown(err)
 	}
-	g := &Grant{s: s, plan: quota.Compose(id, lease, tokens, s.holders(who, own, models)...)}
+	g := &Grant{s: s, plan: quota.Compose(id, lease, want, s.holders(who, own, models)...)}
 	if g.plan.Free() {
 		return nil, nil
 	}
@@ -168,7 +167,20 @@ func (s *Service) holders(who tenancy.Principal, own tenancy.Allowances, models 
 // Settle begins to end what a request was granted, where it has used so many tokens,
 // and does not wait. The first call counts.
 func (g *Grant) Settle(ctx context.Context, tokens int64) {
-	if g == nil || !g.decision.Granted() || g.settled != nil {
+	if g != nil {
+		g.settle(ctx, g.plan.Back(tokens))
+	}
+}
+
+// Undo is Settle for what has not been begun.
+func (g *Grant) Undo(ctx context.Context) {
+	if g != nil {
+		g.settle(ctx, g.plan.Untaken())
+	}
+}
+
+func (g *Grant) settle(ctx context.Context, back []int64) {
+	if !g.decision.Granted() || g.settled != nil {
 		return
 	}
 	g.settled = make(chan struct{})
@@ -179,7 +191,7 @@ func (g *Grant) Settle(ctx context.Context, tokens int64) {
 		defer close(g.settled)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 		defer cancel()
-		if err := g.s.Limiter.Settle(ctx, g.plan.Claim, g.plan.Back(tokens)...); err != nil {
+		if err := g.s.Limiter.Settle(ctx, g.plan.Claim, back...); err != nil {
 			g.s.Observer.Lost(ctx, "what a request gives back of its limits", err)
 		}
 	})

@@ -54,9 +54,9 @@ const (
 	AgentReset         Action = "agent.reset" // its breakers are closed and its health forgotten
 	AgentTested        Action = "agent.tested"
 	ConfigReloaded     Action = "config.reloaded" // by an administrator, on one server
-	RequestEnded       Action = "request.ended" // of another, by an administrator
-	GroupCreated       Action = "group.created" // by an identity provider, as the next two
-	GroupChanged       Action = "group.changed" // its name, or who is in it
+	RequestEnded       Action = "request.ended"   // of another, by an administrator
+	GroupCreated       Action = "group.created"   // by an identity provider, as the next two
+	GroupChanged       Action = "group.changed"   // its name, or who is in it
 	GroupRemoved       Action = "group.removed"
 	LogRetired         Action = "audit.retention" // its oldest entries are in an export now
 	AuditExported      Action = "audit.exported"
