@@ -12,11 +12,12 @@ import (
 )
 
 // hedges tells whether a second candidate may be asked beside the first: the answer is
-// short and comes in one piece, and to ask twice changes nothing anywhere.
+// short and comes in one piece, to ask twice changes nothing anywhere, and the second runs
+// no program, for which it had to have a place.
 func (r *run) hedges() bool {
 	req, h := r.cmd.Request, r.route.Plan.Hedge
 	return h.After > 0 && !req.Stream && req.N <= 1 && req.MaxTokens > 0 && req.MaxTokens <= h.MaxTokens && len(req.Tools) == 0 &&
-		len(r.candidates) > 1 && r.well() > 1 && r.task(r.candidates[0]).Session.Native == "" && r.task(r.candidates[1]).Session.Native == ""
+		len(r.candidates) > 1 && r.well() > 1 && !r.cat.Agent(r.candidates[1].Agent).Capabilities().Program && r.task(r.candidates[0]).Session.Native == "" && r.task(r.candidates[1]).Session.Native == ""
 }
 
 // side is one of two candidates that are asked at a time, and its answer.

@@ -8,12 +8,16 @@ import (
 	"agentapi/domain/quota"
 )
 
-// limit takes what the request may use of all limits that hold for it, before an agent
-// is asked, and before a budget sets money aside.
+// limit takes what the request may use of all limits that hold for it, once, before the
+// first agent is asked, and where it is known which before a budget sets money aside.
 func (r *run) limit(ctx context.Context, first agent.Candidate) error {
+	if r.limited {
+		return nil
+	}
+	r.limited = true
 	names := []string{r.cmd.Request.Model}
-	if qualified := first.String(); qualified != names[0] {
-		names = append(names, qualified)
+	if name := first.String(); name != names[0] {
+		names = append(names, name)
 	}
 	want := quota.Want{
 		Tokens:  int64(chat.EstimatePrompt(r.transcript)) + int64(r.cmd.Request.MaxTokens)*int64(max(1, r.cmd.Request.N)),

@@ -25,8 +25,8 @@ func (r *run) foresee(ctx context.Context) error {
 		return err
 	}
 	_, r.transcript, _ = session.Continue(history, r.cmd.Request.Messages, !r.cmd.Conversation.ID.IsZero())
-	if r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.route.Candidates, r.transcript, r.cmd.Request); err != nil {
-		return err
+	if r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.route.Candidates, r.transcript, r.cmd.Request); err != nil || len(r.route.Candidates) > 1 {
+		return err // of several it is chosen later which is asked
 	}
 	return r.limit(ctx, r.route.Candidates[0])
 }

@@ -209,6 +209,7 @@ type run struct {
 	conversation
 	grant      *limits.Grant
 	later      *limits.Grant // of an agent's program that the first grant was not for
+	limited    bool          // what it may use was taken, or refused
 	program    bool          // a place for a program was granted
 	usageID    usage.ID
 	hold       *budget.Reservation // what is set aside for it; nil: nothing
@@ -297,10 +298,8 @@ func (r *run) find(ctx context.Context) error {
 		return err
 	}
 	r.choose()
-	if r.hold == nil {
-		if err := r.limit(ctx, r.candidates[0]); err != nil {
-			return err
-		}
+	if err := r.limit(ctx, r.candidates[0]); err != nil {
+		return err
 	}
 	r.usageID = usage.NewID(r.began, r.s.entropy())
 	r.Head.ID = "chatcmpl-" + r.usageID.String()[len("usage_"):]
