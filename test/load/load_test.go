@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,48 @@ agents:
 			Headers: bearer(issuer.Token(b, map[string]any{"exp": time.Now().Add(time.Hour).Unix()})),
 		}}}
 		err := run.run()
+		run.stop()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkLimitsAndBudgets asks two servers in turns, which differ in that one has
+// limits of all kinds for all and a budget: Redis has the one's and nothing of the
+// other's. One iteration is the whole of it.
+func BenchmarkLimitsAndBudgets(b *testing.B) {
+	t := time.Duration(kit.Size(4, 1, 4)) * time.Second
+	const each = "{requests_per_minute: 10000000, requests_per_day: 100000000, tokens_per_minute: 1000000000, tokens_per_day: 10000000000}"
+	run := &bench{rounds: kit.Size(3, 3, 9), dur: t.String(), warm: "1s"}
+	for name, more := range map[string]string{
+		"plain":   "",
+		"limited": "limits: {platform: " + each + ", organization: " + each + ", user: " + each + "}\nbilling: {prices: {'*': {input: 1, output: 1}}}\n",
+	} {
+		s := kit.Start(b, kit.Options{Config: fmt.Sprintf("storage: {driver: memory}\nagents: {up: {driver: openai, models: [mock-1], openai: {base_url: \"http://%s/v1\", api_key: none}}}\n", mockAddr) + more,
+			Env: []string{"REDIS_URL=" + redis.Shared(b)}})
+		run.others = append(run.others, target{Name: name, URL: chats(strings.TrimPrefix(s.URL, "http://")), PID: s.PID(), Model: "mock-1", Headers: bearer(kit.Token)})
+		if more == "" {
+			continue
+		}
+		var me struct {
+			Org string `json:"org_id"`
+		}
+		a, err := s.Do(b.Context(), "GET", "/api/v1/me", "")
+		if err == nil {
+			err = json.Unmarshal([]byte(a.Body), &me)
+		}
+		if err == nil {
+			a, err = s.Do(b.Context(), "POST", "/api/v1/orgs/"+me.Org+"/budgets", `{"period":"day","limit_micro":1000000000000}`)
+		}
+		if err != nil || a.Status != 201 {
+			b.Fatalf("%d %s, %v", a.Status, a.Body, err)
+		}
+	}
+	slices.SortFunc(run.others, func(x, y target) int { return strings.Compare(y.Name, x.Name) }) // what the ratio is to, first
+	for b.Loop() {
+		run.ctx = b.Context()
+		err := run.beside()
 		run.stop()
 		if err != nil {
 			b.Fatal(err)
