@@ -69,20 +69,21 @@ agents:
 	}
 }
 
-// BenchmarkLimitsAndBudgets asks two servers in turns, which differ in that one has
-// limits of all kinds for all, in Redis, and a budget; both keep every turn in Postgres. One iteration is the whole of it.
+// BenchmarkLimitsAndBudgets asks three servers in turns, which keep every turn in
+// Postgres: one has limits of all kinds for all, in Redis, and one a budget besides. One iteration is the whole of it.
 func BenchmarkLimitsAndBudgets(b *testing.B) {
 	t := time.Duration(kit.Size(4, 1, 4)) * time.Second
 	const each = "{requests_per_minute: 10000000, requests_per_day: 100000000, tokens_per_minute: 1000000000, tokens_per_day: 10000000000}"
 	run := &bench{rounds: kit.Size(3, 3, 9), dur: t.String(), warm: "1s"}
 	for name, more := range map[string]string{
 		"plain":   "",
-		"limited": "limits: {platform: " + each + ", organization: " + each + ", user: " + each + "}\nbilling: {prices: {'*': {input: 1, output: 1}}}\n",
+		"limits":  "limits: {platform: " + each + ", organization: " + each + ", user: " + each + "}\n",
+		"budgets": "limits: {platform: " + each + ", organization: " + each + ", user: " + each + "}\nbilling: {prices: {'*': {input: 1, output: 1}}}\n",
 	} {
 		s := kit.Start(b, kit.Options{Config: fmt.Sprintf("agents: {up: {driver: openai, models: [mock-1], openai: {base_url: \"http://%s/v1\", api_key: none}}}\n", mockAddr) + more,
 			Env: durable(b)})
 		run.others = append(run.others, target{Name: name, URL: chats(strings.TrimPrefix(s.URL, "http://")), PID: s.PID(), Model: "mock-1", Headers: bearer(kit.Token)})
-		if more == "" {
+		if name != "budgets" {
 			continue
 		}
 		var me struct {
