@@ -76,6 +76,7 @@ var reserved = map[string]string{
 var alias = map[string]string{
 	"LOG_LEVEL":              "log.level",
 	"AUDIT_ENABLED":          "audit.enabled",
+	"METRICS_ENABLED":        "telemetry.metrics.enabled",
 	"AGENTAPI_ALLOWED_HOSTS": "server.allowed_hosts",
 	"AGENTAPI_KEY_PEPPER":    "identity.key_pepper",
 
@@ -102,7 +103,6 @@ var chosen = map[string]string{
 // later are variables that are known and can do nothing yet.
 var later = []string{
 	"FACTORY_API_KEY",
-	"METRICS_ENABLED",
 }
 
 // apply lays the environment over the file's values.

@@ -15,6 +15,25 @@ import (
 // maxReason is how much of an error's text is logged.
 const maxReason = 2048
 
+// count counts a request in that finish will count out.
+func (s *Server) count() {
+	if s.p.Meter != nil {
+		s.p.Meter.Began()
+	}
+}
+
+// finish is told once of each request how it ended.
+func (s *Server) finish(call *request.Call, status int) {
+	if s.p.Meter != nil {
+		came := status
+		if call.Err != nil {
+			came = max(status, problem.From(call.Err).Status) // a stream that failed after its 200
+		}
+		s.p.Meter.Ended(call.Method, call.Route, came, time.Since(call.Started), call.Err)
+	}
+	s.log(call, status)
+}
+
 // log writes the one line of a request. Nothing in it is the client's text but
 // the path's and the model's beginning, and what a refused credential says of
 // itself, cut short; the encoder escapes it.

@@ -36,7 +36,7 @@ func Surface() []Route { return (&Server{}).surface() }
 
 // surface is the whole surface, in the order in which paths are tried.
 func (s *Server) surface() []Route {
-	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit, Operator: s.operator}
+	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit, Operator: s.operator, Metrics: s.p.Metrics}
 	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout, Resumable: s.p.Resumable}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
@@ -51,6 +51,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/readyz", "", health.Ready},
 		{"GET", "/health", "", health.Health},
 		{"GET", "/status", "", health.Status},
+		{"GET", "/metrics", "", health.Numbers},
 
 		{"GET", "/.well-known/oauth-protected-resource", "", where.Resource},
 		{"GET", "/openapi.json", "", doc.JSON},
@@ -219,6 +220,11 @@ func (s *Server) routes() {
 		if r.May != "" {
 			guarded = func(c *fiber.Ctx) error { return s.guard(c, r) }
 		}
+		serve := guarded
+		guarded = func(c *fiber.Ctx) error {
+			request.Of(c).Route = r.Path
+			return serve(c)
+		}
 		if s.app.Add(r.Method, r.Path, guarded); r.Method == http.MethodGet {
 			s.app.Add(http.MethodHead, r.Path, guarded)
 		}
@@ -258,6 +264,7 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 	if !seen {
 		call = s.begin(c)
 	}
+	s.count()
 	defer func() {
 		if r := recover(); r != nil {
 			err = s.fail(c, fault.Internalf("panic: %v", r))

@@ -37,6 +37,14 @@ type Access interface {
 	Crossed(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, what tenancy.Permission, path, request string) error
 }
 
+// Meter counts requests. Its methods must not block.
+type Meter interface {
+	// Began says that a request came.
+	Began()
+	// Ended says what it came to; route is empty where it has none.
+	Ended(method, route string, status int, took time.Duration, err error)
+}
+
 // Options configures the server.
 type Options struct {
 	Addr         string        // host:port; port 0 takes a free one
@@ -68,6 +76,8 @@ type Params struct {
 	Description docs.Description
 	Log         *zap.Logger
 	Version     string
+	Meter       Meter                  // nil: nothing is counted
+	Metrics     func() ([]byte, error) // what GET /metrics gives, as Prometheus reads it; nil: nothing
 }
 
 // Bounds that are not configured.
@@ -222,6 +232,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	call, _ := c.Locals(request.Local).(*request.Call)
 	if call == nil { // the library could not even read the request
 		call = s.begin(c)
+		s.count()
 		c.Context().SetConnectionClose()
 		defer func() { call.End(c.Response().StatusCode()) }()
 	}
@@ -259,6 +270,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	if err == nil {
 		return http.StatusContinue
 	}
+	s.count()
 	if err := s.fail(c, err); err != nil {
 		return http.StatusInternalServerError
 	}
@@ -268,7 +280,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 
 // begin gives a request its id and the headers that every answer has.
 func (s *Server) begin(c *fiber.Ctx) *request.Call {
-	call := request.Begin(c, time.Now(), s.log)
+	call := request.Begin(c, time.Now(), s.finish)
 	h := &c.Context().Request.Header
 	call.Method = string(h.Method())
 	call.Path = string(c.Context().URI().PathOriginal())

@@ -92,6 +92,10 @@ func (s *Service) Running() []Running {
 	return out
 }
 
+// Unbooked is how many ends of requests wait to be booked, because the storage did not
+// take them.
+func (s *Service) Unbooked() int { return len(s.late.queue) }
+
 // errStopped is why a context ends whose request an administrator has ended. It is
 // no fault, so that no agent is blamed.
 var errStopped = errors.New("an administrator has ended the request")

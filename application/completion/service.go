@@ -200,6 +200,9 @@ type run struct {
 	lost       []usage.Record      // what attempts have used that another agent took over from
 	release    []func()            // undone in reverse when the run ends
 	speaks     bool                // the agent that is asked now has begun
+	tried      []ports.Tried       // the candidates that were asked
+	asked      time.Time           // the last of them
+	trying     bool                // it has not ended
 	ended      bool
 }
 
@@ -216,7 +219,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}
 	if err := r.foresee(ctx); err != nil {
-		return nil, nil, err
+		return nil, nil, r.s.unaffordable(ctx, err)
 	}
 	if cmd.Key != "" {
 		r.claim = &idempotency.Claim{
@@ -225,7 +228,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}
 	if out, err := r.reserve(ctx); err != nil {
-		return nil, nil, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err)
+		return nil, nil, r.s.unaffordable(ctx, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err))
 	} else if done := out.Replay; done != nil {
 		if cmd.Resume != "" && done.Failure == nil && done.ID != cmd.Resume {
 			return nil, nil, expired()
@@ -288,11 +291,14 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		a := r.cat.Agent(c.Agent)
 		r.Ignored = a.Capabilities().Ignored(r.cmd.Request)
 		r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
+		r.try(c)
 		err := attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))
 		if err == nil {
 			return nil
 		}
 		r.s.Observer.AttemptFailed(ctx, c.Agent, err)
+		tokens, _ := r.seen()
+		r.tell(err, tokens)
 		failures = append(failures, failure{c, err})
 		if ctx.Err() != nil || !agent.MayFailOver(err) {
 			return err
@@ -323,6 +329,7 @@ func (r *run) take(e chat.Event) error {
 	}
 	if !r.speaks && e.Kind.Content() {
 		r.speaks = true
+		r.speak()
 		r.place.tell(func(is *Running) { is.Phase = Answering })
 	}
 	keep := r.claim != nil && !r.cmd.Request.Stream // a stream's events are kept as they are delivered
@@ -382,6 +389,7 @@ func (r *run) end(ctx context.Context, err error) {
 	if err != nil {
 		r.book(ctx, err)
 	}
+	r.tell(err, r.answer.Usage)
 	r.unlimit(ctx)
 	r.grant.Free()
 	for _, undo := range slices.Backward(r.release) {
@@ -390,7 +398,7 @@ func (r *run) end(ctx context.Context, err error) {
 	r.place.leave()
 	r.s.Observer.CompletionEnded(ctx, ports.Ended{
 		Request: r.cmd.RequestID, Agent: r.Agent, Model: r.Served, Attempts: r.Attempts, Stream: r.cmd.Request.Stream,
-		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err,
+		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err, Tried: r.tried,
 	})
 }
 

@@ -126,6 +126,7 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, to
 		return nil, fault.Wrap(fault.KindOf(err), err, "Nobody can tell whether a limit is reached.").WithRetryAfter(time.Second)
 	}
 	if !g.decision.Granted() {
+		s.Observer.Limited(ctx, g.plan.Rules[g.decision.Refused].Tier)
 		return g, g.plan.Refusal(g.decision)
 	}
 	if len(g.plan.Claim.Places) > 0 {

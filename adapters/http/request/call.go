@@ -20,6 +20,7 @@ type Call struct {
 	Started  time.Time
 	Method   string
 	Path     string
+	Route    string            // the pattern that the path matched; empty: none did
 	Caller   tenancy.Principal // set once the caller is authenticated
 
 	// Model, Agent and Err are for the log.
