@@ -31,7 +31,7 @@ var HTTP = fx.Module("http",
 )
 
 func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *operations.Service, rep *reports.Service, prov *provision.Service, comp *completion.Service, cat *catalog.Current, conv *conversations.Service,
-	v *vitals.Service, numbers *prometheus.Metrics, log *zap.Logger, life fx.Lifecycle) *web.Server {
+	v *vitals.Service, numbers *prometheus.Metrics, t tracing, log *zap.Logger, life fx.Lifecycle) *web.Server {
 	p := web.Params{
 		Options: web.Options{
 			Addr: c.Server.Addr, AllowedHosts: c.Server.AllowedHosts, MaxBody: c.Server.MaxBody,
@@ -46,6 +46,9 @@ func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *ope
 		if c.Telemetry.Metrics.Public {
 			p.Metrics = numbers.Text
 		}
+	}
+	if t != nil {
+		p.Tracer = t
 	}
 	s := web.New(p)
 	driver.Hook(life, s)

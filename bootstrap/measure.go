@@ -5,12 +5,14 @@ import (
 
 	"go.uber.org/fx"
 
+	"agentapi/adapters/telemetry"
 	"agentapi/adapters/telemetry/prometheus"
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/outage"
 	"agentapi/application/trail"
 	"agentapi/application/vitals"
+	"agentapi/configs"
 	"agentapi/domain/agent"
 	"agentapi/domain/session"
 	"agentapi/ports"
@@ -31,17 +33,30 @@ type measured struct {
 	Recorder   *trail.Recorder
 	Log        *trail.Service
 	Outages    *outage.Registry
+	Config     *configs.Config
+	Shared     Shared
+	Tracing    tracing
 }
 
 // measure has the metrics ask what runs, and be told by it.
 func measure(w measured) {
+	var calls []ports.Watch
+	if w.Metrics != nil {
+		calls = append(calls, w.Metrics.Storage)
+	}
+	if w.Tracing != nil {
+		calls = append(calls, w.Tracing.Watch(w.Config.Storage.Driver))
+		if w.Shared.link != nil {
+			w.Shared.link.Observe(w.Tracing.Watch("redis"))
+		}
+	}
+	if s, ok := w.Storage.(interface{ Watch(ports.Watch) }); ok {
+		s.Watch(telemetry.Watches(calls...))
+	}
 	if w.Metrics == nil {
 		return
 	}
 	w.Recorder.Watch(w.Metrics.Audited)
-	if s, ok := w.Storage.(interface{ Watch(ports.Watch) }); ok {
-		s.Watch(w.Metrics.Storage)
-	}
 	s := prometheus.Sources{
 		Known: w.known, Streams: w.streams, Sessions: w.sessions, Agents: w.agents, Breakers: w.breakers, Degraded: w.degraded, Queue: w.Completion.Unbooked,
 	}

@@ -18,10 +18,18 @@ import (
 var Telemetry = fx.Module("telemetry",
 	fx.Provide(
 		newMetrics,
+		newTracing,
 		newObserver,
 		func(obs ports.Observer) *outage.Registry { return outage.New(obs, now) },
 	),
 )
+
+// tracing makes spans of what happens; nil: nobody does.
+type tracing interface {
+	Begin(parent, method string) ports.Span
+	Agent(name, driver string, inner ports.Agent) ports.Agent
+	Watch(of string) ports.Watch
+}
 
 // newMetrics makes the metrics, or nil where nobody could read them.
 func newMetrics(c *configs.Config) *prometheus.Metrics {

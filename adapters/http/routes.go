@@ -265,6 +265,13 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 		call = s.begin(c)
 	}
 	s.count()
+	if s.p.Tracer != nil {
+		method := call.Method
+		if !known[method] {
+			method = "_OTHER"
+		}
+		call.Span = s.p.Tracer.Begin(string(c.Request().Header.Peek("Traceparent")), method)
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = s.fail(c, fault.Internalf("panic: %v", r))
@@ -359,7 +366,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	}
 	call := request.Of(c)
 	from, _ := netip.AddrFromSlice(c.Context().RemoteIP())
-	call.Caller, err = s.p.Access.Authenticate(s.base, bearer, tenancy.Origin{Address: from.Unmap(), Agent: c.Get(fiber.HeaderUserAgent)})
+	call.Caller, err = s.p.Access.Authenticate(call.Within(s.base), bearer, tenancy.Origin{Address: from.Unmap(), Agent: c.Get(fiber.HeaderUserAgent)})
 	return err
 }
 

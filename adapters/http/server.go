@@ -27,6 +27,7 @@ import (
 	"agentapi/application/reports"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
+	"agentapi/ports"
 )
 
 // Access authenticates callers, and has it recorded what they may not do and what
@@ -43,6 +44,11 @@ type Meter interface {
 	Began()
 	// Ended says what it came to; route is empty where it has none.
 	Ended(method, route string, status int, took time.Duration, err error)
+}
+
+// Tracer begins the spans of requests; parent is what a request's traceparent has.
+type Tracer interface {
+	Begin(parent, method string) ports.Span
 }
 
 // Options configures the server.
@@ -76,6 +82,7 @@ type Params struct {
 	Description docs.Description
 	Log         *zap.Logger
 	Version     string
+	Tracer      Tracer                 // nil: nothing is traced
 	Meter       Meter                  // nil: nothing is counted
 	Metrics     func() ([]byte, error) // what GET /metrics gives, as Prometheus reads it; nil: nothing
 }
