@@ -7,6 +7,7 @@ import (
 	"agentapi/application/access"
 	"agentapi/application/admin"
 	"agentapi/application/budgets"
+	"agentapi/application/limits"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
 	"agentapi/configs"
@@ -14,7 +15,7 @@ import (
 	"agentapi/ports"
 )
 
-func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log *trail.Service, data *upkeep.Service, a *access.Service, pepper tenancy.Pepper, money *budgets.Service, s Setting) (*admin.Service, error) {
+func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log *trail.Service, data *upkeep.Service, a *access.Service, pepper tenancy.Pepper, money *budgets.Service, lim *limits.Service, s Setting) (*admin.Service, error) {
 	kept, err := policies(c)
 	if err != nil {
 		return nil, err
@@ -26,6 +27,9 @@ func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log
 	if money != nil {
 		p.Budgets = money
 	}
+	if lim != nil {
+		p.Limits = lim
+	}
 	if log != nil {
 		p.Trail = log
 	}
@@ -36,7 +40,7 @@ func newAdmin(c *configs.Config, storage ports.Storage, rec *trail.Recorder, log
 // storage, and nothing else of the application. No keys can be made.
 func Administer(ctx context.Context, c *configs.Config, s Setting, do func(*admin.Service) error) error {
 	return Stored(ctx, c, s, func(storage ports.Storage) error {
-		svc, err := newAdmin(c, storage, Recorder(c, storage, s), nil, nil, access.New(access.Params{Now: now}), nil, nil, s)
+		svc, err := newAdmin(c, storage, Recorder(c, storage, s), nil, nil, access.New(access.Params{Now: now}), nil, nil, nil, s)
 		if err != nil {
 			return err
 		}

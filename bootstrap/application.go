@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"slices"
-	"strings"
 
 	"go.uber.org/fx"
 
@@ -18,6 +17,7 @@ import (
 	"agentapi/application/limits"
 	"agentapi/application/outage"
 	"agentapi/application/reports"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
 	"agentapi/bootstrap/driver"
@@ -38,6 +38,7 @@ var Application = fx.Module("application",
 		newCatalog,
 		newConversations,
 		newLimits,
+		newRouting,
 		newCompletion,
 		newBudgets,
 		func(c *configs.Config, storage ports.Storage) *reports.Service {
@@ -51,10 +52,10 @@ var Application = fx.Module("application",
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) {
 		background(life, svc.Run)
 		background(life, svc.Work)
-	}),
+	}, revoke, follow),
 )
 
-func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, cache ports.Cache, pepper tenancy.Pepper, rec *trail.Recorder) *access.Service {
+func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Identity, storage ports.Storage, cache ports.Cache, bulletin ports.Bulletin, pepper tenancy.Pepper, rec *trail.Recorder) *access.Service {
 	for _, a := range chain {
 		if login, ok := a.(*oidc.Identity); ok {
 			login.Share(cache, pepper.Seal)
@@ -62,7 +63,7 @@ func newAccess(c *configs.Config, chain []ports.Authenticator, keys *apikey.Iden
 	}
 	keys.Use(apikey.Params{Directory: storage.Directory(), Pepper: pepper, Now: now})
 	p := access.Params{
-		Chain: chain, Storage: storage, Audit: rec, Now: now,
+		Chain: chain, Storage: storage, Audit: rec, Now: now, Bulletin: bulletin,
 		Strangers: access.Strangers{RefuseOrgs: c.Identity.Strangers.Orgs == "refuse", RefuseUsers: c.Identity.Strangers.Users == "refuse"},
 	}
 	for _, a := range c.Identity.PlatformAdmins {
@@ -94,13 +95,7 @@ func catalogOf(c *configs.Config, agents map[string]ports.Agent, cache ports.Cac
 	if len(p.Routing.Default) == 0 {
 		p.Routing.Default = byPurpose(c)
 	}
-	p.Routing.Aliases = make(map[string][]agent.Candidate)
-	for alias, targets := range c.Routing.Aliases {
-		for _, t := range targets {
-			name, model, _ := strings.Cut(t, "/")
-			p.Routing.Aliases[alias] = append(p.Routing.Aliases[alias], agent.Candidate{Agent: agent.Name(name), Model: model})
-		}
-	}
+	p.Routing.Aliases, p.Routing.Plans = aliases(c)
 	return catalog.New(p)
 }
 
@@ -117,9 +112,9 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, ways *routing.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing, Routing: ways,
 	}
 	if c.Resume.Window > 0 && cache.Beyond() {
 		p.Tapes = &completion.Tapes{Cache: cache, Box: pepper.Box()}
@@ -132,8 +127,8 @@ func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storag
 	return svc
 }
 
-func newLimits(c *configs.Config, limiter ports.Limiter, obs ports.Observer, life fx.Lifecycle) *limits.Service {
-	svc := limits.New(limits.Params{Limiter: limiter, Observer: obs, Allowed: allowances(c)})
+func newLimits(c *configs.Config, limiter ports.Limiter, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *limits.Service {
+	svc := limits.New(limits.Params{Limiter: limiter, Observer: obs, Storage: storage, Allowed: allowances(c)})
 	driver.Hook(life, svc)
 	return svc
 }

@@ -9,9 +9,9 @@ import (
 	"agentapi/ports"
 )
 
-func newBudgets(c *configs.Config, storage ports.Storage) *budgets.Service {
+func newBudgets(c *configs.Config, storage ports.Storage, bulletin ports.Bulletin) *budgets.Service {
 	return budgets.New(budgets.Params{
-		Storage: storage, Prices: prices(c), Answer: c.Billing.Answer, Hold: c.Billing.Hold, Now: now, Random: func(b []byte) { rand.Read(b) },
+		Storage: storage, Bulletin: bulletin, Prices: prices(c), Answer: c.Billing.Answer, Hold: c.Billing.Hold, Now: now, Random: func(b []byte) { rand.Read(b) },
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 type Shared struct {
 	ports.Cache
 	ports.Limiter
+	ports.Bulletin
 	link *redis.Client // nil: nothing is beyond this process
 }
 
@@ -38,7 +39,7 @@ var Cache = fx.Module("cache",
 	driver.Provide("cache", func() driver.Driver[Shared] {
 		return driver.For("memory", func(o memory.Options) (Shared, error) {
 			c, err := memory.Open(o)
-			return Shared{Cache: c, Limiter: memory.NewLimiter()}, err
+			return Shared{Cache: c, Limiter: memory.NewLimiter(), Bulletin: memory.NewBulletin()}, err
 		})
 	}),
 	driver.Provide("cache", func(c *configs.Config, away *outage.Registry) driver.Driver[Shared] {
@@ -52,7 +53,7 @@ var Cache = fx.Module("cache",
 				Shared: redis.NewLimiter(client), Own: memory.NewLimiter(), Instances: max(1, c.Limits.Instances),
 				Changed: away.Teller(outage.Redis, "limits"),
 			})
-			return Shared{Cache: redis.Cache{Client: client}, Limiter: limiter, link: client}, nil
+			return Shared{Cache: redis.Cache{Client: client}, Limiter: limiter, Bulletin: redis.NewBulletin(client), link: client}, nil
 		})
 	}),
 	driver.Slot[Shared]("cache", "cache"),
@@ -69,5 +70,6 @@ var Cache = fx.Module("cache",
 			}
 			return m.Limiter(s.Limiter)
 		},
+		func(s Shared) ports.Bulletin { return s.Bulletin },
 	),
 )

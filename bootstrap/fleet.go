@@ -28,9 +28,10 @@ type fleet struct {
 	log     *zap.Logger
 	tracing tracing // nil: nobody sees what agents do
 
-	mu      sync.Mutex
-	crew    map[string]member
-	leaving sync.WaitGroup // those who end what they have begun
+	mu       sync.Mutex
+	crew     map[string]member
+	leaving  sync.WaitGroup // those who end what they have begun
+	stopping chan struct{}  // closed when nothing runs any more: the server stops first
 }
 
 // member is an agent, and as requests come to it.
@@ -55,7 +56,7 @@ func newFleet(p fleetParts) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{drivers: set, log: p.Log, tracing: p.Tracing, crew: make(map[string]member)}
+	f := &fleet{drivers: set, log: p.Log, tracing: p.Tracing, stopping: make(chan struct{})}
 	if f.crew, err = f.open(p.Config, p.Config.AgentNames()); err != nil {
 		return nil, err
 	}
@@ -128,6 +129,7 @@ func stopAll(ctx context.Context, crew map[string]member) error {
 }
 
 func (f *fleet) stop(ctx context.Context) error {
+	close(f.stopping)
 	err := stopAll(ctx, f.members())
 	f.leaving.Wait()
 	return err
@@ -157,8 +159,8 @@ func (f *fleet) prepare(ctx context.Context, c *configs.Config, changed func(nam
 }
 
 // replace has the crew be the fleet. Who is not among them stops when idle is closed,
-// or ctx ends.
-func (f *fleet) replace(ctx context.Context, crew map[string]member, idle <-chan struct{}) {
+// or with the fleet.
+func (f *fleet) replace(crew map[string]member, idle <-chan struct{}) {
 	f.mu.Lock()
 	left := make(map[string]member)
 	for name, m := range f.crew {
@@ -174,9 +176,9 @@ func (f *fleet) replace(ctx context.Context, crew map[string]member, idle <-chan
 	f.leaving.Go(func() {
 		select {
 		case <-idle:
-		case <-ctx.Done():
+		case <-f.stopping:
 		}
-		if err := stopAll(context.WithoutCancel(ctx), left); err != nil {
+		if err := stopAll(context.Background(), left); err != nil {
 			f.log.Warn("an agent that the configuration has no more did not stop well", zap.Error(err))
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
 	"agentapi/application/operations"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/application/vitals"
 	"agentapi/bootstrap/driver"
@@ -17,17 +18,17 @@ import (
 	"agentapi/ports"
 )
 
-// How long an agent that was switched off on one instance may work on another: this
-// long, and a look at the storage.
+// How long an agent that was switched off on one instance may work on another while
+// servers cannot tell each other: this long, and a look at the storage.
 const (
 	switchEvery = 10 * time.Second
 	switchLimit = 5 * time.Second
 )
 
-func newOperations(c *configs.Config, cat *catalog.Current, comp *completion.Service, v *vitals.Service, storage ports.Storage, rec *trail.Recorder, s Setting, life fx.Lifecycle) *operations.Service {
+func newOperations(c *configs.Config, cat *catalog.Current, comp *completion.Service, v *vitals.Service, ways *routing.Service, storage ports.Storage, bulletin ports.Bulletin, rec *trail.Recorder, s Setting, life fx.Lifecycle) *operations.Service {
 	p := operations.Params{
-		Storage: storage, Catalog: cat, Completion: comp, Vitals: v, Audit: rec, Described: described(c, c),
-		Now: now, Random: func(b []byte) { rand.Read(b) }, Every: switchEvery, Limit: switchLimit, Instance: s.Instance, Version: Version().Version,
+		Storage: storage, Catalog: cat, Completion: comp, Vitals: v, Routing: ways, Audit: rec, Described: described(c, c),
+		Now: now, Random: func(b []byte) { rand.Read(b) }, Bulletin: bulletin, Every: switchEvery, Limit: switchLimit, Instance: s.Instance, Version: Version().Version,
 	}
 	svc := operations.New(p)
 	driver.Hook(life, svc)

@@ -14,6 +14,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/limits"
 	"agentapi/application/operations"
+	"agentapi/application/routing"
 	"agentapi/application/upkeep"
 	"agentapi/application/vitals"
 	"agentapi/configs"
@@ -41,7 +42,6 @@ const reloadLimit = 15 * time.Second
 type Reloader struct {
 	p     reloaded
 	start *configs.Config // whose settings hold that take a restart
-	life  context.Context // ends when the server stops
 
 	mu  sync.Mutex
 	now *configs.Config // whose other settings hold
@@ -59,15 +59,14 @@ type reloaded struct {
 	Operations *operations.Service
 	Limits     *limits.Service
 	Budgets    *budgets.Service
+	Routing    *routing.Service
 	Upkeep     *upkeep.Service
 	Log        *zap.Logger
 	Metrics    *prometheus.Metrics
 }
 
-func newReloader(c *configs.Config, p reloaded, life fx.Lifecycle) *Reloader {
-	ctx, end := context.WithCancel(context.Background())
-	life.Append(fx.StopHook(end))
-	r := &Reloader{p: p, start: c, now: c, life: ctx}
+func newReloader(c *configs.Config, p reloaded) *Reloader {
+	r := &Reloader{p: p, start: c, now: c}
 	if p.Setting.Load != nil {
 		p.Operations.Reload = r.Reload
 	}
@@ -135,8 +134,9 @@ func (r *Reloader) reload(ctx context.Context) (done operations.Reloaded, err er
 	next.Learn(r.p.Catalog.Now())
 	r.p.Vitals.Meet(next, watchedBy(c, next))
 	idle := r.p.Catalog.Replace(next)
-	r.p.Fleet.replace(r.life, crew, idle)
+	r.p.Fleet.replace(crew, idle)
 	r.p.Limits.Allow(allowances(c))
+	r.p.Routing.Retune(routing.Retry(c.Routing.Retry))
 	r.p.Budgets.Reprice(prices(c))
 	r.p.Upkeep.Govern(kept)
 	r.p.Operations.Describe(described(r.start, c))

@@ -30,6 +30,7 @@ type watched struct {
 	Cache   ports.Cache
 	Access  *access.Service
 	Log     *trail.Service
+	Audit   *trail.Recorder
 	Outages *outage.Registry
 }
 
@@ -46,6 +47,7 @@ func newVitals(c *configs.Config, w watched, obs ports.Observer, s Setting, life
 	}
 	svc := vitals.New(p)
 	background(life, svc.Run)
+	background(life, func(ctx context.Context) { w.Outages.Record(ctx, w.Audit.Record) })
 	return svc
 }
 

@@ -132,8 +132,9 @@ type Watch struct {
 
 // Routing configures which agents serve which names.
 type Routing struct {
-	Default []string            `yaml:"default" doc:"the agents that a bare model id is looked for in, in order; empty: all"`
-	Aliases map[string][]string `yaml:"aliases" doc:"names of your own, each with the agent/model that answer to it, in order"`
+	Default []string         `yaml:"default" doc:"the agents that a bare model id is looked for in, in order; empty: all"`
+	Aliases map[string]Alias `yaml:"aliases" doc:"names of your own, each with the agent/model that answer to it, in order; or more of how they are chosen among"`
+	Retry   Retry            `yaml:"retry"`
 }
 
 // Retention configures how long what is stored is kept.
@@ -314,19 +315,10 @@ func (c *Config) validate(d *decoder) {
 		}
 	}
 	for _, alias := range slices.Sorted(maps.Keys(c.Routing.Aliases)) {
-		path := "routing.aliases." + alias
-		if len(c.Routing.Aliases[alias]) == 0 {
-			bad(path, "must name at least one agent/model")
-		}
-		for i, target := range c.Routing.Aliases[alias] {
-			name, model, ok := strings.Cut(target, "/")
-			if !ok || model == "" {
-				bad(fmt.Sprintf("%s[%d]", path, i), "%q must be agent/model", target)
-			} else if _, there := c.Agents[name]; !there {
-				bad(fmt.Sprintf("%s[%d]", path, i), "there is no agent %q%s", name, didYouMean(name, c.AgentNames()))
-			}
-		}
+		a := c.Routing.Aliases[alias]
+		a.validate("routing.aliases."+alias, c.AgentNames(), bad)
 	}
+	c.Routing.Retry.validate(bad)
 }
 
 func agentName(s string) bool {

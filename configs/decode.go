@@ -52,6 +52,9 @@ func (d *decoder) decode(n *node, path string, into reflect.Value) {
 	}
 	switch into.Kind() {
 	case reflect.Struct:
+		if s, ok := into.Interface().(shorthand); ok && n.list != nil {
+			n = &node{fields: map[string]*node{s.Shorthand(): n}, order: []string{s.Shorthand()}, origin: n.origin}
+		}
 		d.object(n, path, into)
 	case reflect.Map:
 		d.mapping(n, path, into)
@@ -75,6 +78,9 @@ func (d *decoder) decode(n *node, path string, into reflect.Value) {
 		d.scalar(n, path, into)
 	}
 }
+
+// shorthand is an object for one of whose fields, a list, that list alone will do.
+type shorthand interface{ Shorthand() string }
 
 // oneOrMany is a list for which a single value will do.
 type oneOrMany interface{ OneOrMany() }

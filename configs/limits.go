@@ -23,6 +23,7 @@ type Allowance struct {
 	TokensPerMinute   int64 `yaml:"tokens_per_minute" doc:"of prompts and answers; what a request may use is taken when it begins, and what it has not used comes back when it ends"`
 	TokensPerDay      int64 `yaml:"tokens_per_day" doc:"likewise within 24 hours"`
 	Concurrent        int64 `yaml:"concurrent" doc:"requests that run at once"`
+	Processes         int64 `yaml:"processes" doc:"requests at once that run a program of an agent's (exec, droid)"`
 }
 
 // validate checks the numbers, with bad to tell what is wrong.
@@ -34,6 +35,7 @@ func (a *Allowances) validate(bad func(path, format string, args ...any)) {
 		}{
 			{"requests_per_minute", of.RequestsPerMinute}, {"requests_per_day", of.RequestsPerDay},
 			{"tokens_per_minute", of.TokensPerMinute}, {"tokens_per_day", of.TokensPerDay}, {"concurrent", of.Concurrent},
+			{"processes", of.Processes},
 		} {
 			if n.n < 0 {
 				bad("limits."+path+"."+n.name, "must not be negative; leave it out where nothing is limited")

@@ -57,7 +57,11 @@ func schemaOf(t reflect.Type, path string, drivers Drivers) map[string]any {
 	case reflect.Pointer:
 		return schemaOf(t.Elem(), path, drivers)
 	case reflect.Struct:
-		return object(t, path, drivers)
+		whole := object(t, path, drivers)
+		if s, ok := reflect.Zero(t).Interface().(shorthand); ok {
+			return map[string]any{"anyOf": []any{whole["properties"].(map[string]any)[s.Shorthand()], whole}}
+		}
+		return whole
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem(), path, drivers)}
 	case reflect.Slice:

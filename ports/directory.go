@@ -24,6 +24,9 @@ type Directory interface {
 	// Enrol stores those parts of a standing that are not nil and not there yet, as
 	// they are; what is there stays as it is.
 	Enrol(ctx context.Context, s tenancy.Standing) error
+	// Allowances returns which limits were given to the scope's organisation and user, and
+	// to a key of the organisation (zero: none); nothing for what is not there.
+	Allowances(ctx context.Context, in tenancy.Scope, key tenancy.KeyID) (tenancy.Allowances, error)
 
 	Orgs(ctx context.Context, f tenancy.OrgFilter, q page.Query) (page.Of[*tenancy.Org], error)
 	Org(ctx context.Context, id tenancy.OrgID) (*tenancy.Org, error)

@@ -90,11 +90,13 @@ type Ended struct {
 type Tried struct {
 	Agent agent.Name
 	Model string
+	Hedge bool // it was asked beside the one before it, which had not failed
+	Began time.Time
 	Usage chat.Usage // as it is accounted for
 	Cost  price.Micro
 	First time.Duration // until its first words; 0: there were none
 	Took  time.Duration
-	Err   error // nil: it has answered, and that was delivered and stored
+	Err   error // nil: it has answered, and that was delivered and stored; fault.Canceled where another was faster
 }
 
 // Watch is told that a call of something begins, in a word from a closed list, and by

@@ -121,6 +121,8 @@ func (s *Server) surface() []Route {
 
 		{"GET", "/api/v1/orgs/:org", tenancy.ReadOrg, adm.Org},
 		{"PATCH", "/api/v1/orgs/:org", tenancy.WriteOrg, adm.EditOrg},
+		{"GET", "/api/v1/orgs/:org/allowed-models", tenancy.ReadOrg, adm.AllowedModels},
+		{"PATCH", "/api/v1/orgs/:org/allowed-models", tenancy.WritePlatform, adm.AllowModels},
 		{"GET", "/api/v1/orgs/:org/retention", tenancy.ReadOrg, adm.Retention},
 		{"PATCH", "/api/v1/orgs/:org/retention", tenancy.WriteData, adm.EditRetention},
 		{"GET", "/api/v1/orgs/:org/members", tenancy.ReadMembers, adm.Members},
@@ -144,6 +146,13 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/orgs/:org/budgets/:budget", tenancy.ReadUsage, adm.Budget},
 		{"PATCH", "/api/v1/orgs/:org/budgets/:budget", tenancy.WriteBudgets, adm.EditBudget},
 		{"DELETE", "/api/v1/orgs/:org/budgets/:budget", tenancy.WriteBudgets, adm.RemoveBudget},
+
+		{"GET", "/api/v1/orgs/:org/limits", tenancy.ReadUsage, adm.Limits},
+		{"PATCH", "/api/v1/orgs/:org/limits", tenancy.WriteBudgets, adm.EditLimits},
+		{"GET", "/api/v1/orgs/:org/members/:user/limits", tenancy.ReadUsage, adm.Limits},
+		{"PATCH", "/api/v1/orgs/:org/members/:user/limits", tenancy.WriteBudgets, adm.EditLimits},
+		{"GET", "/api/v1/orgs/:org/api-keys/:key/limits", tenancy.ReadUsage, adm.Limits},
+		{"PATCH", "/api/v1/orgs/:org/api-keys/:key/limits", tenancy.WriteBudgets, adm.EditLimits},
 
 		{"GET", "/api/v1/orgs/:org/models", tenancy.ReadModels, adm.OrgModels},
 		{"GET", "/api/v1/orgs/:org/sessions", tenancy.ReadSessions, adm.OrgSessions},
@@ -187,6 +196,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/platform/aliases", tenancy.ReadPlatform, adm.Aliases},
 		{"GET", "/api/v1/platform/sessions", tenancy.ReadPlatform, adm.Running},
 		{"DELETE", "/api/v1/platform/sessions/:request", tenancy.WritePlatform, adm.EndRequest},
+		{"GET", "/api/v1/platform/requests/:request/explain", tenancy.ReadPlatform, adm.Explain},
 		{"GET", "/api/v1/platform/stats", tenancy.ReadPlatform, adm.Stats},
 		{"GET", "/api/v1/platform/config", tenancy.ReadPlatform, adm.Config},
 		{"POST", "/api/v1/platform/config/reload", tenancy.WritePlatform, adm.ReloadConfig},

@@ -18,8 +18,9 @@ import (
 // Service authenticates callers. It is safe for concurrent use.
 type Service struct {
 	Params
-	admins map[Admin]bool
-	cache  *cache
+	admins  map[Admin]bool
+	cache   *cache
+	changed chan struct{} // holds one while a change of a standing has not been taken
 
 	noted noted
 }
@@ -32,6 +33,7 @@ type Params struct {
 	Strangers Strangers
 	Audit     *trail.Recorder // nil: nothing is recorded
 	Now       func() time.Time
+	Bulletin  ports.Bulletin // nil: no other server is told
 }
 
 // Admin names a platform admin. A name is an issuer's own: the same subject
@@ -47,7 +49,7 @@ type Strangers struct {
 
 // New makes a Service.
 func New(p Params) *Service {
-	s := &Service{Params: p, admins: make(map[Admin]bool), cache: newCache(p.Now)}
+	s := &Service{Params: p, admins: make(map[Admin]bool), cache: newCache(p.Now), changed: make(chan struct{}, 1)}
 	for _, a := range p.Admins {
 		s.admins[a] = true
 	}
@@ -81,9 +83,6 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, from tenancy.
 	}
 	return p.At(from), nil
 }
-
-// Forget has everybody's standing looked up anew, since somebody's has changed.
-func (s *Service) Forget() { s.cache.forget() }
 
 // Configured tells whether the configuration names platform admins, so that there
 // is one whatever the directory says.
@@ -144,7 +143,7 @@ func (s *Service) principal(ctx context.Context, who tenancy.Identity) (p tenanc
 	}
 	who.Role = s.role(who, known)
 	p, err = tenancy.NewPrincipal(who, org, user)
-	return p, refused, err
+	return p.Within(known.Org.Models), refused, err
 }
 
 // role is what the caller may be: what was given here counts more than what a token

@@ -136,7 +136,7 @@ func TestARefusalIsRecordedOnceAMinuteForEachKnownUser(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.Forget()
+		s.Forget(t.Context())
 		for range 2 {
 			for range 3 {
 				for _, who := range []string{"ann", "bob", "nobody", "somebody"} {

@@ -46,11 +46,18 @@ func (c *cache) get(key [sha256.Size]byte) (tenancy.Principal, bool) {
 	return r.who, ok
 }
 
-// mark is when a verification begins, for put.
-func (c *cache) mark() int {
+// mark is when a verification began.
+type mark struct {
+	at  time.Time
+	age int
+}
+
+// mark marks the begin of a verification, for put.
+func (c *cache) mark() mark {
+	at := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.age
+	return mark{at, c.age}
 }
 
 // forget forgets all, and has what is being verified not remembered.
@@ -61,16 +68,17 @@ func (c *cache) forget() {
 	clear(c.held)
 }
 
-// put remembers a verified caller, unless all was forgotten since its mark.
-func (c *cache) put(key [sha256.Size]byte, who tenancy.Principal, mark int) {
+// put remembers a verified caller, unless all was forgotten since its mark: it counts
+// from there, however long the verification took.
+func (c *cache) put(key [sha256.Size]byte, who tenancy.Principal, began mark) {
 	now := c.now()
-	until := now.Add(rememberFor)
+	until := began.at.Add(rememberFor)
 	if e := who.Identity().Expires; !e.IsZero() && e.Before(until) {
 		until = e
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.age != mark || !now.Before(until) {
+	if c.age != began.age || !now.Before(until) {
 		return
 	}
 	if len(c.held) >= rememberMax {

@@ -52,6 +52,45 @@ func TestAVerifiedCredentialIsRememberedForAWhile(t *testing.T) {
 	}
 }
 
+// slow is a gate that takes its time.
+type slow struct {
+	gate
+	takes func()
+}
+
+func (s *slow) Authenticate(ctx context.Context, bearer string) (tenancy.Identity, bool, error) {
+	defer s.takes()
+	return s.gate.Authenticate(ctx, bearer)
+}
+
+func TestHowLongACredentialIsRememberedCountsFromTheBeginOfItsCheck(t *testing.T) {
+	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	g := &slow{takes: func() {}}
+	s := opened(t, access.Params{Chain: []ports.Authenticator{g}, Now: func() time.Time { return now }})
+	ask := func() {
+		t.Helper()
+		if _, err := s.Authenticate(t.Context(), "x", tenancy.Origin{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.takes = func() { now = now.Add(20 * time.Second) }
+	ask()
+	now = now.Add(9 * time.Second)
+	if ask(); g.asked != 1 {
+		t.Errorf("asked %d times within 30 s", g.asked)
+	}
+	now = now.Add(time.Second)
+	if ask(); g.asked != 2 {
+		t.Errorf("asked %d times after 30 s", g.asked)
+	}
+	g.takes = func() { s.Hear() } // it is taken back while it is checked
+	now = now.Add(time.Minute)
+	ask()
+	if ask(); g.asked != 4 {
+		t.Errorf("asked %d times: what was taken back is remembered", g.asked)
+	}
+}
+
 func TestWhoIsRememberedIsBounded(t *testing.T) {
 	now := time.Now()
 	g := &gate{expires: now.Add(time.Hour)}

@@ -29,23 +29,25 @@ type Params struct {
 	Instance string             // this server, as the owner of idempotency claims
 	Policies retention.Policies // how long data is kept
 	Budgets  Budgets            // nil: nobody remembers how budgets stand
+	Limits   Limits             // nil: there are no standard limits
 }
 
 // Budgets is told when a budget has changed.
 type Budgets interface {
-	// Forget has budgets looked up anew.
-	Forget()
+	// Forget has budgets looked up anew, on all servers.
+	Forget(ctx context.Context)
 }
 
 // Access is told when somebody's standing has changed.
 type Access interface {
-	// Forget has everybody's standing looked up anew.
-	Forget()
+	// Forget has everybody's standing looked up anew, on all servers.
+	Forget(ctx context.Context)
 	// Configured tells whether the configuration names platform admins.
 	Configured() bool
 }
 
-// Service changes who may do what. Each change holds at once on this instance. It
+// Service changes who may do what. Each change holds at once on this
+// instance, and on the others as soon as their bulletin tells them. It
 // is safe for concurrent use. Whoever may not do something gets fault.Forbidden;
 // what is another organisation's is fault.NotFound.
 type Service struct{ Params }
@@ -85,7 +87,7 @@ func (s *Service) transact(ctx context.Context, n trail.Note, fn func(context.Co
 		}
 		return s.Audit.Append(ctx, tx, entry)
 	})
-	s.Access.Forget() // whatever became of it
+	s.Access.Forget(ctx) // whatever became of it
 	return err
 }
 
@@ -161,7 +163,7 @@ func (s *Service) once(ctx context.Context, who tenancy.Principal, n trail.Note,
 		}
 		return tx.Idempotency().Complete(ctx, who.Scope(), claim, idempotency.Result{ID: id, Created: at, Completed: at})
 	})
-	s.Access.Forget()
+	s.Access.Forget(ctx)
 	if err != nil { // where this fails too, the claim lapses
 		_ = s.Storage.Idempotency().Release(context.WithoutCancel(ctx), who.Scope(), claim)
 	}

@@ -76,7 +76,7 @@ func (s *Service) CreateBudget(ctx context.Context, who tenancy.Principal, org t
 	made, err := s.once(ctx, who, within(in.Org(), told), o, func(ctx context.Context, tx ports.Repositories) (string, error) {
 		return b.ID.String(), tx.Budgets().Create(ctx, in, b)
 	})
-	s.spent()
+	s.spent(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *Service) EditBudget(ctx context.Context, who tenancy.Principal, org ten
 			return nil
 		})
 	})
-	s.spent()
+	s.spent(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,13 +133,13 @@ func (s *Service) RemoveBudget(ctx context.Context, who tenancy.Principal, org t
 		}
 		return tx.Budgets().Delete(ctx, in, id)
 	})
-	s.spent()
+	s.spent(ctx)
 	return err
 }
 
 // spent has budgets looked up anew, whatever became of a change.
-func (s *Service) spent() {
+func (s *Service) spent(ctx context.Context) {
 	if s.Params.Budgets != nil {
-		s.Params.Budgets.Forget()
+		s.Params.Budgets.Forget(ctx)
 	}
 }

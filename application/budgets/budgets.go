@@ -27,11 +27,15 @@ type Params struct {
 	Hold time.Duration
 	Now  func() time.Time
 	// Random fills with entropy.
-	Random func([]byte)
+	Random   func([]byte)
+	Bulletin ports.Bulletin
 }
 
-// How long is remembered here what another server may change: that an organisation has
-// no budget, and how one stands that had no room.
+// Topic is what the bulletin calls changes of budgets.
+const Topic = "budgets"
+
+// How long is remembered here what another server may change while the bulletin cannot
+// be reached: that an organisation has no budget, and how one stands that had no room.
 const (
 	knownFor  = 5 * time.Second
 	spentFor  = time.Second
@@ -44,6 +48,7 @@ type Service struct {
 	prices atomic.Pointer[price.List]
 
 	mu    sync.Mutex
+	age   int // how often all was forgotten
 	known map[tenancy.OrgID]known
 	spent map[spender]refusal
 }
@@ -77,11 +82,19 @@ func New(p Params) *Service {
 // Reprice has other prices hold for answers that end from now on.
 func (s *Service) Reprice(l *price.List) { s.prices.Store(l) }
 
-// Forget has budgets looked up anew; those of other servers know within 5 s that there
-// is a first one, and at once of all else.
-func (s *Service) Forget() {
+// Forget has budgets looked up anew, since one has changed, and tells the other servers.
+// Where they cannot be told they know within 5 s that there is a first one, and at once
+// of all else.
+func (s *Service) Forget(ctx context.Context) {
+	s.Hear()
+	s.Bulletin.Publish(context.WithoutCancel(ctx), Topic) // whether or not the client stays
+}
+
+// Hear has budgets looked up anew, since one may have changed.
+func (s *Service) Hear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.age++
 	clear(s.known)
 	clear(s.spent)
 }
@@ -95,6 +108,7 @@ func (s *Service) Any(ctx context.Context, org tenancy.OrgID) (bool, error) {
 	now := s.Now()
 	s.mu.Lock()
 	k, there := s.known[org]
+	age := s.age
 	s.mu.Unlock()
 	if there && now.Before(k.until) {
 		return k.any, nil
@@ -105,6 +119,9 @@ func (s *Service) Any(ctx context.Context, org tenancy.OrgID) (bool, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.age != age {
+		return any, nil // it may have changed meanwhile
+	}
 	if len(s.known) >= mostKnown {
 		clear(s.known)
 	}
@@ -163,6 +180,9 @@ func (s *Service) Refused(ctx context.Context, who tenancy.Principal, r *budget.
 	if r == nil || !fault.Is(err, fault.QuotaExhausted) {
 		return err
 	}
+	s.mu.Lock()
+	age := s.age
+	s.mu.Unlock()
 	bounding, failed := s.Storage.Budgets().Bounding(ctx, who.Scope(), r.Key, r.At)
 	if failed != nil || len(bounding) == 0 {
 		return err
@@ -178,7 +198,9 @@ func (s *Service) Refused(ctx context.Context, who tenancy.Principal, r *budget.
 	if len(s.spent) >= mostKnown {
 		clear(s.spent)
 	}
-	s.spent[spenderOf(who)] = refusal{least, s.Now().Add(spentFor)}
+	if s.age == age {
+		s.spent[spenderOf(who)] = refusal{least, s.Now().Add(spentFor)}
+	}
 	return budget.Spent(least, r.At)
 }
 

@@ -43,6 +43,12 @@ func (s *Service) Avoid(ill map[agent.Name]bool) (lost []string) {
 	return lost
 }
 
+// Ill tells whether an agent is tried after all others.
+func (s *Service) Ill(n agent.Name) bool {
+	ill := s.ill.Load()
+	return ill != nil && (*ill)[n]
+}
+
 // wellFirst puts candidates of agents that are ill behind the others.
 func (s *Service) wellFirst(all []agent.Candidate) []agent.Candidate {
 	ill := s.ill.Load()

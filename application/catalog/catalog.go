@@ -30,6 +30,7 @@ type Entry struct {
 type Routing struct {
 	Default []agent.Name                 // where a bare id is looked for, in order
 	Aliases map[string][]agent.Candidate // a name of its own, and who answers to it, in order
+	Plans   map[string]agent.Plan        // how those of an alias are chosen among; absent: in their order
 }
 
 // Params is what a Service needs.
@@ -59,8 +60,8 @@ type Service struct {
 	cache   ports.Cache
 	started time.Time
 	strict  bool
-	off     atomic.Pointer[map[agent.Name]bool] // out of service; nil: none
-	ill     atomic.Pointer[map[agent.Name]bool] // tried last; nil: none
+	off     atomic.Pointer[map[agent.Name]agent.Verdict] // out of service, and why; nil: none
+	ill     atomic.Pointer[map[agent.Name]bool]          // tried last; nil: none
 }
 
 type entry struct {
@@ -172,15 +173,15 @@ func (s *Service) Refresh(ctx context.Context, n agent.Name) error {
 func (s *Service) Models(_ context.Context, who tenancy.Principal) ([]Listed, error) {
 	var out []Listed
 	seen := make(map[string]bool)
-	add := func(id string, m agent.Model) {
-		if !seen[id] && who.MayAsk(id) == nil {
+	add := func(id string, m agent.Model, by ...string) {
+		if !seen[id] && who.MayAsk(id) == nil && who.OrgAllows(append(by, id)...) {
 			seen[id] = true
 			out = append(out, s.listed(id, m))
 		}
 	}
 	for _, alias := range slices.Sorted(maps.Keys(s.routing.Aliases)) {
-		if len(s.working(s.routing.Aliases[alias])) > 0 {
-			add(alias, agent.Model{OwnedBy: "agentapi"})
+		if working := s.working(s.routing.Aliases[alias]); len(working) > 0 {
+			add(alias, agent.Model{OwnedBy: "agentapi"}, spelled(working)...)
 		}
 	}
 	for _, qualified := range []bool{false, true} {
@@ -196,15 +197,24 @@ func (s *Service) Models(_ context.Context, who tenancy.Principal) ([]Listed, er
 				if m.Wildcard() {
 					continue
 				}
-				if qualified {
-					add(string(n)+"/"+m.ID, ownedBy(m, n))
+				if whole := string(n) + "/" + m.ID; qualified {
+					add(whole, ownedBy(m, n))
 				} else {
-					add(m.ID, ownedBy(m, n))
+					add(m.ID, ownedBy(m, n), whole)
 				}
 			}
 		}
 	}
 	return out, nil
+}
+
+// spelled is how candidates may be asked for.
+func spelled(all []agent.Candidate) []string {
+	out := make([]string, len(all))
+	for i, c := range all {
+		out[i] = c.String()
+	}
+	return out
 }
 
 func ownedBy(m agent.Model, n agent.Name) agent.Model {
@@ -240,57 +250,63 @@ func (s *Service) Model(ctx context.Context, who tenancy.Principal, name string)
 // along its list; agent/model is that agent alone; a bare id goes along the
 // default route. Agents that are out of service are passed over; fault.Unavailable,
 // code agent_unavailable, where no other is left. fault.NotFound as in Model;
-// fault.Forbidden where the caller's API key is for other models only.
+// fault.Forbidden where the caller's API key is for other models only. The route that
+// comes with an error says only who was passed over.
 func (s *Service) Resolve(ctx context.Context, who tenancy.Principal, name string) (agent.Route, error) {
-	route, err := s.resolve(ctx, who, name)
-	if err != nil || who.Key() == nil || who.MayAsk(name) == nil {
+	route := s.resolve(name)
+	if !who.OrgAllows(name) { // whole; then the single candidates count
+		route.Pass(passing(func(c agent.Candidate) bool { return who.OrgAllows(c.String()) }))
+	}
+	if len(route.Candidates) == 0 {
+		return route, s.unknown(ctx, who, name)
+	}
+	route, err := s.inService(name, route)
+	if err != nil || who.MayAsk(name) == nil {
 		return route, err
 	}
-	var mine []agent.Candidate
-	for _, c := range route.Candidates {
-		if who.MayAsk(string(c.Agent)+"/"+c.Model) == nil {
-			mine = append(mine, c)
-		}
-	}
-	if route.Candidates = mine; len(mine) == 0 {
-		return agent.Route{}, who.MayAsk(name)
+	route.Pass(passing(func(c agent.Candidate) bool { return who.MayAsk(c.String()) == nil }))
+	if len(route.Candidates) == 0 {
+		return route, who.MayAsk(name)
 	}
 	return route, nil
 }
 
-func (s *Service) resolve(ctx context.Context, who tenancy.Principal, name string) (agent.Route, error) {
+// passing judges candidates by whether the caller may ask for them.
+func passing(may func(agent.Candidate) bool) func(agent.Candidate) (agent.Verdict, string) {
+	return func(c agent.Candidate) (v agent.Verdict, why string) {
+		if !may(c) {
+			v = agent.NotAllowed
+		}
+		return v, ""
+	}
+}
+
+// resolve gives who answers to a name, whoever asks; nobody: there are no candidates.
+func (s *Service) resolve(name string) (route agent.Route) {
 	if cs := s.routing.Aliases[name]; len(cs) > 0 {
-		return s.inService(name, agent.Route{Candidates: cs, Via: "alias"})
+		return agent.Route{Candidates: cs, Via: "alias", Plan: s.routing.Plans[name]}
 	}
 	known := func(n agent.Name) bool { return s.entries[n] != nil }
 	if c, ok := agent.SplitModel(name, known); ok {
 		if s.entries[c.Agent].serves(c.Model) {
-			return s.inService(name, agent.Route{Candidates: []agent.Candidate{c}, Via: "agent"})
+			route.Candidates, route.Via = []agent.Candidate{c}, "agent"
 		}
-		return agent.Route{}, s.unknown(ctx, who, name)
+		return route
 	}
-	var route agent.Route
 	for _, n := range s.routing.Default {
 		e := s.entries[n]
 		if len(e.models()) > 0 && e.serves(name) {
-			route.Candidates = append(route.Candidates, agent.Candidate{Agent: n, Model: name})
+			route.Candidates, route.Via = append(route.Candidates, agent.Candidate{Agent: n, Model: name}), "default"
 		}
 	}
-	if len(route.Candidates) == 0 {
-		return agent.Route{}, s.unknown(ctx, who, name)
-	}
-	route.Via = "default"
-	return s.inService(name, route)
+	return route
 }
 
 // Fit keeps the candidates that can honour the request. Where none can, it
 // fails as the first would: fault.Unsupported.
-func (s *Service) Fit(route agent.Route, r *chat.Request) ([]agent.Candidate, error) {
-	var (
-		fit   []agent.Candidate
-		first error
-	)
-	for _, c := range route.Candidates {
+func (s *Service) Fit(route agent.Route, r *chat.Request) (agent.Route, error) {
+	var first error
+	route.Pass(func(c agent.Candidate) (agent.Verdict, string) {
 		can := s.Agent(c.Agent).Capabilities()
 		err := can.Unfit(c.Agent, r)
 		if ignored := can.Ignored(r); err == nil && s.strict && len(ignored) > 0 {
@@ -298,15 +314,17 @@ func (s *Service) Fit(route agent.Route, r *chat.Request) ([]agent.Candidate, er
 				WithCode("unsupported_parameter").WithParam(ignored[0])
 		}
 		if err == nil {
-			fit = append(fit, c)
-		} else if first == nil {
+			return "", ""
+		}
+		if first == nil {
 			first = err
 		}
+		return agent.Incapable, fault.As(err).Param
+	})
+	if len(route.Candidates) == 0 {
+		return route, first
 	}
-	if len(fit) == 0 {
-		return nil, first
-	}
-	return fit, nil
+	return route, nil
 }
 
 // shown is a name as a message may quote it.

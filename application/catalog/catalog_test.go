@@ -132,7 +132,7 @@ func TestAnAliasSkipsAnAgentThatCannotHonourTheRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	fit, err := s.Fit(route, r)
-	if err != nil || len(fit) != 1 || fit[0].Agent != "two" {
+	if err != nil || len(fit.Candidates) != 1 || fit.Candidates[0].Agent != "two" {
 		t.Errorf("got %v, %v", fit, err)
 	}
 	r.N = 2
@@ -183,7 +183,7 @@ func TestARouteToAnAgentThatIsNotThereStopsTheStart(t *testing.T) {
 
 func TestAnAgentThatIsOffIsPassedOver(t *testing.T) {
 	s := house(t)
-	s.Switch(map[agent.Name]bool{"up": true, "quiet": true, "router": false})
+	s.Switch(map[agent.Name]agent.Verdict{"up": agent.Disabled, "quiet": agent.Drained})
 	resolved := func(want map[string]string) {
 		t.Helper()
 		for name, want := range want {
@@ -217,7 +217,7 @@ func TestAnAgentThatIsOffIsPassedOver(t *testing.T) {
 	if got := listed(); !slices.Equal(got, []string{"gpt-4o", "mock-1", "two/mock-1"}) {
 		t.Errorf("listed are %q", got)
 	}
-	s.Switch(map[agent.Name]bool{"up": true, "two": true})
+	s.Switch(map[agent.Name]agent.Verdict{"up": agent.Disabled, "two": agent.Disabled})
 	if got := listed(); len(got) != 0 {
 		t.Errorf("listed are %q", got)
 	}

@@ -23,7 +23,7 @@ func TestARequestEndsWithTheCatalogThatItBeganWith(t *testing.T) {
 	}
 	first, second := of("a", "b"), of("b")
 	c := catalog.Begin(first)
-	c.Now().Switch(map[agent.Name]bool{"b": true})
+	c.Now().Switch(map[agent.Name]agent.Verdict{"b": agent.Disabled})
 	one, leaveOne := c.Enter()
 	two, leaveTwo := c.Enter()
 	idle := c.Replace(second)

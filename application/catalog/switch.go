@@ -8,17 +8,22 @@ import (
 	"agentapi/domain/fault"
 )
 
-// Switch takes these agents out of service, and brings all others back, for requests
-// that come from now on; what runs goes on.
-func (s *Service) Switch(off map[agent.Name]bool) {
+// Switch takes these agents out of service, as disabled or drained, and brings all
+// others back, for requests that come from now on; what runs goes on.
+func (s *Service) Switch(off map[agent.Name]agent.Verdict) {
 	off = maps.Clone(off)
 	s.off.Store(&off)
 }
 
 // Off tells whether an agent is out of service.
-func (s *Service) Off(n agent.Name) bool {
+func (s *Service) Off(n agent.Name) bool { return s.why(n) != "" }
+
+func (s *Service) why(n agent.Name) agent.Verdict {
 	off := s.off.Load()
-	return off != nil && (*off)[n]
+	if off == nil {
+		return ""
+	}
+	return (*off)[n]
 }
 
 // Routing gives the configured ways to the agents, which must not be changed.
@@ -38,15 +43,16 @@ func (s *Service) working(all []agent.Candidate) []agent.Candidate {
 // inService is the route without agents that are out of service; fault.Unavailable
 // where none is left.
 func (s *Service) inService(name string, route agent.Route) (agent.Route, error) {
-	left := s.working(route.Candidates)
-	if len(left) == 0 {
+	all := route.Candidates
+	route.Pass(func(c agent.Candidate) (agent.Verdict, string) { return s.why(c.Agent), "" })
+	if len(route.Candidates) == 0 {
 		var names []string
-		for _, c := range route.Candidates {
+		for _, c := range all {
 			names = append(names, string(c.Agent))
 		}
-		return agent.Route{}, fault.New(fault.Unavailable, "Nobody answers to the model '%s' now: an administrator has taken out of service %s.", shown(name), strings.Join(names, ", ")).
+		return route, fault.New(fault.Unavailable, "Nobody answers to the model '%s' now: an administrator has taken out of service %s.", shown(name), strings.Join(names, ", ")).
 			WithCode("agent_unavailable").WithParam("model").WithHint("GET /v1/models lists what can be asked now.")
 	}
-	route.Candidates = s.wellFirst(left)
+	route.Candidates = s.wellFirst(route.Candidates)
 	return route, nil
 }

@@ -96,6 +96,12 @@ func (f *flaky) Atomically(ctx context.Context, fn func(context.Context, ports.R
 
 func build(t *testing.T, agents ...*scripted) *house {
 	t.Helper()
+	return buildWith(t, func(*catalog.Params, *completion.Params) {}, agents...)
+}
+
+// buildWith is build with parts that change says.
+func buildWith(t *testing.T, change func(*catalog.Params, *completion.Params), agents ...*scripted) *house {
+	t.Helper()
 	var o memory.Options
 	o.SetDefaults()
 	store, err := memory.Open(o)
@@ -114,15 +120,18 @@ func build(t *testing.T, agents ...*scripted) *house {
 		p.Entries = append(p.Entries, catalog.Entry{Name: name, Agent: a, Models: []agent.Model{{ID: "m"}}})
 		p.Routing.Default = append(p.Routing.Default, name)
 	}
+	h := &house{cache: cache, storage: &flaky{Storage: store}, caller: caller(t, "ann")}
+	cp := completion.Params{
+		Storage: h.storage, Observer: ports.NopObserver{}, Now: time.Now,
+		Random: func(b []byte) { rand.Read(b) }, Instance: "here",
+	}
+	change(&p, &cp)
 	c, err := catalog.New(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{cache: cache, storage: &flaky{Storage: store}, caller: caller(t, "ann")}
-	h.Service = completion.New(completion.Params{
-		Catalog: catalog.Begin(c), Storage: h.storage, Observer: ports.NopObserver{}, Now: time.Now,
-		Random: func(b []byte) { rand.Read(b) }, Instance: "here",
-	})
+	cp.Catalog = catalog.Begin(c)
+	h.Service = completion.New(cp)
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

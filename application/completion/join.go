@@ -103,16 +103,17 @@ func (s *Service) join(ctx context.Context, cmd Command, linger time.Duration) (
 	in := cmd.Caller.Scope()
 	key := streamKey{in.Org(), in.User(), idempotency.NewKey(cmd.Route, cmd.Key), cmd.fingerprint()}
 	st, run, first := s.streams.open(ctx, key, linger)
-	seat := &seat{stream: st, ctx: ctx}
-	seat.unwatch = context.AfterFunc(ctx, func() { seat.leave(context.Cause(ctx)) })
+	heard, free := s.live.listen(ctx, callerOf(cmd.Caller))
+	seat := &seat{stream: st, ctx: heard, free: free}
+	seat.unwatch = context.AfterFunc(heard, func() { seat.leave(context.Cause(heard)) })
 	if first {
 		st.begin(func() (*Reply, error) { return s.begin(run, cmd) })
 	}
 	select {
 	case <-st.begun:
-	case <-ctx.Done():
+	case <-heard.Done():
 		seat.close()
-		return nil, fault.Wrap(fault.Canceled, context.Cause(ctx), "The client left before the answer began.")
+		return nil, toldBy(heard, fault.Wrap(fault.Canceled, context.Cause(heard), "The client left before the answer began."))
 	}
 	switch {
 	case st.failed != nil:
@@ -158,9 +159,10 @@ type seat struct {
 	stream  *stream
 	ctx     context.Context
 	unwatch func() bool
-	at      int  // how many events it was given
-	over    bool // it was told the end
-	lonely  bool // it stands for those who may come back
+	free    func() // gives up its caller's place among those who listen
+	at      int    // how many events it was given
+	over    bool   // it was told the end
+	lonely  bool   // it stands for those who may come back
 
 	left bool // guarded by the stream's mu
 }
@@ -182,7 +184,7 @@ func (l *seat) next() (chat.Event, error, bool) {
 			return chat.Event{}, s.err, s.err != nil
 		case l.left: // another may be closing the answer
 			l.over = true
-			return chat.Event{}, fault.Wrap(fault.Canceled, context.Cause(l.ctx), "The client left before the answer was complete."), true
+			return chat.Event{}, toldBy(l.ctx, fault.Wrap(fault.Canceled, context.Cause(l.ctx), "The client left before the answer was complete.")), true
 		case !s.pulling:
 			s.pull()
 		default:
@@ -302,6 +304,9 @@ func expired() error {
 func (l *seat) close() {
 	l.unwatch()
 	l.leave(context.Canceled)
+	if l.free != nil {
+		l.free()
+	}
 	s := l.stream
 	s.mu.Lock()
 	last := s.listeners == 0 && !s.pulling && !s.closed

@@ -3,7 +3,6 @@ package completion
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -42,13 +41,15 @@ type Running struct {
 
 // live is what runs on this instance.
 type live struct {
-	mu  sync.Mutex
-	all map[*place]struct{}
+	mu     sync.Mutex
+	all    map[*place]struct{}
+	guests map[*guest]struct{}
 }
 
 // place is one request's entry among what runs.
 type place struct {
 	among *live
+	who   Caller
 	stop  context.CancelCauseFunc
 	over  chan struct{} // closed when it has ended
 
@@ -57,8 +58,8 @@ type place struct {
 
 // enter gives a request its place, and the context that ends it. Whoever gave ctx
 // ends that, and this one with it.
-func (l *live) enter(ctx context.Context, is Running) (context.Context, *place) {
-	p := &place{among: l, over: make(chan struct{}), is: is}
+func (l *live) enter(ctx context.Context, who Caller, is Running) (context.Context, *place) {
+	p := &place{among: l, who: who, over: make(chan struct{}), is: is}
 	ctx, p.stop = context.WithCancelCause(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,9 +97,16 @@ func (s *Service) Running() []Running {
 // take them.
 func (s *Service) Unbooked() int { return len(s.late.queue) }
 
-// errStopped is why a context ends whose request an administrator has ended. It is
-// no fault, so that no agent is blamed.
-var errStopped = errors.New("an administrator has ended the request")
+// stopping is why a context ends whose request was ended here. It is no fault, so that
+// no agent is blamed.
+type stopping struct {
+	told *fault.Error // what its client is told
+}
+
+func (stopping) Error() string { return "the request was ended" }
+
+// byAdministrator is the end that an administrator brings about.
+var byAdministrator = stopping{fault.New(fault.Unavailable, "An administrator has ended this request.").WithCode("request_ended")}
 
 // End ends the running requests that chosen chooses, and gives them. Their clients
 // are told why, with code request_ended. It waits until they have ended, but not
@@ -116,7 +124,7 @@ func (s *Service) End(ctx context.Context, chosen func(Running) bool) []Running 
 	}
 	s.live.mu.Unlock()
 	for _, p := range places {
-		p.stop(errStopped)
+		p.stop(byAdministrator)
 	}
 	for _, p := range places {
 		select {
@@ -127,13 +135,7 @@ func (s *Service) End(ctx context.Context, chosen func(Running) bool) []Running 
 	return out
 }
 
-// stopped tells whether an administrator has ended the run.
-func (r *run) stopped() bool { return errors.Is(context.Cause(r.ctx), errStopped) }
-
 // why is the error of a run as its client shall see it.
 func (r *run) why(err error) error {
-	if err == nil || !r.stopped() {
-		return err
-	}
-	return fault.Wrap(fault.Unavailable, err, "An administrator has ended this request.").WithCode("request_ended")
+	return toldBy(r.ctx, err)
 }

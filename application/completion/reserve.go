@@ -11,27 +11,24 @@ import (
 // foresee finds what the request may cost, where budgets bound its caller. It comes
 // before the key is claimed, since the money is set aside with it; what fails here fails
 // again once the request has begun, and is said then. fault.QuotaExhausted: it is known
-// that there is no room.
+// that there is no room. What limits refuse sets nothing aside.
 func (r *run) foresee(ctx context.Context) error {
 	any, err := r.s.Budgets.Any(ctx, r.cmd.Caller.Org())
 	if err != nil || !any {
 		return err
 	}
-	route, err := r.s.Catalog.Now().Resolve(ctx, r.cmd.Caller, r.cmd.Request.Model)
-	if err == nil {
-		r.candidates, err = r.s.Catalog.Now().Fit(route, r.cmd.Request)
-	}
-	if err != nil {
-		r.unforeseen = err
+	if r.unforeseen = r.resolve(ctx); r.unforeseen != nil {
 		return nil
 	}
 	history, err := r.remembered(ctx)
 	if err != nil {
 		return err
 	}
-	_, transcript, _ := session.Continue(history, r.cmd.Request.Messages, !r.cmd.Conversation.ID.IsZero())
-	r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.candidates, transcript, r.cmd.Request)
-	return err
+	_, r.transcript, _ = session.Continue(history, r.cmd.Request.Messages, !r.cmd.Conversation.ID.IsZero())
+	if r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.route.Candidates, r.transcript, r.cmd.Request); err != nil || len(r.route.Candidates) > 1 {
+		return err // of several it is chosen later which is asked
+	}
+	return r.limit(ctx, r.route.Candidates[0])
 }
 
 // unaffordable tells the observer of a budget that had no room, and gives err back.

@@ -95,6 +95,7 @@ func TestAStreamEndsWhenNobodyComesBack(t *testing.T) {
 		r.Close()
 		left := time.Now()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if took := ended.Sub(left); took != 30*time.Second {
 			t.Errorf("the agent ended %v after the last client", took)
 		}
@@ -202,6 +203,7 @@ func TestWhoListensOnAnotherServerKeepsTheStream(t *testing.T) {
 		}
 		again.Close()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if ended.IsZero() {
 			t.Error("the agent runs on")
 		}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"agentapi/application/budgets"
 	"agentapi/application/catalog"
 	"agentapi/application/limits"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/domain/agent"
 	"agentapi/domain/budget"
@@ -42,6 +45,9 @@ type Params struct {
 	Refuse func() error
 	// Budgets says what answers cost and sets money aside for them; nil: they are free.
 	Budgets *budgets.Service
+	// Routing chooses among candidates, bounds what is tried again and remembers why;
+	// nil: all are tried in their order.
+	Routing *routing.Service
 }
 
 // Service gives completions. It is safe for concurrent use. Start and Stop
@@ -52,13 +58,14 @@ type Service struct {
 	late    *ledger
 	streams *streams
 	live    live
+	outrun  sync.WaitGroup // agents that another was faster than, until they have ended
 }
 
 // New makes a Service.
 func New(p Params) *Service {
 	return &Service{
 		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer, p.Audit), streams: newStreams(),
-		live: live{all: map[*place]struct{}{}},
+		live: live{all: map[*place]struct{}{}, guests: map[*guest]struct{}{}},
 	}
 }
 
@@ -71,6 +78,7 @@ func (s *Service) Start(context.Context) error {
 // Stop books what is left, until ctx ends, and joins the background work.
 func (s *Service) Stop(ctx context.Context) error {
 	s.streams.stop()
+	s.outrun.Wait()
 	return s.late.stop(ctx)
 }
 
@@ -184,25 +192,31 @@ type run struct {
 	place *place          // among what runs
 
 	claim      *idempotency.Claim
-	candidates []agent.Candidate
+	route      agent.Route
+	candidates []agent.Candidate // of the route, in the order in which they are asked
+	trace      *routing.Trace
+	attempt    int    // the place of the one that answers, in the trace and among those that were tried
 	native     string // the agent's own session id
 	answer     chat.Completion
 	fold       chat.Assembler
 	events     []chat.Event // as they are delivered; kept only under a key
 
-	cat *catalog.Service // that it goes by
+	cat   *catalog.Service // that it goes by
+	leave func()           // it, once nobody stays
+	stays atomic.Int32     // who uses it
 
 	conversation
 	grant      *limits.Grant
+	later      *limits.Grant // of an agent's program that the first grant was not for
+	limited    bool          // what it may use was taken, or refused
+	program    bool          // a place for a program was granted
 	usageID    usage.ID
 	hold       *budget.Reservation // what is set aside for it; nil: nothing
 	unforeseen error               // why it is not known what it may cost
 	lost       []usage.Record      // what attempts have used that another agent took over from
 	release    []func()            // undone in reverse when the run ends
 	speaks     bool                // the agent that is asked now has begun
-	tried      []ports.Tried       // the candidates that were asked
-	asked      time.Time           // the last of them
-	trying     bool                // it has not ended
+	tried      []ports.Tried       // the candidates that were asked; Took is 0 until they end
 	ended      bool
 }
 
@@ -210,6 +224,16 @@ type run struct {
 // the candidates, the conversation.
 func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *idempotency.Result, err error) {
 	r = &run{s: s, cmd: cmd, began: s.Now()}
+	var (
+		leave   func()
+		entered bool // whoever ends the run leaves
+	)
+	r.cat, leave = s.Catalog.Enter()
+	defer func() {
+		if !entered {
+			leave()
+		}
+	}()
 	if err := cmd.Request.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -228,20 +252,26 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}
 	if out, err := r.reserve(ctx); err != nil {
+		r.grant.Undo(ctx)
 		return nil, nil, r.s.unaffordable(ctx, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err))
 	} else if done := out.Replay; done != nil {
+		r.grant.Undo(ctx)
 		if cmd.Resume != "" && done.Failure == nil && done.ID != cmd.Resume {
 			return nil, nil, expired()
 		}
 		return nil, done, nil
 	}
 	in := cmd.Caller.Scope()
-	r.ctx, r.place = s.live.enter(ctx, Running{
+	r.ctx, r.place = s.live.enter(ctx, callerOf(cmd.Caller), Running{
 		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
 	})
-	var leave func()
-	r.cat, leave = s.Catalog.Enter()
-	r.release = append(r.release, leave)
+	r.leave = leave
+	r.stays.Store(1)
+	r.release = append(r.release, r.quit)
+	entered = true
+	r.trace = s.Routing.Follow(agent.Decision{
+		Request: cmd.RequestID, Org: in.Org().String(), User: in.User().String(), At: r.began, Model: cmd.Request.Model,
+	})
 	if err := r.find(r.ctx); err != nil {
 		err = r.why(err)
 		r.end(ctx, err)
@@ -252,62 +282,28 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 
 // find chooses the candidates and opens the conversation.
 func (r *run) find(ctx context.Context) error {
-	req := r.cmd.Request
 	if r.cmd.Resume != "" {
 		return expired() // it is not there: what would be begun is another answer
 	}
-	if r.unforeseen != nil {
-		return r.unforeseen
+	err := r.unforeseen
+	if err == nil {
+		err = r.resolve(ctx)
 	}
-	route, err := r.cat.Resolve(ctx, r.cmd.Caller, req.Model)
 	if err != nil {
+		r.trace.Choice(r.route, routing.Choice{}, r.cat.Ill)
 		return err
 	}
-	if r.candidates, err = r.cat.Fit(route, req); err != nil {
-		return err
-	}
-	r.Route, r.Model, r.Created = route.Via, req.Model, r.began.Truncate(time.Second)
+	r.Route, r.Model, r.Created = r.route.Via, r.cmd.Request.Model, r.began.Truncate(time.Second)
 	if err := r.converse(ctx); err != nil {
 		return err
 	}
-	if err := r.limit(ctx); err != nil {
+	r.choose()
+	if err := r.limit(ctx, r.candidates[0]); err != nil {
 		return err
 	}
 	r.usageID = usage.NewID(r.began, r.s.entropy())
 	r.Head.ID = "chatcmpl-" + r.usageID.String()[len("usage_"):]
 	return nil
-}
-
-// each hands the candidates' events to attempt, one candidate after the other,
-// until one does not fail or the failure is final.
-func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error {
-	var failures []failure
-	for i, c := range r.candidates {
-		r.Attempts, r.Agent, r.Served = i+1, c.Agent, c.Model
-		r.fold, r.native, r.events, r.speaks = chat.Assembler{}, "", r.events[:0], false
-		r.place.tell(func(is *Running) {
-			is.Session, is.Agent, is.Served, is.Attempt, is.Phase = r.Session, c.Agent, c.Model, i+1, Waiting
-		})
-		a := r.cat.Agent(c.Agent)
-		r.Ignored = a.Capabilities().Ignored(r.cmd.Request)
-		r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
-		r.try(c)
-		err := attempt(r.afforded(a.Run(ctx, r.task(c)), a.Capabilities()))
-		if err == nil {
-			return nil
-		}
-		r.s.Observer.AttemptFailed(ctx, c.Agent, err)
-		tokens, _ := r.seen()
-		r.tell(err, tokens)
-		failures = append(failures, failure{c, err})
-		if ctx.Err() != nil || !agent.MayFailOver(err) {
-			return err
-		}
-		if i < len(r.candidates)-1 {
-			r.lose()
-		}
-	}
-	return allFailed(failures)
 }
 
 func (r *run) task(c agent.Candidate) agent.Task {
@@ -329,8 +325,8 @@ func (r *run) take(e chat.Event) error {
 	}
 	if !r.speaks && e.Kind.Content() {
 		r.speaks = true
-		r.speak()
 		r.place.tell(func(is *Running) { is.Phase = Answering })
+		r.begun()
 	}
 	keep := r.claim != nil && !r.cmd.Request.Stream // a stream's events are kept as they are delivered
 	if e.Kind == chat.Finished {
@@ -358,8 +354,10 @@ func (r *run) record(e chat.Event) {
 }
 
 // complete fails unless the answer has ended properly.
-func (r *run) complete() error {
-	if r.fold.Finished() {
+func (r *run) complete() error { return ended(&r.fold) }
+
+func ended(fold *chat.Assembler) error {
+	if fold.Finished() {
 		return nil
 	}
 	return fault.New(fault.Upstream, "The agent's answer ended without a finish reason.").WithCode("stream_truncated")
@@ -389,13 +387,15 @@ func (r *run) end(ctx context.Context, err error) {
 	if err != nil {
 		r.book(ctx, err)
 	}
-	r.tell(err, r.answer.Usage)
+	r.concludeAll(err)
 	r.unlimit(ctx)
 	r.grant.Free()
+	r.later.Free()
 	for _, undo := range slices.Backward(r.release) {
 		undo()
 	}
 	r.place.leave()
+	r.trace.End(err)
 	r.s.Observer.CompletionEnded(ctx, ports.Ended{
 		Request: r.cmd.RequestID, Agent: r.Agent, Model: r.Served, Attempts: r.Attempts, Stream: r.cmd.Request.Stream,
 		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err, Tried: r.tried,

@@ -10,7 +10,6 @@ import (
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 	"agentapi/domain/idempotency"
-	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
 	"agentapi/ports"
 )
@@ -79,12 +78,8 @@ func (r *run) result(at time.Time) idempotency.Result {
 }
 
 func (r *run) usage(how usage.Outcome, tokens chat.Usage, at time.Time) usage.Record {
-	var key tenancy.KeyID
-	if k := r.cmd.Caller.Key(); k != nil {
-		key = k.ID
-	}
 	return usage.Record{
-		Key: key, ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
+		Key: callerOf(r.cmd.Caller).Key, ID: r.usageID, Request: r.cmd.RequestID, Session: r.Session, Agent: r.Agent, Model: r.Served,
 		Tokens: tokens, Cost: r.s.Budgets.Cost(agent.Candidate{Agent: r.Agent, Model: r.Served}, tokens), Outcome: how, At: at,
 	}
 }

@@ -150,6 +150,7 @@ func (s *stream) elsewhere(run context.Context) context.CancelFunc {
 type player struct {
 	s      *Service
 	ctx    context.Context
+	free   func() // gives up its caller's place among those who listen
 	cmd    Command
 	tape   tape
 	pieces int // played
@@ -176,7 +177,8 @@ func (s *Service) play(ctx context.Context, cmd Command, k streamKey) (_ *Reply,
 		return nil, true, err
 	}
 	cmd.Resume = head.ID
-	return &Reply{Head: head, played: &player{s: s, ctx: ctx, cmd: cmd, tape: t, sign: time.Now()}}, true, nil
+	ctx, free := s.live.listen(ctx, callerOf(cmd.Caller))
+	return &Reply{Head: head, played: &player{s: s, ctx: ctx, free: free, cmd: cmd, tape: t, sign: time.Now()}}, true, nil
 }
 
 // next gives the next event, as Reply.Next does.
@@ -194,7 +196,7 @@ func (p *player) next() (e chat.Event, err error, ok bool) {
 		default:
 			if err := p.listen(); err != nil {
 				p.over = true
-				return e, err, true
+				return e, toldBy(p.ctx, err), true
 			}
 		}
 	}
@@ -253,6 +255,7 @@ func (p *player) stored() error {
 }
 
 func (p *player) close() {
+	p.free()
 	if p.rest != nil {
 		p.rest.Close()
 	}

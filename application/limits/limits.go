@@ -18,7 +18,9 @@ import (
 type Params struct {
 	Limiter  ports.Limiter
 	Observer ports.Observer
-	Allowed  Allowances // at first
+	// Storage knows who was given limits of their own; nil: nobody was.
+	Storage ports.Storage
+	Allowed Allowances // at first
 }
 
 // Allowances are what each may use who has no limits of their own; all organisations
@@ -32,6 +34,7 @@ type Allowances struct {
 // Stop bound the life of its background work.
 type Service struct {
 	Params
+	given    given
 	allowed  atomic.Pointer[Allowances]
 	mu       sync.Mutex
 	running  map[*Grant]struct{} // those that hold places
@@ -110,20 +113,22 @@ type Grant struct {
 	settled  chan struct{} // nil: not yet begun; closed when it is done
 }
 
-// Take grants a request that may use so many tokens of a model, which may go by several
-// names. id tells it from all others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
+// Take grants a request what it wants of a model, which may go by several names. id tells it from all others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
 // Grant says how the caller stands in either case.
-func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, tokens int64, models ...string) (*Grant, error) {
+func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, want quota.Want, models ...string) (*Grant, error) {
 	if s == nil {
 		return nil, nil
 	}
-	g := &Grant{s: s, plan: quota.Compose(id, lease, tokens, s.holders(who, models)...)}
+	own, err := s.own(ctx, who)
+	if err != nil {
+		return nil, unknown(err)
+	}
+	g := &Grant{s: s, plan: quota.Compose(id, lease, want, s.holders(who, own, models)...)}
 	if g.plan.Free() {
 		return nil, nil
 	}
-	var err error
 	if g.decision, err = s.Limiter.Take(ctx, g.plan.Claim); err != nil {
-		return nil, fault.Wrap(fault.KindOf(err), err, "Nobody can tell whether a limit is reached.").WithRetryAfter(time.Second)
+		return nil, unknown(err)
 	}
 	if !g.decision.Granted() {
 		s.Observer.Limited(ctx, g.plan.Rules[g.decision.Refused].Tier)
@@ -137,16 +142,20 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, to
 	return g, nil
 }
 
+func unknown(err error) error {
+	return fault.Wrap(fault.KindOf(err), err, "Nobody can tell whether a limit is reached.").WithRetryAfter(time.Second)
+}
+
 // holders are all whose limits hold for a request.
-func (s *Service) holders(who tenancy.Principal, models []string) []quota.Holder {
+func (s *Service) holders(who tenancy.Principal, own tenancy.Allowances, models []string) []quota.Holder {
 	org, user := who.Org().String(), who.User().String()
 	may := s.allowed.Load()
 	all := []quota.Holder{
-		{Tier: quota.Platform, Limits: may.Platform}, {Tier: quota.Organization, ID: org, Limits: may.Org},
-		{Tier: quota.User, ID: org + "/" + user, Limits: may.User},
+		{Tier: quota.Platform, Limits: may.Platform}, {Tier: quota.Organization, ID: org, Limits: may.Org.Instead(own.Org)},
+		{Tier: quota.User, ID: org + "/" + user, Limits: may.User.Instead(own.User)},
 	}
 	if k := who.Key(); k != nil {
-		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: may.Key})
+		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: may.Key.Instead(own.Key)})
 	}
 	for _, model := range models {
 		if of, ok := may.Models[model]; ok {
@@ -159,7 +168,20 @@ func (s *Service) holders(who tenancy.Principal, models []string) []quota.Holder
 // Settle begins to end what a request was granted, where it has used so many tokens,
 // and does not wait. The first call counts.
 func (g *Grant) Settle(ctx context.Context, tokens int64) {
-	if g == nil || !g.decision.Granted() || g.settled != nil {
+	if g != nil {
+		g.settle(ctx, g.plan.Back(tokens))
+	}
+}
+
+// Undo is Settle for what has not been begun.
+func (g *Grant) Undo(ctx context.Context) {
+	if g != nil {
+		g.settle(ctx, g.plan.Untaken())
+	}
+}
+
+func (g *Grant) settle(ctx context.Context, back []int64) {
+	if !g.decision.Granted() || g.settled != nil {
 		return
 	}
 	g.settled = make(chan struct{})
@@ -170,7 +192,7 @@ func (g *Grant) Settle(ctx context.Context, tokens int64) {
 		defer close(g.settled)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 		defer cancel()
-		if err := g.s.Limiter.Settle(ctx, g.plan.Claim, g.plan.Back(tokens)...); err != nil {
+		if err := g.s.Limiter.Settle(ctx, g.plan.Claim, back...); err != nil {
 			g.s.Observer.Lost(ctx, "what a request gives back of its limits", err)
 		}
 	})

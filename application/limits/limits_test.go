@@ -31,7 +31,7 @@ func person(t *testing.T, org, user byte) tenancy.Principal {
 func granted(t *testing.T, s *Service, who tenancy.Principal, model string, tokens int64, n int) (all []*Grant) {
 	t.Helper()
 	for i := range n {
-		g, err := s.Take(t.Context(), fmt.Sprintf("%p/%d", t, i), who, tokens, model)
+		g, err := s.Take(t.Context(), fmt.Sprintf("%p/%d", t, i), who, quota.Want{Tokens: tokens}, model)
 		if err == nil {
 			all = append(all, g)
 		} else if !fault.Is(err, fault.RateLimited) {
@@ -121,7 +121,7 @@ func TestALimiterThatIsAwayRefuses(t *testing.T) {
 	limiter := portmock.NewMockLimiter(gomock.NewController(t))
 	limiter.EXPECT().Take(gomock.Any(), gomock.Any()).Return(quota.Decision{}, fault.Wrap(fault.Unavailable, errors.New("x"), "It is away."))
 	s := New(Params{Limiter: limiter, Observer: ports.NopObserver{}, Allowed: Allowances{User: quota.Limits{Concurrent: 1}}})
-	if _, err := s.Take(t.Context(), "1", person(t, 1, 1), 1, "m"); !fault.Is(err, fault.Unavailable) {
+	if _, err := s.Take(t.Context(), "1", person(t, 1, 1), quota.Want{}, "m"); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -121,8 +121,8 @@ func (s *Service) turned(name agent.Name) agent.Switch {
 var errSame = errors.New("it is so already")
 
 // Enable takes an agent out of service, or brings it back; nil leaves it as it is.
-// Requests that come from now on feel it on this instance, and on others within
-// Params.Every; answers that run go on. fault.NotFound, fault.Precondition.
+// Requests that come from now on feel it on this instance, and on others soon,
+// within Params.Every where they cannot be told; answers that run go on. fault.NotFound, fault.Precondition.
 func (s *Service) Enable(ctx context.Context, who tenancy.Principal, name agent.Name, versions []int, enabled *bool) (Agent, error) {
 	if err := who.May(tenancy.WritePlatform); err != nil {
 		return Agent{}, err
@@ -153,8 +153,17 @@ func (s *Service) Enable(ctx context.Context, who tenancy.Principal, name agent.
 	return s.agent(ctx, name)
 }
 
-// turn turns a switch with its record, and has it felt.
+// turn turns a switch with its record, has it felt, and tells the other servers.
 func (s *Service) turn(ctx context.Context, name agent.Name, entry audit.Entry, change func(*agent.Switch) error) error {
+	err := s.turnHere(ctx, name, entry, change)
+	if !errors.Is(err, errSame) { // whatever became of it
+		s.Bulletin.Publish(context.WithoutCancel(ctx), Topic)
+	}
+	return err
+}
+
+// turnHere is turn for this server.
+func (s *Service) turnHere(ctx context.Context, name agent.Name, entry audit.Entry, change func(*agent.Switch) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var after agent.Switch

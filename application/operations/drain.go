@@ -14,7 +14,7 @@ import (
 )
 
 // Drain lets an agent finish what it has begun and begin nothing more, on this
-// instance at once and on others within Params.Every. It is the same where it drains
+// instance at once and on others as with Enable. It is the same where it drains
 // already. fault.NotFound, fault.Precondition.
 func (s *Service) Drain(ctx context.Context, who tenancy.Principal, name agent.Name, versions []int) (Agent, error) {
 	return s.set(ctx, who, name, versions, audit.AgentDrained, func(w *agent.Switch) error {
@@ -38,7 +38,7 @@ func (s *Service) Resume(ctx context.Context, who tenancy.Principal, name agent.
 }
 
 // Reset closes the breakers of an agent and forgets how it was, on this instance at
-// once and on others within Params.Every, so that it is asked again as if it had never
+// once and on others as with Enable, so that it is asked again as if it had never
 // failed. fault.NotFound, fault.Precondition.
 func (s *Service) Reset(ctx context.Context, who tenancy.Principal, name agent.Name, versions []int) (Agent, error) {
 	return s.set(ctx, who, name, versions, audit.AgentReset, func(w *agent.Switch) error {

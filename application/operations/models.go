@@ -68,7 +68,11 @@ func (s *Service) OrgModels(ctx context.Context, who tenancy.Principal, org tena
 	if _, err := who.Realm(org, tenancy.ReadModels); err != nil {
 		return page.Of[catalog.Listed]{}, err
 	}
-	all, err := s.Catalog.Now().Models(ctx, who)
+	o, err := s.Storage.Directory().Org(ctx, org)
+	if err != nil {
+		return page.Of[catalog.Listed]{}, err
+	}
+	all, err := s.Catalog.Now().Models(ctx, who.Within(o.Models))
 	if err != nil {
 		return page.Of[catalog.Listed]{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"agentapi/application/catalog"
 	"agentapi/application/completion"
+	"agentapi/application/routing"
 	"agentapi/application/trail"
 	"agentapi/application/vitals"
 	"agentapi/domain/agent"
@@ -22,12 +23,14 @@ type Params struct {
 	Catalog    *catalog.Current
 	Completion *completion.Service
 	Vitals     *vitals.Service
+	Routing    *routing.Service
 	Audit      *trail.Recorder // nil: nothing is recorded
 	Described  Described       // at first
 	// Reload reads the configuration again; nil: it cannot be.
 	Reload   func(context.Context) (Reloaded, error)
 	Now      func() time.Time
-	Random   func([]byte)  // fills with random bytes
+	Random   func([]byte) // fills with random bytes
+	Bulletin ports.Bulletin
 	Every    time.Duration // between two looks for switches that other instances have turned
 	Limit    time.Duration // for one of them
 	Instance string        // this server process
@@ -44,11 +47,15 @@ type Service struct {
 	shown    atomic.Pointer[Described]
 	resets   map[agent.Name]time.Time // that are felt
 	begun    bool
+	heard    chan struct{} // holds one while a switch may have been turned elsewhere
 }
+
+// Topic is what the bulletin calls turned switches.
+const Topic = "agents"
 
 // New makes a Service; Start must be called before requests are served.
 func New(p Params) *Service {
-	s := &Service{Params: p, switches: make(map[agent.Name]agent.Switch), resets: make(map[agent.Name]time.Time)}
+	s := &Service{Params: p, switches: make(map[agent.Name]agent.Switch), resets: make(map[agent.Name]time.Time), heard: make(chan struct{}, 1)}
 	s.shown.Store(&p.Described)
 	return s
 }
@@ -57,7 +64,8 @@ func New(p Params) *Service {
 // say: none of them must work.
 func (s *Service) Start(ctx context.Context) error { return s.look(ctx) }
 
-// Run follows what other instances do, until ctx ends. While the storage is away
+// Run follows what other instances do, until ctx ends: it looks when it hears of
+// something, and every Params.Every. While the storage is away
 // everything stays as it is.
 func (s *Service) Run(ctx context.Context) {
 	tick := time.NewTicker(s.Every)
@@ -67,10 +75,19 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			limited, cancel := context.WithTimeout(ctx, s.Limit)
-			_ = s.look(limited) // readiness tells of a storage that is away
-			cancel()
+		case <-s.heard:
 		}
+		limited, cancel := context.WithTimeout(ctx, s.Limit)
+		_ = s.look(limited) // readiness tells of a storage that is away
+		cancel()
+	}
+}
+
+// Hear has Run look now, since another instance may have turned a switch.
+func (s *Service) Hear() {
+	select {
+	case s.heard <- struct{}{}:
+	default: // it will look anyway
 	}
 }
 
@@ -97,10 +114,13 @@ func (s *Service) learn(ctx context.Context) error {
 
 // feel has the switches felt by requests that come from now on.
 func (s *Service) feel() {
-	off := make(map[agent.Name]bool)
+	off := make(map[agent.Name]agent.Verdict)
 	for name, w := range s.switches {
-		if !w.Works() {
-			off[name] = true
+		switch {
+		case w.Off:
+			off[name] = agent.Disabled
+		case w.Drained:
+			off[name] = agent.Drained
 		}
 	}
 	s.Catalog.Now().Switch(off)

@@ -4,7 +4,6 @@ package outage
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -39,8 +38,11 @@ type Registry struct {
 	observer ports.Observer
 	now      func() time.Time
 
-	mu   sync.Mutex
-	away map[key]ports.Degraded
+	mu      sync.Mutex
+	away    map[key]ports.Degraded
+	doubted bool             // the storage did not answer the last time
+	untold  []ports.Degraded // to the audit log; the oldest go
+	wake    chan struct{}    // there is something to tell it
 }
 
 // key tells apart those who report the same dependency: it is back when all say so.
@@ -48,7 +50,7 @@ type key struct{ dep, part string }
 
 // New makes a Registry that tells the observer when something goes and is back.
 func New(observer ports.Observer, now func() time.Time) *Registry {
-	return &Registry{observer: observer, now: now, away: make(map[key]ports.Degraded)}
+	return &Registry{observer: observer, now: now, away: make(map[key]ports.Degraded), wake: make(chan struct{}, 1)}
 }
 
 // Tell notes that a part of a dependency is away, and why, or with nil that it is
@@ -58,6 +60,9 @@ func (r *Registry) Tell(dep, part string, err error) {
 	r.mu.Lock()
 	k := key{dep, part}
 	old, was := r.first(dep)
+	if dep == Storage {
+		r.doubted = err != nil
+	}
 	if err == nil {
 		delete(r.away, k)
 	} else if d, known := r.away[k]; known {
@@ -70,10 +75,10 @@ func (r *Registry) Tell(dep, part string, err error) {
 	r.mu.Unlock()
 	switch {
 	case is && !was:
-		r.observer.Degraded(context.Background(), now)
+		r.switched(now)
 	case was && !is:
 		old.Over = true
-		r.observer.Degraded(context.Background(), old)
+		r.switched(old)
 	}
 }
 
@@ -105,10 +110,20 @@ func (r *Registry) Away(dep string) bool {
 	return away
 }
 
+// Doubt notes that the storage has not answered once, which may be for much work: it is
+// not away yet, but nothing is begun until Tell hears that it is there.
+func (r *Registry) Doubt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.doubted = true
+}
+
 // Refusing is why a request that needs the storage is not begun: fault.Unavailable,
-// code storage_unavailable, while it is known to be away; else nil.
+// code storage_unavailable, from when it did not answer until it does; else nil.
 func (r *Registry) Refusing() error {
-	if !r.Away(Storage) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.doubted {
 		return nil
 	}
 	return fault.New(fault.Unavailable, "The storage is away: what is answered could not be kept.").WithCode("storage_unavailable").WithRetryAfter(time.Second)

@@ -32,12 +32,12 @@ type Params struct {
 
 // Access is told when somebody's standing has changed.
 type Access interface {
-	// Forget has everybody's standing looked up anew.
-	Forget()
+	// Forget has everybody's standing looked up anew, on all servers.
+	Forget(ctx context.Context)
 }
 
 // Service provisions the caller's organisation. Each change holds at once on this
-// instance, and is recorded in its transaction. It is safe for concurrent use.
+// instance and soon on the others, and is recorded in its transaction. It is safe for concurrent use.
 // Whoever may not provision gets fault.Forbidden.
 type Service struct{ Params }
 
@@ -64,7 +64,7 @@ func (s *Service) change(ctx context.Context, notes []trail.Note, fn func(contex
 		}
 		return s.Audit.Append(ctx, tx, entries...)
 	})
-	s.Access.Forget() // whatever became of it
+	s.Access.Forget(ctx) // whatever became of it
 	return err
 }
 

@@ -102,11 +102,11 @@ func (s *Service) do(ctx context.Context, in tenancy.Realm, j *job.Job, tell fun
 	switch j.Kind {
 	case job.EraseUser:
 		rows, err := s.erase(ctx, in.Of(j.User), j.Other, tell)
-		s.Erased()
+		s.Erased(ctx)
 		return rows, err
 	case job.EraseOrg:
 		rows, err := s.dissolve(ctx, in, tell)
-		s.Erased()
+		s.Erased(ctx)
 		return rows, err
 	case job.ExportUser: // what is taken along is made when it is fetched, and complete then
 		rows := 0

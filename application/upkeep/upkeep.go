@@ -30,7 +30,7 @@ type Params struct {
 	NewUser  func() tenancy.UserID // a pseudonym that nobody has
 	Audit    *trail.Recorder       // nil: nothing is recorded
 	// Erased is told that somebody is not known any more.
-	Erased func()
+	Erased func(context.Context)
 }
 
 // Service sweeps in the background, one instance at a time, and erases users. It

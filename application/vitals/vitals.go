@@ -155,7 +155,7 @@ func errDraining() error {
 }
 
 // muteEnough is how often in a row the storage must not answer to count as away: a
-// server that has much to do may miss an answer.
+// server that has much to do may miss an answer. Requests are refused from the first.
 const muteEnough = 2
 
 // ask asks the storage, and notes how it is.
@@ -168,6 +168,8 @@ func (s *Service) ask(ctx context.Context) error {
 		s.p.Outages.Tell(outage.Storage, "", nil)
 	case s.mute.Add(1) >= muteEnough:
 		s.p.Outages.Tell(outage.Storage, "", err)
+	default:
+		s.p.Outages.Doubt()
 	}
 	return err
 }

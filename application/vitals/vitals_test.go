@@ -369,9 +369,10 @@ func TestReadinessDependsOnWhetherCredentialsCanBeChecked(t *testing.T) {
 func TestWhatNobodyUsesIsAskedWhetherItIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storage(t)
+		out := outage.New(ports.NopObserver{}, time.Now)
 		var cache says // it is there or not, as an agent is
 		s := vitals.New(vitals.Params{
-			Storage: store, Catalog: catalog.Begin(empty(t)), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Now: time.Now, Limit: time.Second,
+			Storage: store, Catalog: catalog.Begin(empty(t)), Observer: ports.NopObserver{}, Outages: out, Now: time.Now, Limit: time.Second,
 			Cache: cache.Probe,
 		})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -382,6 +383,10 @@ func TestWhatNobodyUsesIsAskedWhetherItIsThere(t *testing.T) {
 				if p.set(nil); away {
 					p.set(fault.New(fault.Unavailable, "away"))
 				}
+			}
+			time.Sleep(1100 * time.Millisecond) // long enough for one answer
+			if refused := out.Refusing() != nil; refused != away {
+				t.Errorf("after a second requests are refused: %v", refused)
 			}
 			time.Sleep(5 * time.Second)
 			var deps []string

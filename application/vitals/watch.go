@@ -16,7 +16,7 @@ import (
 
 // How dependencies are watched: asked this often, each for so long at most.
 const (
-	askEvery = 2 * time.Second
+	askEvery = time.Second
 	askLimit = 1500 * time.Millisecond
 )
 

@@ -30,6 +30,12 @@ func budgetsCommand() *cobra.Command {
 
 // budgetsPath is where an organisation's budgets are; the caller's own if org is empty.
 func budgetsPath(c *cobra.Command, cl *client, org string) (string, error) {
+	path, err := orgPath(c, cl, org)
+	return path + "/budgets", err
+}
+
+// orgPath is where an organisation is; the caller's own if org is empty.
+func orgPath(c *cobra.Command, cl *client, org string) (string, error) {
 	if org == "" {
 		raw, err := cl.read(c.Context(), http.MethodGet, "/api/v1/me", nil)
 		if err != nil {
@@ -43,7 +49,7 @@ func budgetsPath(c *cobra.Command, cl *client, org string) (string, error) {
 		}
 		org = me.Org
 	}
-	return "/api/v1/orgs/" + url.PathEscape(org) + "/budgets", nil
+	return "/api/v1/orgs/" + url.PathEscape(org), nil
 }
 
 // budget is a budget as the server gives it.

@@ -84,6 +84,6 @@ func command() *cobra.Command {
 		serveCommand(&files), migrateCommand(&files), storageCommand(&files), lifeCommand(&files), auditCommand(&files), agentsCommand(&files), doctorCommand(&files), configCommand(&files), tokenCommand(&files),
 		loginCommand(), contextCommand(), healthcheckCommand(), versionCommand(),
 	)
-	root.AddCommand(talksToServer(chatCommand(), reloadCommand(), sessionsCommand(), keysCommand(), budgetsCommand(), adminCommand(&files), logoutCommand())...)
+	root.AddCommand(talksToServer(chatCommand(), reloadCommand(), sessionsCommand(), keysCommand(), budgetsCommand(), limitsCommand(), modelsCommand(), requestsCommand(), adminCommand(&files), logoutCommand())...)
 	return root
 }

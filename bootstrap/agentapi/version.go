@@ -10,10 +10,15 @@ import (
 )
 
 func versionCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, sbom bool
 	c := &cobra.Command{
 		Use: "version", Short: "Say what this program is built of", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if sbom {
+				e := json.NewEncoder(c.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(bootstrap.Materials())
+			}
 			b := bootstrap.Version()
 			if asJSON {
 				return json.NewEncoder(c.OutOrStdout()).Encode(b)
@@ -23,5 +28,6 @@ func versionCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	c.Flags().BoolVar(&sbom, "sbom", false, "list all that it is built of, as CycloneDX JSON")
 	return c
 }

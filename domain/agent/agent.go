@@ -33,6 +33,7 @@ type Capabilities struct {
 	Media     bool // it takes content parts other than text
 	Schema    bool // it honours response_format
 	MaxTokens bool // it honours max_tokens and stop
+	Program   bool // a program runs for each of its answers
 	// Sampling names the parameters of temperature's kind that it honours,
 	// separated by spaces.
 	Sampling string

@@ -22,6 +22,21 @@ func (c Candidate) String() string { return string(c.Agent) + "/" + c.Model }
 type Route struct {
 	Candidates []Candidate
 	Via        string // how it was resolved: alias, default, or agent
+	Plan       Plan
+	Passed     []Considered // who answers to the name and may not be asked
+}
+
+// Pass takes out of the route whom a verdict is found for; an empty one leaves them.
+func (r *Route) Pass(judge func(Candidate) (Verdict, string)) {
+	var left []Candidate
+	for _, c := range r.Candidates {
+		if v, why := judge(c); v != "" {
+			r.Passed = append(r.Passed, Considered{c, v, why})
+		} else {
+			left = append(left, c)
+		}
+	}
+	r.Candidates = left
 }
 
 // Unfit says why an agent with these capabilities cannot serve the request, as

@@ -18,9 +18,6 @@ type Switch struct {
 	Changed time.Time // zero: never
 }
 
-// Works tells whether the agent may begin to answer.
-func (s *Switch) Works() bool { return !s.Off && !s.Drained }
-
 // On is the switch of an agent that nobody has touched.
 func On(n Name) Switch { return Switch{Agent: n, Version: 1} }
 

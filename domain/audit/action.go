@@ -34,6 +34,7 @@ const (
 	BudgetCreated      Action = "budget.created"
 	BudgetChanged      Action = "budget.changed"
 	BudgetRemoved      Action = "budget.removed"
+	LimitsChanged      Action = "limits.changed"
 	MemberAdded        Action = "member.added"
 	MemberChanged      Action = "member.changed" // role or status
 	MemberRemoved      Action = "member.removed"
@@ -50,12 +51,14 @@ const (
 	AgentChanged       Action = "agent.changed" // taken out of service, or brought back
 	AgentDrained       Action = "agent.drained" // it begins nothing more
 	AgentResumed       Action = "agent.resumed"
-	AgentReset         Action = "agent.reset" // its breakers are closed and its health forgotten
+	ServerDegraded     Action = "server.degraded" // what it depends on has gone
+	ServerRestored     Action = "server.restored" // and is back
+	AgentReset         Action = "agent.reset"     // its breakers are closed and its health forgotten
 	AgentTested        Action = "agent.tested"
 	ConfigReloaded     Action = "config.reloaded" // by an administrator, on one server
-	RequestEnded       Action = "request.ended" // of another, by an administrator
-	GroupCreated       Action = "group.created" // by an identity provider, as the next two
-	GroupChanged       Action = "group.changed" // its name, or who is in it
+	RequestEnded       Action = "request.ended"   // of another, by an administrator
+	GroupCreated       Action = "group.created"   // by an identity provider, as the next two
+	GroupChanged       Action = "group.changed"   // its name, or who is in it
 	GroupRemoved       Action = "group.removed"
 	LogRetired         Action = "audit.retention" // its oldest entries are in an export now
 	AuditExported      Action = "audit.exported"
@@ -65,9 +68,9 @@ const (
 // Actions lists all actions.
 func Actions() []Action {
 	return []Action{
-		ServerStarted, ServerStopped, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
+		ServerStarted, ServerStopped, ServerDegraded, ServerRestored, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
 		SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
-		BudgetCreated, BudgetChanged, BudgetRemoved,
+		BudgetCreated, BudgetChanged, BudgetRemoved, LimitsChanged,
 		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, OrgErasureAsked, OrgErased, UserChanged, AdminAppointed, AdminDismissed,
 		AgentChanged, AgentDrained, AgentResumed, AgentReset, AgentTested, ConfigReloaded, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 	}

@@ -1,6 +1,9 @@
 package chat
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // perMessage is what a chat template adds to each message (OpenAI counts three
 // tokens and one for the role).
@@ -18,6 +21,29 @@ func EstimateTokens(text string) int {
 	return max(1, (runes-min(wide, runes)+3)/4+min(wide, runes))
 }
 
+// What media are taken for, which nobody here looks into: a picture for a large one, a
+// recording for about ten tokens a second at what compressed speech takes.
+const (
+	smallPicture  = 85 // where low detail is asked for
+	largePicture  = 1600
+	bytesPerSound = 2000 // of the part, for a token
+)
+
+// estimate guesses the tokens of a part's media. What a file holds is not guessed.
+func (p *Part) estimate() int {
+	switch p.Kind {
+	case ImagePart:
+		if bytes.Contains(p.JSON, []byte(`"detail":"low"`)) || bytes.Contains(p.JSON, []byte(`"detail": "low"`)) {
+			return smallPicture
+		}
+		return largePicture
+	case AudioPart:
+		return len(p.JSON)/bytesPerSound + 1
+	default:
+		return 0
+	}
+}
+
 // EstimatePrompt guesses the tokens of a transcript.
 func EstimatePrompt(msgs []Message) int {
 	n := 3
@@ -25,7 +51,7 @@ func EstimatePrompt(msgs []Message) int {
 		m := &msgs[i]
 		n += perMessage
 		for _, p := range m.Parts {
-			n += EstimateTokens(p.Text)
+			n += EstimateTokens(p.Text) + p.estimate()
 		}
 		for _, c := range m.ToolCalls {
 			n += EstimateTokens(c.Name) + EstimateTokens(c.Arguments)

@@ -13,6 +13,7 @@ type Limits struct {
 	TokensPerMinute   int64
 	TokensPerDay      int64
 	Concurrent        int64 // requests that run at once
+	Processes         int64 // programs of agents that run at once
 }
 
 // Within is the stricter of two limits, each by itself.
@@ -26,7 +27,7 @@ func (l Limits) Within(other Limits) Limits {
 	return Limits{
 		stricter(l.RequestsPerMinute, other.RequestsPerMinute), stricter(l.RequestsPerDay, other.RequestsPerDay),
 		stricter(l.TokensPerMinute, other.TokensPerMinute), stricter(l.TokensPerDay, other.TokensPerDay),
-		stricter(l.Concurrent, other.Concurrent),
+		stricter(l.Concurrent, other.Concurrent), stricter(l.Processes, other.Processes),
 	}
 }
 
@@ -57,6 +58,7 @@ const (
 	Requests Unit = "requests"
 	Tokens   Unit = "tokens"
 	AtOnce   Unit = "requests at once"
+	Programs Unit = "agent processes at once"
 )
 
 // Rule is one limit of a request's.
@@ -87,10 +89,20 @@ type Plan struct {
 // day is what a limit per day is spread over.
 const day = 24 * time.Hour
 
-// Compose makes the plan of a request that may use so many tokens.
-func Compose(id string, lease time.Duration, tokens int64, holders ...Holder) Plan {
+// Want is what a request takes.
+type Want struct {
+	Tokens  int64 // that it may use
+	Program bool  // a program runs for it
+	Only    bool  // all but the program was granted before
+}
+
+// Compose makes the plan of a request.
+func Compose(id string, lease time.Duration, want Want, holders ...Holder) Plan {
 	p := Plan{Claim: Claim{ID: id, Lease: lease}}
 	for _, h := range holders {
+		if want.Only {
+			break
+		}
 		for _, r := range []struct {
 			unit  Unit
 			limit int64
@@ -99,7 +111,7 @@ func Compose(id string, lease time.Duration, tokens int64, holders ...Holder) Pl
 			name  string
 		}{
 			{Requests, h.RequestsPerMinute, time.Minute, 1, "rpm"}, {Requests, h.RequestsPerDay, day, 1, "rpd"},
-			{Tokens, h.TokensPerMinute, time.Minute, tokens, "tpm"}, {Tokens, h.TokensPerDay, day, tokens, "tpd"},
+			{Tokens, h.TokensPerMinute, time.Minute, want.Tokens, "tpm"}, {Tokens, h.TokensPerDay, day, want.Tokens, "tpd"},
 		} {
 			if r.limit > 0 {
 				p.Claim.Rates = append(p.Claim.Rates, Charge{Key: h.key(r.name), Rate: Rate{Limit: r.limit, Per: r.per}, N: r.n})
@@ -108,12 +120,19 @@ func Compose(id string, lease time.Duration, tokens int64, holders ...Holder) Pl
 		}
 	}
 	for _, h := range holders {
-		if h.Concurrent > 0 {
-			p.Claim.Places = append(p.Claim.Places, Places{Key: h.key("running"), Most: h.Concurrent})
-			p.Rules = append(p.Rules, Rule{h.Tier, AtOnce, h.Concurrent, 0})
+		if h.Concurrent > 0 && !want.Only {
+			p.place(h, AtOnce, h.Concurrent, "running")
+		}
+		if h.Processes > 0 && want.Program {
+			p.place(h, Programs, h.Processes, "programs")
 		}
 	}
 	return p
+}
+
+func (p *Plan) place(h Holder, what Unit, most int64, name string) {
+	p.Claim.Places = append(p.Claim.Places, Places{Key: h.key(name), Most: most})
+	p.Rules = append(p.Rules, Rule{h.Tier, what, most, 0})
 }
 
 func (h Holder) key(what string) string { return string(h.Tier) + ":" + h.ID + ":" + what }
@@ -129,6 +148,15 @@ func (p Plan) Back(tokens int64) []int64 {
 		if p.Rules[i].Unit == Tokens {
 			back[i] = r.N - tokens
 		}
+	}
+	return back
+}
+
+// Untaken is what comes back of each rate where nothing was begun.
+func (p Plan) Untaken() []int64 {
+	back := make([]int64, len(p.Claim.Rates))
+	for i, r := range p.Claim.Rates {
+		back[i] = r.N
 	}
 	return back
 }

@@ -66,7 +66,7 @@ func TestAStricterLimitWins(t *testing.T) {
 }
 
 func plan() Plan {
-	return Compose("id", time.Minute, 100,
+	return Compose("id", time.Minute, Want{Tokens: 100},
 		Holder{Tier: Platform, Limits: Limits{RequestsPerMinute: 600}},
 		Holder{Tier: Organization, ID: "o", Limits: Limits{RequestsPerMinute: 60, TokensPerDay: 10_000, Concurrent: 4}},
 		Holder{Tier: User, ID: "o/u"})
@@ -89,8 +89,35 @@ func TestAPlanTakesOfEveryLimitThatHolds(t *testing.T) {
 	if got := p.Back(130); !reflect.DeepEqual(got, []int64{0, 0, -30}) {
 		t.Errorf("where 130 tokens were used, %v come back", got)
 	}
-	if p.Free() || !Compose("id", time.Minute, 1, Holder{Tier: User}).Free() {
+	if p.Free() || !Compose("id", time.Minute, Want{Tokens: 1}, Holder{Tier: User}).Free() {
 		t.Error("a plan is free where there are no limits")
+	}
+}
+
+func TestAProgramTakesAPlaceOfItsOwn(t *testing.T) {
+	t.Parallel()
+	limits := Holder{Tier: Organization, ID: "o", Limits: Limits{RequestsPerMinute: 60, Concurrent: 4, Processes: 2}}
+	running, programs := Places{"organization:o:running", 4}, Places{"organization:o:programs", 2}
+	for _, c := range []struct {
+		want  Want
+		rates int
+		holds []Places
+	}{
+		{Want{}, 1, []Places{running}},
+		{Want{Program: true}, 1, []Places{running, programs}},
+		{Want{Program: true, Only: true}, 0, []Places{programs}},
+	} {
+		p := Compose("id", time.Minute, c.want, limits)
+		if len(p.Claim.Rates) != c.rates || !reflect.DeepEqual(p.Claim.Places, c.holds) {
+			t.Errorf("%+v: got %+v", c.want, p.Claim)
+		}
+		if back := p.Untaken(); len(back) != c.rates || c.rates > 0 && back[0] != 1 {
+			t.Errorf("%+v: where nothing was begun %v come back", c.want, back)
+		}
+	}
+	p := Compose("id", time.Minute, Want{Program: true, Only: true}, limits)
+	if f := fault.As(p.Refusal(Decision{Refused: 0, RetryAfter: time.Second})); f == nil || f.Code != "concurrency_limit" || f.Message != "Too many agent processes at once of the organization: the limit is 2." {
+		t.Errorf("got %+v", f)
 	}
 }
 

@@ -7,11 +7,13 @@ import (
 	"crypto/sha256"
 	"hash/crc32"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
+	"agentapi/domain/quota"
 )
 
 type keyKind struct{}
@@ -40,6 +42,7 @@ type APIKey struct {
 	Role     Role             // the most that it may be; the owner's own role bounds it, too
 	Models   []string         // that may be asked for, as asked for or as agent/model; one that ends in * is a prefix; empty: all
 	Networks []netip.Prefix   // from where it may be used; empty: from everywhere
+	Limits   quota.Own        // that the organisation has given it
 	SCIM     bool             // it provisions the organisation by SCIM, and does nothing else
 	Expires  time.Time        // zero: never
 	LastUsed time.Time        // to about a minute; zero: never
@@ -70,7 +73,7 @@ func (k *APIKey) Check(at time.Time) error {
 		return fault.Invalidf("networks", "invalid_value", "networks may have %d entries.", MaxKeyNetworks)
 	}
 	for _, m := range k.Models {
-		if m == "" || len(m) > maxPattern || containsControl(m) || strings.Contains(strings.TrimSuffix(m, "*"), "*") {
+		if badPattern(m) {
 			return fault.Invalidf("models", "invalid_value", "A model of a key is its name, agent/model, or the beginning of one and a *.")
 		}
 	}
@@ -94,15 +97,7 @@ func (k *APIKey) AllowsModel(names ...string) bool {
 	if len(k.Models) == 0 {
 		return true
 	}
-	for _, pattern := range k.Models {
-		prefix, wild := strings.CutSuffix(pattern, "*")
-		for _, name := range names {
-			if name == pattern || wild && strings.HasPrefix(name, prefix) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(k.Models, func(pattern string) bool { return matches(pattern, names) })
 }
 
 // AllowsFrom tells whether the key may be used from an address.

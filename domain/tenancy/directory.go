@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"agentapi/domain/fault"
+	"agentapi/domain/quota"
 )
 
 // Status is whether an organisation or a user may do anything.
@@ -29,7 +30,9 @@ type Org struct {
 	Title   string // what people call it
 	Status  Status
 	Keeps   Keeps
-	Version int // counts changes, from 1 on
+	Models  Models    // that it may ask for; empty: all
+	Limits  quota.Own // that the platform has given it
+	Version int       // counts changes, from 1 on
 	Created time.Time
 	Updated time.Time
 }
@@ -64,6 +67,7 @@ type Member struct {
 	Role    Role
 	Given   bool // the role was given here, and whatever a token says does not change it
 	Status  Status
+	Limits  quota.Own // that the organisation has given them
 	Version int
 	Created time.Time
 	Updated time.Time
@@ -76,6 +80,9 @@ type Standing struct {
 	User   *User
 	Member *Member
 }
+
+// Allowances is what those were given by whom a request is bound; nil: nothing.
+type Allowances struct{ Org, User, Key quota.Own }
 
 // Refusal says why a standing lets nobody in; nil: it does. All parts are known.
 func (s Standing) Refusal() error {
@@ -123,7 +130,7 @@ func (o *Org) Apply(e Edit, at time.Time) error {
 // Erase leaves of the organisation that there was one, which its issuer's tokens do
 // not bring back.
 func (o *Org) Erase(at time.Time) {
-	o.Title, o.Status, o.Keeps, o.Updated = o.ID.String(), Closed, Keeps{}, at
+	o.Title, o.Status, o.Keeps, o.Models, o.Limits, o.Updated = o.ID.String(), Closed, Keeps{}, "", nil, at
 }
 
 // Administers is the fault of erasing somebody who administers the platform.

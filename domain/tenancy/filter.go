@@ -58,6 +58,7 @@ type UserFilter struct {
 	Platform bool // only those with a role on the platform
 	Status   Status
 	Text     string // how the subject begins
+	IDs      []UserID
 }
 
 // Prefix is how a subject that is looked for begins, and what comes behind all that do.
@@ -65,7 +66,8 @@ func (f *UserFilter) Prefix() (from, to string) { return between(f.Text) }
 
 // Chooses tells whether the filter chooses the user.
 func (f *UserFilter) Chooses(u *User) bool {
-	return (!f.Platform || u.Platform != "") && (f.Status == "" || u.Status == f.Status) && strings.HasPrefix(u.Subject, f.Text)
+	return (!f.Platform || u.Platform != "") && (f.Status == "" || u.Status == f.Status) && strings.HasPrefix(u.Subject, f.Text) &&
+		(f.IDs == nil || slices.Contains(f.IDs, u.ID))
 }
 
 // between are the bounds of all texts that begin alike.
@@ -98,11 +100,13 @@ type KeyFilter struct {
 	Owner UserID
 	Roles []Role
 	Kept  bool // not those that were revoked
+	IDs   []KeyID
 }
 
 // Chooses tells whether the filter chooses the key.
 func (f *KeyFilter) Chooses(k *APIKey) bool {
-	return (f.Owner.IsZero() || k.User == f.Owner) && (f.Roles == nil || slices.Contains(f.Roles, k.Role)) && (!f.Kept || k.Revoked.IsZero())
+	return (f.Owner.IsZero() || k.User == f.Owner) && (f.Roles == nil || slices.Contains(f.Roles, k.Role)) && (!f.Kept || k.Revoked.IsZero()) &&
+		(f.IDs == nil || slices.Contains(f.IDs, k.ID))
 }
 
 // InvitationFilter chooses invitations; what is zero chooses all.

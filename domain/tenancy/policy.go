@@ -23,8 +23,8 @@ const (
 	WriteMembers  Permission = "members:write"  // to give roles, suspend and remove
 	ReadKeys      Permission = "keys:read"      // to see everybody's keys in it
 	WriteKeys     Permission = "keys:write"     // to revoke them, and to make keys of service accounts
-	ReadUsage     Permission = "usage:read"     // to see what it consumed, and its budgets
-	WriteBudgets  Permission = "budgets:write"  // to bound what it spends
+	ReadUsage     Permission = "usage:read"     // to see what it consumed, its budgets and its limits
+	WriteBudgets  Permission = "budgets:write"  // to bound what it spends, and what its members and keys use
 	ReadAudit     Permission = "audit:read"     // to see what was done in it
 	ReadSessions  Permission = "sessions:read"  // to see who has which conversations in it, but not what was said
 	WriteSessions Permission = "sessions:write" // to end and remove them

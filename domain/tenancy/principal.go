@@ -10,6 +10,7 @@ type Principal struct {
 	role     Role
 	identity Identity
 	origin   Origin
+	models   Models
 }
 
 // NewPrincipal makes the principal of an identity whose organisation and user
@@ -41,6 +42,16 @@ func (p Principal) MayAsk(names ...string) error {
 	}
 	return nil
 }
+
+// Within is the caller who may ask for no other models than their organisation may.
+func (p Principal) Within(m Models) Principal {
+	p.models = m
+	return p
+}
+
+// OrgAllows tells whether the caller's organisation may ask for a model, by any of its
+// names. To a caller one that it may not ask for is not there.
+func (p Principal) OrgAllows(names ...string) bool { return p.models.Allow(names...) }
 
 // Identity is what was verified about the caller.
 func (p Principal) Identity() Identity { return p.identity }

@@ -37,6 +37,21 @@ func (m *MockDirectory) EXPECT() *MockDirectoryMockRecorder {
 	return m.recorder
 }
 
+// Allowances mocks base method.
+func (m *MockDirectory) Allowances(ctx context.Context, in tenancy.Scope, key tenancy.KeyID) (tenancy.Allowances, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Allowances", ctx, in, key)
+	ret0, _ := ret[0].(tenancy.Allowances)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Allowances indicates an expected call of Allowances.
+func (mr *MockDirectoryMockRecorder) Allowances(ctx, in, key interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Allowances", reflect.TypeOf((*MockDirectory)(nil).Allowances), ctx, in, key)
+}
+
 // CreateInvitation mocks base method.
 func (m *MockDirectory) CreateInvitation(ctx context.Context, in tenancy.Realm, i *tenancy.Invitation) error {
 	m.ctrl.T.Helper()

@@ -80,7 +80,7 @@ func directoryUpdates(t *testing.T, s ports.Storage) {
 	d, ctx, mine, later := s.Directory(), t.Context(), errors.New("mine"), moment.Add(time.Hour)
 	must(t, d.UpdateOrg(ctx, ann.Org(), func(o *tenancy.Org) error {
 		o.Title, o.Status, o.Updated, o.Name, o.ID, o.Version = "new", tenancy.Suspended, later, "never", tenancy.OrgID{}, 40
-		o.Keeps = tenancy.Keeps{Sessions: 36 * time.Hour, Usage: time.Hour}
+		o.Keeps, o.Models = tenancy.Keeps{Sessions: 36 * time.Hour, Usage: time.Hour}, "a/b\nc*"
 		return nil
 	}))
 	must(t, d.UpdateUser(ctx, ann.User(), func(u *tenancy.User, others int) error {
@@ -99,7 +99,7 @@ func directoryUpdates(t *testing.T, s ports.Storage) {
 	}
 	want := standing(ann)
 	want.Org.Title, want.Org.Status, want.Org.Updated, want.Org.Version = "new", tenancy.Suspended, later, 2
-	want.Org.Keeps = tenancy.Keeps{Sessions: 36 * time.Hour, Usage: time.Hour}
+	want.Org.Keeps, want.Org.Models = tenancy.Keeps{Sessions: 36 * time.Hour, Usage: time.Hour}, "a/b\nc*"
 	want.User.Platform, want.User.Updated, want.User.Version = tenancy.PlatformAdmin, later, 2
 	want.Member.Role, want.Member.Given, want.Member.Name, want.Member.Email = tenancy.OrgOwner, true, "", ""
 	want.Member.Updated, want.Member.Version = later, 2

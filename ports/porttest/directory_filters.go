@@ -85,22 +85,29 @@ func directoryFilters(t *testing.T, s ports.Storage) {
 	users(tenancy.UserFilter{Text: "Auth0|b"}, 0)
 	users(tenancy.UserFilter{Text: "auth0|b", Status: tenancy.Active}, 1)
 	users(tenancy.UserFilter{Platform: true}, 0)
-	key := func(in tenancy.Scope, role tenancy.Role, revoked bool) {
+	users(tenancy.UserFilter{IDs: []tenancy.UserID{ann.User(), bot.User(), named[tenancy.UserID]("nobody")}}, 2)
+	users(tenancy.UserFilter{IDs: []tenancy.UserID{ann.User(), bot.User()}, Status: tenancy.Suspended}, 1)
+	users(tenancy.UserFilter{IDs: []tenancy.UserID{}}, 0)
+	key := func(in tenancy.Scope, role tenancy.Role, revoked bool) tenancy.KeyID {
 		k := newKey(in)
 		if k.Role = role; revoked {
 			k.Revoked = moment
 		}
 		must(t, d.CreateKey(ctx, realm, k))
+		return k.ID
 	}
-	key(ann, tenancy.OrgAdmin, false)
-	key(ann, tenancy.OrgMember, true)
+	first := key(ann, tenancy.OrgAdmin, false)
+	ended := key(ann, tenancy.OrgMember, true)
 	key(bot, tenancy.Service, false)
 	for f, want := range map[*tenancy.KeyFilter]int{
 		{}:                  3,
 		{Kept: true}:        2,
 		{Owner: ann.User()}: 2,
 		{Roles: []tenancy.Role{tenancy.OrgAdmin, tenancy.OrgMember}, Kept: true}: 1,
-		{Roles: []tenancy.Role{}}: 0,
+		{Roles: []tenancy.Role{}}:                 0,
+		{IDs: []tenancy.KeyID{first, ended}}:      2,
+		{IDs: []tenancy.KeyID{ended}, Kept: true}: 0,
+		{IDs: []tenancy.KeyID{}}:                  0,
 	} {
 		p, err := d.Keys(ctx, realm, *f, page.Query{Limit: 10})
 		must(t, err)

@@ -68,6 +68,7 @@ func Storage(t *testing.T, open func(t *testing.T) ports.Storage) {
 		"how much there is can be counted, up to a bound":       counted,
 		"who is enrolled is known, and stays as they are":       standings,
 		"organisations, users and members change":               directoryUpdates,
+		"organisations, members and keys are given limits":      limitsAreGiven,
 		"organisations, users and members are listed":           directoryLists,
 		"API keys are kept, found and go with their owner":      apiKeys,
 		"another realm's members and keys do not exist":         realms,

@@ -244,6 +244,18 @@ var floors = map[string]string{
 	"github.com/golang/mock":        "v1.7.0-rc.1",
 	"golang.org/x/net":              "v0.55.0",
 	"github.com/klauspost/compress": "v1.18.7",
+	"github.com/jackc/pgx/v5":       "v5.9.2",
+	"github.com/go-jose/go-jose/v4": "v4.1.4",
+	"golang.org/x/oauth2":           "v0.27.0",
+}
+
+// floorsIfUsed are the same for what need not be there.
+var floorsIfUsed = map[string]string{
+	"github.com/gofiber/utils":               "v1.2.0",
+	"github.com/golang-jwt/jwt/v5":           "v5.2.2",
+	"github.com/modelcontextprotocol/go-sdk": "v1.4.1",
+	"golang.org/x/crypto":                    "v0.52.0",
+	"github.com/uptrace/bun/driver/pgdriver": "v1.2.15",
 }
 
 func TestDependenciesAreAboveTheirFloors(t *testing.T) {
@@ -260,6 +272,15 @@ func TestDependenciesAreAboveTheirFloors(t *testing.T) {
 		if older(m[1], floor) {
 			t.Errorf("%s is %s, below %s", module, m[1], floor)
 		}
+	}
+	for module, floor := range floorsIfUsed {
+		m := regexp.MustCompile(regexp.QuoteMeta(module) + ` (v\S+)`).FindStringSubmatch(string(text))
+		if m != nil && older(m[1], floor) {
+			t.Errorf("%s is %s, below %s", module, m[1], floor)
+		}
+	}
+	if m := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(string(text)); m == nil || older("v"+m[1], "v1.26.6") {
+		t.Errorf("go.mod asks for Go %v, below 1.26.6, whose standard library has known holes", m)
 	}
 }
 

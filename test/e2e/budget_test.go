@@ -103,7 +103,7 @@ func TestABudgetHoldsOnThreeServersThatAreKilled(t *testing.T) {
 	dirs := make([]kit.Options, 3)
 	servers := make([]*kit.Server, 3)
 	for i := range servers {
-		dirs[i] = kit.Options{Config: staff + priced, Dir: t.TempDir(), Port: kit.FreePort(t), Env: append(env, "AGENTAPI_STORAGE__POSTGRES__LEASE=3s", "AGENTAPI_IDENTITY__KEY_PEPPER=a-pepper-of-the-tests")}
+		dirs[i] = kit.Options{Config: staff + priced, Dir: t.TempDir(), Port: kit.FreePort(t), Env: append(env, "AGENTAPI_STORAGE__POSTGRES__LEASE=3s", "AGENTAPI_STORAGE__POSTGRES__TIMEOUT=10s", "AGENTAPI_IDENTITY__KEY_PEPPER=a-pepper-of-the-tests")}
 		servers[i] = kit.Start(t, dirs[i])
 	}
 	one := object(t, servers[0].Chat(t, bounded("one two"), as("victim")...))["usage"].(map[string]any)["total_tokens"].(float64)

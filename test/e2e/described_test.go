@@ -91,6 +91,10 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 		{admin, "POST /api/v1/orgs/{org}/budgets", `{"period":"day","limit_micro":1000000}`, "budget=id", nil}, {admin, "GET /api/v1/orgs/{org}/budgets", "", "", nil},
 		{admin, "GET /api/v1/orgs/{org}/budgets/{budget}", "", "", nil}, {admin, "PATCH /api/v1/orgs/{org}/budgets/{budget}", `{"limit_micro":2000000}`, "", nil},
 		{admin, "DELETE /api/v1/orgs/{org}/budgets/{budget}", "", "", nil}, {admin, "GET /v1/organization/costs?start_time={start}", "", "", nil},
+		{admin, "GET /api/v1/orgs/{org}/allowed-models", "", "", nil}, {boss, "PATCH /api/v1/orgs/{org}/allowed-models", `{"models":null}`, "", nil},
+		{admin, "GET /api/v1/orgs/{org}/limits", "", "", nil}, {boss, "PATCH /api/v1/orgs/{org}/limits", `{"requests_per_minute":6000,"processes":0}`, "", nil},
+		{admin, "GET /api/v1/orgs/{org}/members/{user}/limits", "", "", nil}, {admin, "PATCH /api/v1/orgs/{org}/members/{user}/limits", `{"requests_per_minute":600}`, "", nil},
+		{admin, "GET /api/v1/orgs/{org}/api-keys/{key}/limits", "", "", nil}, {admin, "PATCH /api/v1/orgs/{org}/api-keys/{key}/limits", `{"concurrent":10}`, "", nil},
 		{admin, "GET /api/v1/orgs/{org}/retention", "", "", nil}, {admin, "PATCH /api/v1/orgs/{org}/retention", `{"sessions_seconds":86400}`, "", nil}, {admin, "GET /api/v1/orgs/{org}/audit/export", "", "", nil},
 		{boss, "GET /api/v1/platform/audit/checkpoints?limit=1", "", "", nil}, {boss, "GET /api/v1/platform/audit/verify", "", "", nil},
 		{boss, "POST /api/v1/platform/audit/verify", `{"after":0,"most":100}`, "", nil}, {boss, "GET /api/v1/platform/audit/export", "", "", nil},
@@ -169,6 +173,7 @@ func runAndEnd(t *testing.T, s *kit.Server) {
 	if len(list) != 1 {
 		t.Fatalf("%v run", list)
 	}
+	call(t, s, 200, http.MethodGet, "/api/v1/platform/requests/"+fmt.Sprint(list[0].(map[string]any)["id"])+"/explain", "", as("platform_auditor")...)
 	call(t, s, 200, http.MethodDelete, "/api/v1/platform/sessions/"+fmt.Sprint(list[0].(map[string]any)["id"]), "", as("platform_admin")...)
 }
 

@@ -22,7 +22,8 @@ import (
 
 // Clients retry each request with its Idempotency-Key until it is answered, while
 // the server is killed at random moments and started again. What was
-// acknowledged must be there afterwards, once.
+// acknowledged must be there afterwards, once, and what their budget has spent is what
+// was booked.
 func TestNothingAcknowledgedIsLostOrDoubledByKills(t *testing.T) {
 	t.Run("in SQLite", func(t *testing.T) { kill(t, kit.Size(8, 100, 200), nil) })
 	t.Run("in Postgres", func(t *testing.T) {
@@ -36,13 +37,14 @@ func kill(t *testing.T, kills int, env []string) {
 	const clients = 32
 	dir, port := t.TempDir(), kit.FreePort(t)
 	launch := func() *kit.Server {
-		s, err := kit.Launch(t, kit.Options{Dir: dir, Port: port, Env: env})
+		s, err := kit.Launch(t, kit.Options{Config: staff + priced, Dir: dir, Port: port, Env: env})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
 	server := launch()
+	budget := fund(t, server, `{"period":"total","limit_micro":1000000000000}`)
 	client := server // the address stays; the process changes
 	ctx, stop := context.WithCancel(t.Context())
 	type done struct{ text, session, id string }
@@ -54,7 +56,7 @@ func kill(t *testing.T, kills int, env []string) {
 	)
 	// ask sends a request, again under its key, and tells whether it is answered.
 	ask := func(text string) bool {
-		a, err := client.Do(context.WithoutCancel(ctx), http.MethodPost, "/v1/chat/completions", kit.Ask("demo/echo", text), "Idempotency-Key", text)
+		a, err := client.Do(context.WithoutCancel(ctx), http.MethodPost, "/v1/chat/completions", kit.Ask("demo/echo", text), append(as("victim"), "Idempotency-Key", text)...)
 		if err != nil || a.Status == http.StatusConflict || a.Status == http.StatusServiceUnavailable {
 			time.Sleep(5 * time.Millisecond)
 			return false
@@ -95,7 +97,7 @@ func kill(t *testing.T, kills int, env []string) {
 	stop()
 	all.Wait()
 
-	sessions := listSessions(t, server)
+	sessions := listSessions(t, server, as("victim")...)
 	titles := map[string]int{}
 	for _, s := range sessions {
 		titles[s.Title]++
@@ -118,7 +120,13 @@ func kill(t *testing.T, kills int, env []string) {
 			t.Errorf("%q is there %d times", title, n)
 		}
 	}
-	t.Logf("%d kills: %d acknowledged, %d of them replayed after their answer was lost, %d sessions; 0 lost, 0 doubled",
+	if !kit.Soon(10*time.Second, func() bool { return budgetOf(t, server, budget)["reserved_micro"] == 0.0 }) {
+		t.Errorf("after its time something is set aside still: %v", budgetOf(t, server, budget))
+	}
+	if spent := budgetOf(t, server, budget)["spent_micro"]; spent == 0.0 || spent != booked(t, server) {
+		t.Errorf("%v was spent, and %v booked", spent, booked(t, server))
+	}
+	t.Logf("RELIABILITY R1 %d kills: %d acknowledged, %d of them replayed after their answer was lost, %d sessions; 0 lost, 0 doubled",
 		kills, len(acked), replayed.Load(), len(sessions))
 	if code, err := server.Stop(10 * time.Second); err != nil || code != 0 {
 		t.Errorf("the last server ended with %d, %v", code, err)
@@ -173,11 +181,11 @@ type listed struct {
 	Messages int `json:"message_count"`
 }
 
-func listSessions(t *testing.T, s *kit.Server) (out []listed) {
+func listSessions(t *testing.T, s *kit.Server, headers ...string) (out []listed) {
 	t.Helper()
 	after := ""
 	for {
-		a, err := s.Do(t.Context(), http.MethodGet, "/api/v1/sessions?limit=100"+after, "")
+		a, err := s.Do(t.Context(), http.MethodGet, "/api/v1/sessions?limit=100"+after, "", headers...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,8 +23,8 @@ func limited(t *testing.T, n int, address, limits string) []*kit.Server {
 	servers := make([]*kit.Server, n)
 	for i := range servers {
 		servers[i] = kit.Start(t, kit.Options{
-			Config: staff + limits + fmt.Sprintf("cache: {driver: redis, redis: {url: '%s', prefix: 'e2e-%s:'}}\n", address, t.Name()),
-			Env:    append(env, "AGENTAPI_IDENTITY__KEY_PEPPER=a-pepper-of-the-tests"),
+			Config: staff + limits + fmt.Sprintf("cache: {driver: redis, redis: {url: '%s', prefix: 'e2e-%s:', timeout: 2s}}\n", address, t.Name()),
+			Env:    append(env, "AGENTAPI_IDENTITY__KEY_PEPPER=a-pepper-of-the-tests", "AGENTAPI_STORAGE__POSTGRES__TIMEOUT=10s"), // a slow machine is not a storage that is away
 		})
 	}
 	return servers

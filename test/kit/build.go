@@ -53,6 +53,11 @@ func build(pkg string) (string, error) {
 // Binary gives the server, which is built once for each test program.
 func Binary(t testing.TB) string { return program(t, binary) }
 
+// Program builds another program of this module.
+func Program(t testing.TB, pkg string) string {
+	return program(t, func() (string, error) { return build(pkg) })
+}
+
 // FakeAgent gives the agent that misbehaves as it is told.
 func FakeAgent(t testing.TB) string { return program(t, fakeAgent) }
 

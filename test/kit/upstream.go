@@ -26,7 +26,9 @@ type Upstream struct {
 
 // NewUpstream starts an upstream. Its modes: ok, 429, 500, hang (nothing ever
 // comes), cut (broken off in the middle), nofinish (ended without a reason),
-// half (silent after the first piece).
+// half (silent after the first piece), reset (closed before any answer), die (broken off
+// in the middle, of a whole answer too), garbage (nothing that can be understood), slow
+// (well, after 300 ms).
 func NewUpstream(t testing.TB, mode string) *Upstream {
 	t.Helper()
 	u := &Upstream{mode: mode, gone: make(chan struct{}, 100)}
@@ -43,6 +45,13 @@ func NewUpstream(t testing.TB, mode string) *Upstream {
 func Dead(t testing.TB) string {
 	t.Helper()
 	return fmt.Sprintf("http://%s/v1", net.JoinHostPort("127.0.0.1", fmt.Sprint(FreePort(t))))
+}
+
+// Become changes the mode, for requests that come from now on.
+func (u *Upstream) Become(mode string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.mode = mode
 }
 
 // Last is the body of the last chat request.
@@ -81,6 +90,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	u.mu.Lock()
 	u.bodies = append(u.bodies, string(body))
+	mode := u.mode
 	u.mu.Unlock()
 	var in struct {
 		Stream   bool
@@ -92,9 +102,12 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	stay := func() {
 		<-r.Context().Done()
-		u.gone <- struct{}{}
+		select {
+		case u.gone <- struct{}{}:
+		default: // nobody counts them
+		}
 	}
-	switch u.mode {
+	switch mode {
 	case "429":
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, `{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}`, http.StatusTooManyRequests)
@@ -105,6 +118,18 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "hang":
 		stay()
 		return
+	case "reset":
+		panic(http.ErrAbortHandler)
+	case "garbage":
+		w.Header().Set("Content-Type", map[bool]string{true: "text/event-stream", false: "application/json"}[in.Stream])
+		fmt.Fprint(w, "data: <html>secret-of-upstream</html>\n\n")
+		return
+	case "slow":
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-r.Context().Done():
+			return
+		}
 	}
 	text, err := json.Marshal(fmt.Sprint(in.Messages[len(in.Messages)-1].Content))
 	if err != nil {
@@ -113,6 +138,11 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	const usage = `"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18,"prompt_tokens_details":{"cached_tokens":3}}`
 	if !in.Stream {
 		w.Header().Set("Content-Type", "application/json")
+		if mode == "die" {
+			w.Header().Set("Content-Length", "1000")
+			fmt.Fprint(w, `{"id":"chatcmpl-up","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"ha`)
+			panic(http.ErrAbortHandler)
+		}
 		fmt.Fprintf(w, `{"id":"chatcmpl-up","object":"chat.completion","created":1,"model":"mock-1","vendor_field":{"a":1},"choices":[{"index":0,"message":{"role":"assistant","content":%s,"refusal":null},"logprobs":null,"finish_reason":"stop"}],%s}`, text, usage)
 		return
 	}
@@ -123,8 +153,8 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	send(`{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}`)
 	send(`{"index":0,"delta":{"content":` + string(text) + `},"finish_reason":null}`)
-	switch u.mode {
-	case "cut":
+	switch mode {
+	case "cut", "die":
 		panic(http.ErrAbortHandler)
 	case "half":
 		stay()

@@ -69,7 +69,36 @@ type target struct {
 // chats is where a server at the address is asked.
 func chats(address string) string { return "http://" + address + "/v1/chat/completions" }
 
-func (b *bench) run() (err error) {
+func (b *bench) run() error {
+	if err := b.begin(); err != nil {
+		return err
+	}
+	servers := []string{"fiber", "agentapi"}
+	for _, t := range b.others {
+		servers = append(servers, t.Name)
+	}
+	return b.measure(strings.Join(servers, ","))
+}
+
+// beside asks others only, whole answers, and gives ratios to the first of them.
+func (b *bench) beside() error {
+	if err := b.begin(); err != nil {
+		return err
+	}
+	names := make([]string, len(b.others))
+	for i, t := range b.others {
+		names[i] = t.Name
+	}
+	err := b.do("load", "-targets", "targets.json", "-only", strings.Join(names, ","), "-baseline", names[0], "-rounds", fmt.Sprint(b.rounds), "-dur", b.dur, "-warm", b.warm,
+		"-conns", "64", "-label", "whole", "-out", "whole.json")
+	if err != nil {
+		return err
+	}
+	return b.do("report", "-cols", "rps,p50,p99,cpu,rss,err", "-ref", names[0], "whole.json")
+}
+
+// begin builds the parts and starts the servers.
+func (b *bench) begin() (err error) {
 	if b.dir, err = os.MkdirTemp("", "agentapi-load-"); err != nil {
 		return err
 	}
@@ -78,15 +107,12 @@ func (b *bench) run() (err error) {
 			return err
 		}
 	}
-	if err := b.servers(); err != nil {
-		return err
-	}
+	return b.servers()
+}
+
+// measure asks the servers of those names, and what starts fast.
+func (b *bench) measure(only string) error {
 	// First, while no other load has made the servers' memory grow.
-	servers := []string{"fiber", "agentapi"}
-	for _, t := range b.others {
-		servers = append(servers, t.Name)
-	}
-	only := strings.Join(servers, ",")
 	if err := b.do("scale", "-targets", "targets.json", "-only", "fiber,agentapi", "-streams", fmt.Sprint(b.streams), "-hold", b.hold, "-out", "scale.json"); err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func (a *Agent) Stop(context.Context) error {
 
 // Capabilities says that droid takes text only: it has neither sampling
 // parameters nor a way to be offered the client's tools.
-func (a *Agent) Capabilities() agent.Capabilities { return agent.Capabilities{} }
+func (a *Agent) Capabilities() agent.Capabilities { return agent.Capabilities{Program: true} }
 
 // Models says nothing: they are the provider's, and configured.
 func (a *Agent) Models(context.Context) ([]agent.Model, error) { return nil, nil }

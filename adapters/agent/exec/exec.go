@@ -77,7 +77,7 @@ func anchored(command []string) []string {
 // Capabilities says what the configuration says of the program.
 func (a *Agent) Capabilities() agent.Capabilities {
 	return agent.Capabilities{
-		Tools: a.can.Tools, Choices: a.can.Choices, Media: a.can.Media, Schema: a.can.Schema, MaxTokens: a.can.MaxTokens,
+		Tools: a.can.Tools, Choices: a.can.Choices, Media: a.can.Media, Schema: a.can.Schema, MaxTokens: a.can.MaxTokens, Program: true,
 	}
 }
 

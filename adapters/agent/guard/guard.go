@@ -93,7 +93,7 @@ func (g *Guard) Run(ctx context.Context, task agent.Task) ports.Events {
 		breaker := g.breaker(task.Model)
 		if breaker != nil && !breaker.TryAcquirePermit() {
 			yield(chat.Event{}, fault.New(fault.Unavailable, "The agent %s has failed too often and is left alone for a while.", g.name).
-				WithCode("agent_unavailable").WithRetryAfter(max(time.Second, breaker.RemainingDelay())))
+				WithCode("agent_unavailable").WithCause(agent.ErrLeftAlone).WithRetryAfter(max(time.Second, breaker.RemainingDelay())))
 			return
 		}
 		r := &run{guard: g, yield: yield}

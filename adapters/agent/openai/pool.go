@@ -18,6 +18,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/net/http/httpproxy"
 
+	"agentapi/domain/agent"
 	"agentapi/domain/fault"
 )
 
@@ -249,7 +250,7 @@ func (p *pool) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	f := fault.Wrap(fault.Unavailable, err, "The agent's upstream cannot be reached.").WithCode("agent_unavailable")
+	f := fault.Wrap(fault.Unavailable, fmt.Errorf("%w: %w", agent.ErrUnreached, err), "The agent's upstream cannot be reached.").WithCode("agent_unavailable")
 	var (
 		dns     *net.DNSError
 		cert    *tls.CertificateVerificationError

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -102,7 +103,7 @@ func (a *Agent) ask(ctx context.Context, model string, body []byte) (*http.Respo
 		return nil, refusal.Ended(ctx)
 	}
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
-		return nil, fault.Wrap(fault.Unavailable, err, "Vertex AI cannot be reached.").WithCode("agent_unavailable")
+		return nil, fault.Wrap(fault.Unavailable, fmt.Errorf("%w: %w", agent.ErrUnreached, err), "Vertex AI cannot be reached.").WithCode("agent_unavailable")
 	}
 	return nil, fault.Wrap(fault.Upstream, err, "Vertex AI closed the connection without an answer.").WithCode("upstream_error")
 }

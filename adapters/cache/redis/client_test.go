@@ -76,6 +76,7 @@ func TestServersOfOtherKindsKeepTheContractToo(t *testing.T) {
 			}
 			porttest.Cache(t, func(t *testing.T) ports.Cache { return Cache{connect(t, address)} }, asItPasses)
 			limiterSuite(t, address)
+			bulletinSuite(t, address)
 		})
 	}
 }

@@ -76,6 +76,36 @@ func TestAServerThatStartsWhileTheProviderIsAwayHasTheKeysThatOthersFetched(t *t
 	}
 }
 
+// However young a server is, the keys that it has of others are as old as they are.
+func TestAKeyThatIsRemovedIsRefusedByAllServersAfterItsAge(t *testing.T) {
+	h, c, cache := newHouse(t), newClock(), newCache(t)
+	removed, kept := newEC(t, "removed"), newEC(t, "kept")
+	h.publish(removed, kept)
+	start := func() *Identity {
+		i := open(t, h, c, nil)
+		i.Share(cache, sealedBy("pepper"))
+		return i
+	}
+	all := func(servers []*Identity, k signer, want string) {
+		t.Helper()
+		for n, i := range servers {
+			if got := outcome(t, i, k.token(t, h, c.now(), nil)); got != want {
+				t.Errorf("server %d: %s, want %s", n, got, want)
+			}
+		}
+	}
+	servers := []*Identity{start()}
+	all(servers, removed, "taken")
+	h.publish(kept)
+	c.pass(maxAge - time.Second)
+	servers = append(servers, start(), start())
+	all(servers, removed, "taken")
+	c.pass(time.Second)
+	servers = append(servers, start())
+	all(servers, removed, "refused")
+	all(servers, kept, "taken")
+}
+
 func TestKeysInTheCacheAreBelievedOnlyAsTheyWerePutThere(t *testing.T) {
 	h, c, cache := newHouse(t), newClock(), newCache(t)
 	own, thief := newEC(t, "k"), newEC(t, "k")

@@ -3,6 +3,7 @@ package bunstore
 import (
 	"github.com/uptrace/bun"
 
+	"agentapi/domain/id"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 )
@@ -42,7 +43,7 @@ func (d directory) chosenUsers(q *bun.SelectQuery, f *tenancy.UserFilter) *bun.S
 		from, to := f.Prefix()
 		q = q.Where("subject? >= ? AND subject? < ?", d.bytewise(), withoutNUL(from), d.bytewise(), withoutNUL(to))
 	}
-	return q
+	return among(q, "id", f.IDs)
 }
 
 // chosenMembers narrows a query of an organisation's members to those that the filter
@@ -64,14 +65,7 @@ func (d directory) chosenMembers(q *bun.SelectQuery, f *tenancy.MemberFilter) *b
 		}
 		q = q.Where("lower(email?) IN (?)", d.bytewise(), bun.In(keys))
 	}
-	if f.Users != nil {
-		ids := []string{}
-		for _, u := range f.Users {
-			ids = append(ids, u.UUID())
-		}
-		q = q.Where("user_id IN (?)", bun.In(ids))
-	}
-	return q
+	return among(q, "user_id", f.Users)
 }
 
 // chosenKeys narrows a query of an organisation's keys to those that the filter chooses.
@@ -85,7 +79,7 @@ func chosenKeys(q *bun.SelectQuery, f *tenancy.KeyFilter) *bun.SelectQuery {
 	if f.Kept {
 		q = q.Where("revoked_at IS NULL")
 	}
-	return q
+	return among(q, "id", f.IDs)
 }
 
 // chosenInvitations narrows a query of an organisation's invitations to those that
@@ -100,6 +94,18 @@ func chosenInvitations(q *bun.SelectQuery, f *tenancy.InvitationFilter) *bun.Sel
 		q = q.Where(now+" IN (?)", session.Moment(f.At), bun.In(texts(f.Status)))
 	}
 	return q
+}
+
+// among narrows a query to rows whose column is one of the ids; nil: all.
+func among[K id.Kind](q *bun.SelectQuery, column string, ids []id.ID[K]) *bun.SelectQuery {
+	if ids == nil {
+		return q
+	}
+	these := make([]string, len(ids))
+	for i, v := range ids {
+		these[i] = v.UUID()
+	}
+	return q.Where("? IN (?)", bun.Ident(column), bun.In(these))
 }
 
 // texts are words as a database takes them.

@@ -22,7 +22,9 @@ type orgRow struct {
 	Status    string    `bun:"status"`
 	Sessions  int64     `bun:"keep_sessions_s"` // seconds; 0: as long as the server keeps them
 	Usage     int64     `bun:"keep_usage_s"`
+	Models    string    `bun:"models"`
 	Folded    *string   `bun:"folded"` // null in rows of builds that did not search
+	Limits    *string   `bun:"limits"`
 	Version   int       `bun:"version"`
 	CreatedAt time.Time `bun:"created_at"`
 	UpdatedAt time.Time `bun:"updated_at"`
@@ -32,7 +34,7 @@ func rowOfOrg(o *tenancy.Org) *orgRow {
 	folded := withoutNUL(o.Folded())
 	return &orgRow{
 		Folded: &folded, ID: o.ID.UUID(), Issuer: withoutNUL(o.Issuer), Name: withoutNUL(o.Name), Title: withoutNUL(o.Title), Status: string(o.Status), Version: o.Version,
-		Sessions: int64(o.Keeps.Sessions / time.Second), Usage: int64(o.Keeps.Usage / time.Second),
+		Sessions: int64(o.Keeps.Sessions / time.Second), Usage: int64(o.Keeps.Usage / time.Second), Models: withoutNUL(string(o.Models)), Limits: granted(o.Limits),
 		CreatedAt: session.Moment(o.Created), UpdatedAt: session.Moment(o.Updated),
 	}
 }
@@ -42,9 +44,15 @@ func (r *orgRow) org() (*tenancy.Org, error) {
 	if err != nil {
 		return nil, corrupt("organisation", err)
 	}
+	limits, err := allowed(r.Limits)
+	if err != nil {
+		return nil, corrupt("organisation", err)
+	}
 	return &tenancy.Org{
 		ID: id, Issuer: r.Issuer, Name: r.Name, Title: r.Title, Status: tenancy.Status(r.Status), Version: r.Version,
 		Keeps:   tenancy.Keeps{Sessions: time.Duration(r.Sessions) * time.Second, Usage: time.Duration(r.Usage) * time.Second},
+		Models:  tenancy.Models(r.Models),
+		Limits:  limits,
 		Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(),
 	}, nil
 }
@@ -103,6 +111,7 @@ type memberRow struct {
 	Given     bool      `bun:"given"`
 	Folded    *string   `bun:"folded"` // null in rows of builds that did not search
 	Status    string    `bun:"status"`
+	Limits    *string   `bun:"limits"`
 	Version   int       `bun:"version"`
 	CreatedAt time.Time `bun:"created_at"`
 	UpdatedAt time.Time `bun:"updated_at"`
@@ -112,7 +121,7 @@ func rowOfMember(m *tenancy.Member) *memberRow {
 	folded := withoutNUL(m.Folded())
 	return &memberRow{
 		Folded: &folded, OrgID: m.Org.UUID(), UserID: m.User.UUID(), Name: withoutNUL(m.Name), Email: withoutNUL(m.Email), Role: string(m.Role), Given: m.Given,
-		Status: string(m.Status), Version: m.Version, CreatedAt: session.Moment(m.Created), UpdatedAt: session.Moment(m.Updated),
+		Status: string(m.Status), Limits: granted(m.Limits), Version: m.Version, CreatedAt: session.Moment(m.Created), UpdatedAt: session.Moment(m.Updated),
 	}
 }
 
@@ -125,8 +134,12 @@ func (r *memberRow) member() (*tenancy.Member, error) {
 	if err != nil {
 		return nil, corrupt("membership", err)
 	}
+	limits, err := allowed(r.Limits)
+	if err != nil {
+		return nil, corrupt("membership", err)
+	}
 	return &tenancy.Member{
-		Org: org, User: user, Name: r.Name, Email: r.Email, Role: tenancy.Role(r.Role), Given: r.Given, Status: tenancy.Status(r.Status), Version: r.Version,
+		Org: org, User: user, Name: r.Name, Email: r.Email, Role: tenancy.Role(r.Role), Given: r.Given, Status: tenancy.Status(r.Status), Limits: limits, Version: r.Version,
 		Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(),
 	}, nil
 }
@@ -145,6 +158,7 @@ type keyRow struct {
 	Models    string     `bun:"models"`
 	Networks  string     `bun:"networks"`
 	SCIM      bool       `bun:"scim"`
+	Limits    *string    `bun:"limits"`
 	ExpiresAt *time.Time `bun:"expires_at"`
 	LastUsed  *time.Time `bun:"last_used_at"`
 	RevokedAt *time.Time `bun:"revoked_at"`
@@ -156,7 +170,7 @@ type keyRow struct {
 func rowOfKey(k *tenancy.APIKey) *keyRow {
 	return &keyRow{
 		OrgID: k.Org.UUID(), ID: k.ID.UUID(), UserID: k.User.UUID(), Name: withoutNUL(k.Name), Hint: withoutNUL(k.Hint),
-		Hash: hex.EncodeToString(k.Hash[:]), Pepper: hex.EncodeToString(k.Pepper[:]), Role: string(k.Role), Models: listed(k.Models), Networks: listed(k.Networks), SCIM: k.SCIM,
+		Hash: hex.EncodeToString(k.Hash[:]), Pepper: hex.EncodeToString(k.Pepper[:]), Role: string(k.Role), Models: listed(k.Models), Networks: listed(k.Networks), SCIM: k.SCIM, Limits: granted(k.Limits),
 		ExpiresAt: when(k.Expires), LastUsed: when(k.LastUsed), RevokedAt: when(k.Revoked), Version: k.Version,
 		CreatedAt: session.Moment(k.Created), UpdatedAt: session.Moment(k.Updated),
 	}
@@ -195,6 +209,9 @@ func (r *keyRow) key() (k *tenancy.APIKey, err error) {
 		return nil, corrupt("API key", err)
 	}
 	if k.User, err = tenancy.ParseUserID(r.UserID); err != nil {
+		return nil, corrupt("API key", err)
+	}
+	if k.Limits, err = allowed(r.Limits); err != nil {
 		return nil, corrupt("API key", err)
 	}
 	hash, err := hex.DecodeString(r.Hash)

@@ -61,11 +61,17 @@ func (c idempotencies) Claim(ctx context.Context, in tenancy.Scope, claim idempo
 		return none, err
 	}
 	row := rowOfClaim(in, claim)
-	// Whoever inserts first has it; another waits here until that is committed.
+	// Whoever inserts first has it. Another waits only briefly for that to be committed:
+	// two transactions could wait for each other's keys.
+	c.hurrying(5 * time.Millisecond)
 	result, err := c.db.NewInsert().Model(row).On("CONFLICT DO NOTHING").Returning(nothing).Exec(ctx)
+	if c.miss(err) {
+		return none, changing("A request with this Idempotency-Key has just begun. Retry when it has ended.")
+	}
 	if err != nil {
 		return none, c.failed(ctx, err)
 	}
+	c.hurrying(0)
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
 		return idempotency.Outcome{Claimed: true}, c.failed(ctx, err)
 	}
@@ -77,21 +83,28 @@ func (c idempotencies) Claim(ctx context.Context, in tenancy.Scope, claim idempo
 	if err != nil || !out.Claimed {
 		return out, err
 	}
-	_, err = c.db.NewUpdate().Model(row).WherePK().Exec(ctx)
-	return out, c.failed(ctx, err)
+	result, err = c.db.NewUpdate().Model(row).WherePK().
+		Where("owner = ? AND claimed_at = ? AND done = ?", entry.Owner, session.Moment(entry.At), entry.Done).Exec(ctx)
+	if err != nil {
+		return none, c.failed(ctx, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		return out, c.failed(ctx, err)
+	}
+	return none, changing("Another request with this Idempotency-Key has just begun. Retry when it has ended.")
 }
 
-// earlier gives what is stored under the key of row, and keeps others from
-// changing it until the transaction ends.
+// changing says that a key is another's at this moment.
+func changing(says string) error {
+	return fault.New(fault.Conflict, "%s", says).WithCode("idempotency_in_progress").WithRetryAfter(time.Second)
+}
+
+// earlier gives what is stored under the key of row. Others may change it meanwhile.
 func (c idempotencies) earlier(ctx context.Context, row *idempotencyRow, key idempotency.Key) (*idempotency.Entry, error) {
 	var old idempotencyRow
 	query := c.db.NewSelect().Model(&old).Where("org_id = ? AND user_id = ? AND key = ?", row.OrgID, row.UserID, row.Key)
-	if c.locks {
-		query = query.For("UPDATE")
-	}
 	if err := query.Scan(ctx); noRows(err) { // it was given back just now
-		return nil, fault.New(fault.Conflict, "A request with this Idempotency-Key has just ended. Send this one again.").
-			WithCode("idempotency_in_progress").WithRetryAfter(time.Second)
+		return nil, changing("A request with this Idempotency-Key has just ended. Send this one again.")
 	} else if err != nil {
 		return nil, c.failed(ctx, err)
 	}

@@ -5,6 +5,7 @@ import "strings"
 // What inserts begin and end with.
 const (
 	IntoSessions = `INSERT INTO "chat_sessions" `
+	IntoKeys     = `INSERT INTO "idempotency"`
 	Unless       = " ON CONFLICT DO NOTHING" // a row that is there already
 )
 

@@ -28,6 +28,12 @@ func (d outerDirectory) Enrol(ctx context.Context, s tenancy.Standing) error {
 	return d.write(ctx, func(ctx context.Context, in ports.Directory) error { return in.Enrol(ctx, s) })
 }
 
+func (d outerDirectory) Allowances(ctx context.Context, in tenancy.Scope, key tenancy.KeyID) (tenancy.Allowances, error) {
+	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (tenancy.Allowances, error) {
+		return r.Directory().Allowances(ctx, in, key)
+	})
+}
+
 func (d outerDirectory) Orgs(ctx context.Context, f tenancy.OrgFilter, q page.Query) (page.Of[*tenancy.Org], error) {
 	return read(ctx, d.o, func(ctx context.Context, r *Repositories) (page.Of[*tenancy.Org], error) {
 		return r.Directory().Orgs(ctx, f, q)

@@ -2,6 +2,7 @@ package bunstore
 
 import (
 	"context"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -42,15 +43,21 @@ func (c sessions) one(ctx context.Context, in tenancy.Scope, where func(*bun.Sel
 	}
 	var row sessionRow
 	query := where(c.db.NewSelect().Model(&row)).Where("org_id = ? AND user_id = ?", in.Org().UUID(), in.User().UUID())
+	// Two transactions could wait for each other's sessions.
 	if c.locks {
 		query = query.For("UPDATE")
+		c.hurrying(50 * time.Millisecond)
 	}
 	err := query.Scan(ctx)
-	if noRows(err) {
+	switch {
+	case noRows(err):
 		return nil, absent()
-	}
-	if err != nil {
+	case c.miss(err):
+		return nil, fault.New(fault.Conflict, "Another request is at this session. Send this one again.").WithCode("session_changed").WithRetryAfter(time.Second)
+	case err != nil:
 		return nil, c.failed(ctx, err)
+	case c.locks:
+		c.hurrying(0)
 	}
 	return row.session()
 }

@@ -31,6 +31,11 @@ type Repositories struct {
 	// database knows none.
 	enter func(ctx context.Context, org tenancy.OrgID) error
 	locks bool // what is read may be changed, by others too
+	// hurry bounds how long the statements that follow wait for another's transaction, 0:
+	// as they do else; and missed tells an error that says it was too long. nil: there are
+	// no others.
+	hurry  func(wait time.Duration)
+	missed func(error) bool
 	// entries takes what is to be appended to the audit log; nil: nothing is committed.
 	entries func(...audit.Entry)
 }
@@ -53,6 +58,23 @@ func (r *Repositories) Locking() *Repositories {
 	c.locks = true
 	return &c
 }
+
+// Hurrying makes repositories that need not wait for the transactions of others where
+// it is as well to say that they are at it.
+func (r *Repositories) Hurrying(hurry func(wait time.Duration), missed func(error) bool) *Repositories {
+	c := *r
+	c.hurry, c.missed = hurry, missed
+	return &c
+}
+
+func (r *Repositories) hurrying(wait time.Duration) {
+	if r.hurry != nil {
+		r.hurry(wait)
+	}
+}
+
+// miss tells an error that says that another's transaction was waited for too long.
+func (r *Repositories) miss(err error) bool { return err != nil && r.missed != nil && r.missed(err) }
 
 // within names the scope's tenant to the database.
 func (r *Repositories) within(ctx context.Context, in tenancy.Scope) error {

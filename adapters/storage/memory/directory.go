@@ -105,6 +105,26 @@ func (d directory) Standing(ctx context.Context, org tenancy.OrgID, user tenancy
 	return tenancy.Standing{Org: copied(r.orgs[org]), User: copied(r.users[user]), Member: copied(r.members[owner{org, user}])}, nil
 }
 
+// Allowances returns which limits were given.
+func (d directory) Allowances(ctx context.Context, in tenancy.Scope, key tenancy.KeyID) (a tenancy.Allowances, err error) {
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return a, err
+	}
+	defer leave()
+	r := &d.s.register
+	if o := r.orgs[in.Org()]; o != nil {
+		a.Org = o.Limits
+	}
+	if m := r.members[owner{in.Org(), in.User()}]; m != nil {
+		a.User = m.Limits
+	}
+	if k := r.keys[key]; k != nil && k.Org == in.Org() {
+		a.Key = k.Limits
+	}
+	return a, nil
+}
+
 // Enrol stores what is not there yet.
 func (d directory) Enrol(ctx context.Context, s tenancy.Standing) error {
 	leave, err := d.enter(ctx)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"agentapi/adapters/storage/bunstore"
@@ -18,7 +19,11 @@ const (
 	forget    = "RELEASE SAVEPOINT job"
 	undo      = "ROLLBACK TO SAVEPOINT job"
 	commit    = "COMMIT"
+	bounding  = "SET LOCAL lock_timeout = " // for so many milliseconds
 )
+
+// patience is how long a statement waits for locks.
+const patience = time.Second
 
 // look is how long it is tried to find out about a commit.
 const look = 2 * time.Second
@@ -70,7 +75,16 @@ func (b *batch) Job(_ context.Context, n int, careful bool) (*bunstore.Repositor
 	}
 	b.org = tenancy.OrgID{}
 	b.add(savepoint)
-	return bunstore.Entering(b.wire, kind, b.enter).Locking().Gathering(b.entries.Job(n)), nil
+	return bunstore.Entering(b.wire, kind, b.enter).Locking().Hurrying(b.hurry, blocked).Gathering(b.entries.Job(n)), nil
+}
+
+// hurry bounds how long what follows waits for locks; 0: as long as settings say. Where
+// the job is undone that is, too.
+func (b *batch) hurry(wait time.Duration) {
+	if wait == 0 {
+		wait = patience
+	}
+	b.add(bounding + strconv.FormatInt(wait.Milliseconds(), 10))
 }
 
 // Keep ends the job. Its statements may still wait.

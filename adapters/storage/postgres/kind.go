@@ -56,6 +56,9 @@ func collided(err error) bool {
 	}
 }
 
+// blocked tells an error that says that another's lock was not waited for any longer.
+func blocked(err error) bool { return sqlstate(err) == "55P03" }
+
 // rows is the result of a statement that was sent.
 type rows int64
 

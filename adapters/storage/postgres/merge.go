@@ -25,7 +25,7 @@ func merge(queue []*statement) []*statement {
 		case s.text == savepoint:
 			jobs = true
 			org = nil
-		case s.text == forget:
+		case s.text == forget, strings.HasPrefix(s.text, bounding):
 		case !jobs:
 			out = append(out, s)
 		case s.job == none:
@@ -67,6 +67,9 @@ type tenantBatch struct {
 	// opens are those that make budgets: they wait for whoever has booked, so before
 	// anybody can wait for what this transaction holds.
 	opens []*statement
+	// claims are those that claim keys: in one order on all servers, as two may claim the
+	// same ones.
+	claims []*statement
 	// reserves are those that ask whether there is room in a budget: after all that ends
 	// has been booked, of which a part may have been taken back already.
 	reserves []*statement
@@ -80,6 +83,9 @@ func (b *tenantBatch) add(s *statement) {
 		return
 	case strings.HasPrefix(s.text, bunstore.Reserves):
 		b.reserves = append(b.reserves, s)
+		return
+	case strings.HasPrefix(s.text, guarded+bunstore.IntoKeys):
+		b.claims = append(b.claims, s)
 		return
 	case !ok:
 		b.others = append(b.others, s)
@@ -114,6 +120,8 @@ func (b *tenantBatch) append(out []*statement) []*statement {
 	}
 	insert(true) // what others refer to
 	out = append(out, b.others...)
+	slices.SortFunc(b.claims, func(a, b *statement) int { return strings.Compare(a.text, b.text) })
+	out = append(out, b.claims...)
 	insert(false)
 	return append(out, b.reserves...)
 }

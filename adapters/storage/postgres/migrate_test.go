@@ -92,8 +92,13 @@ func TestAStepDoesNotWaitForALockForLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
-	_, err = m.Down(t.Context())
+	var begun time.Time
+	for range 5 { // the last steps may be about no table
+		begun = time.Now()
+		if _, err = m.Down(t.Context()); err != nil {
+			break
+		}
+	}
 	if f := fault.As(err); f == nil || !strings.Contains(f.Message, "in use") || time.Since(begun) > 4*time.Second {
 		t.Errorf("after %v: %v", time.Since(begun), err)
 	}

@@ -43,8 +43,8 @@ func Open(o Options) (*Store, error) {
 	s := &Store{o: o}
 	// They are the transaction's own, since a session's do not survive a pooler. The
 	// timeouts end what this process has begun, should it hang.
-	s.settings = fmt.Sprintf("SELECT set_config('search_path', '%s, pg_temp', true), set_config('lock_timeout', '1s', true), "+
-		"set_config('statement_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '10s', true)", o.Schema)
+	s.settings = fmt.Sprintf("SELECT set_config('search_path', '%s, pg_temp', true), set_config('lock_timeout', '%d', true), "+
+		"set_config('statement_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '10s', true)", o.Schema, patience.Milliseconds())
 	s.Reads = func(ctx context.Context, read func(context.Context, *bunstore.Repositories) error) error {
 		return s.ask(ctx, func(ctx context.Context, w *wire) error { return read(ctx, bunstore.Entering(w, kind, w.enter)) })
 	}

@@ -60,14 +60,16 @@ var _ sql.Result = (*statement)(nil)
 
 func (s *statement) LastInsertId() (int64, error) { return s.rows, nil }
 
+// guarded is what a statement begins with that fails unless it touches a row.
+const guarded = "WITH one AS ("
+
 // RowsAffected of a statement that waits is taken to be one. The server is made
 // to fail it where it is not, and then its job runs again carefully.
 func (s *statement) RowsAffected() (int64, error) {
 	if s.done {
 		return s.rows, nil
 	}
-	const guard = "WITH one AS (%s RETURNING 1) SELECT 1/count(*) FROM one"
-	s.text = strings.Replace(guard, "%s", s.text, 1)
+	s.text = guarded + s.text + " RETURNING 1) SELECT 1/count(*) FROM one"
 	return 1, nil
 }
 

@@ -71,8 +71,11 @@ func (m *Metrics) CompletionEnded(_ context.Context, e ports.Ended) {
 		if a.Cost > 0 {
 			m.cost.WithLabelValues(name, model, m.currency).Add(float64(a.Cost) / 1e6)
 		}
-		if i > 0 {
-			m.failovers.WithLabelValues(string(e.Tried[i-1].Agent), name, fault.KindOf(e.Tried[i-1].Err).String()).Inc()
+		if i == 0 || a.Hedge { // who is asked beside another takes nothing over
+			continue
+		}
+		if before := e.Tried[i-1]; before.Agent != a.Agent {
+			m.failovers.WithLabelValues(string(before.Agent), name, fault.KindOf(before.Err).String()).Inc()
 		}
 	}
 }
