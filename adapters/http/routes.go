@@ -122,7 +122,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/api/v1/orgs/:org", tenancy.ReadOrg, adm.Org},
 		{"PATCH", "/api/v1/orgs/:org", tenancy.WriteOrg, adm.EditOrg},
 		{"GET", "/api/v1/orgs/:org/allowed-models", tenancy.ReadOrg, adm.AllowedModels},
-		{"PATCH", "/api/v1/orgs/:org/allowed-models", tenancy.WritePlatform, adm.AllowModels},
+		{"PATCH", "/api/v1/orgs/:org/allowed-models", tenancy.WriteOrg, adm.AllowModels},
 		{"GET", "/api/v1/orgs/:org/retention", tenancy.ReadOrg, adm.Retention},
 		{"PATCH", "/api/v1/orgs/:org/retention", tenancy.WriteData, adm.EditRetention},
 		{"GET", "/api/v1/orgs/:org/members", tenancy.ReadMembers, adm.Members},

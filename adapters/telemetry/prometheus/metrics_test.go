@@ -143,11 +143,11 @@ func TestNothingIsAboutATenant(t *testing.T) {
 func TestWhatIsToldIsCounted(t *testing.T) {
 	t.Parallel()
 	want := `
-# HELP agentapi_agent_requests_total Attempts of agents to answer; outcome is ok or the kind of the failure.
+# HELP agentapi_agent_requests_total Attempts of agents to answer; outcome is ok or the kind of the failure, which is canceled where the client left or another agent was faster.
 # TYPE agentapi_agent_requests_total counter
 agentapi_agent_requests_total{agent="a",model="m",outcome="upstream"} 1
 agentapi_agent_requests_total{agent="b",model="other",outcome="ok"} 1
-# HELP agentapi_failovers_total Requests that another agent took over; reason is the kind of the failure.
+# HELP agentapi_failovers_total Requests that another agent took over; reason is the kind of the failure. Who is asked again, or beside another, takes nothing over.
 # TYPE agentapi_failovers_total counter
 agentapi_failovers_total{from="a",reason="upstream",to="b"} 1
 # HELP agentapi_tokens_total Tokens as they are accounted for; direction is input or output.
@@ -195,6 +195,34 @@ agentapi_agent_up{agent="b"} 0
 	}
 	if err := testutil.GatherAndCompare(used(t).registry, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOnlyAnotherAgentThatTakesOverIsAFailover(t *testing.T) {
+	t.Parallel()
+	broke, outrun := fault.New(fault.Unavailable, "It broke."), fault.New(fault.Canceled, "Another was faster.")
+	for name, c := range map[string]struct {
+		tried []ports.Tried
+		want  string // from>to
+	}{
+		"the first answers":                         {[]ports.Tried{{Agent: "a"}}, ""},
+		"the same agent is asked again":             {[]ports.Tried{{Agent: "a", Err: broke}, {Agent: "a"}}, ""},
+		"another model of the same agent":           {[]ports.Tried{{Agent: "a", Model: "m", Err: broke}, {Agent: "a", Model: "n"}}, ""},
+		"another takes over":                        {[]ports.Tried{{Agent: "a", Err: broke}, {Agent: "b"}}, "a>b"},
+		"another takes over from one asked twice":   {[]ports.Tried{{Agent: "a", Err: broke}, {Agent: "a", Err: broke}, {Agent: "b"}}, "a>b"},
+		"a hedge is faster":                         {[]ports.Tried{{Agent: "a", Err: outrun}, {Agent: "b", Hedge: true}}, ""},
+		"a hedge is slower":                         {[]ports.Tried{{Agent: "a"}, {Agent: "b", Hedge: true, Err: outrun}}, ""},
+		"a third takes over from both sides' ruins": {[]ports.Tried{{Agent: "a", Err: broke}, {Agent: "b", Hedge: true, Err: broke}, {Agent: "c"}}, "b>c"},
+	} {
+		m := New(Build{}, "usd", began)
+		m.Ask(Sources{Known: func(agent.Name, string) bool { return true }})
+		m.CompletionEnded(t.Context(), ports.Ended{Tried: c.tried})
+		from, to, one := strings.Cut(c.want, ">")
+		if n := testutil.CollectAndCount(m.failovers); one != (n == 1) || n > 1 {
+			t.Errorf("%s: %d series, want %q", name, n, c.want)
+		} else if one && testutil.ToFloat64(m.failovers.WithLabelValues(from, to, "unavailable")) != 1 {
+			t.Errorf("%s: it is not one of %s", name, c.want)
+		}
 	}
 }
 

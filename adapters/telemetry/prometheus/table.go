@@ -46,13 +46,13 @@ func Table() []Metric {
 		{"agentapi_budget_refusals_total", Counter, nil, "Requests that a budget had no room for.", nil},
 		{"agentapi_client_disconnects_total", Counter, nil, "Completions that ended because their client left.", nil},
 
-		{"agentapi_agent_requests_total", Counter, []string{"agent", "model", "outcome"}, "Attempts of agents to answer; outcome is ok or the kind of the failure.", nil},
+		{"agentapi_agent_requests_total", Counter, []string{"agent", "model", "outcome"}, "Attempts of agents to answer; outcome is ok or the kind of the failure, which is canceled where the client left or another agent was faster.", nil},
 		{"agentapi_agent_request_duration_seconds", Histogram, []string{"agent", "model"}, "How long an attempt took.", durations},
 		{"agentapi_time_to_first_token_seconds", Histogram, []string{"agent", "model"}, "From when an agent was asked to its first words.", durations},
 		{"agentapi_time_per_output_token_seconds", Histogram, []string{"agent", "model"}, "From an agent's first words to its answer's end, for each token after the first.", short},
 		{"agentapi_tokens_total", Counter, []string{"agent", "model", "direction"}, "Tokens as they are accounted for; direction is input or output.", nil},
 		{"agentapi_cost_total", Counter, []string{"agent", "model", "currency"}, "What the tokens cost, in units of the currency.", nil},
-		{"agentapi_failovers_total", Counter, []string{"from", "to", "reason"}, "Requests that another agent took over; reason is the kind of the failure.", nil},
+		{"agentapi_failovers_total", Counter, []string{"from", "to", "reason"}, "Requests that another agent took over; reason is the kind of the failure. Who is asked again, or beside another, takes nothing over.", nil},
 		{"agentapi_streams_active", Gauge, []string{"agent"}, "Streams that an agent is answering.", nil},
 		{"agentapi_sessions_active", Gauge, nil, "Conversations with a request that runs.", nil},
 
