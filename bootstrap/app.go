@@ -39,7 +39,7 @@ func App(c *configs.Config, s Setting, log *zap.Logger, more ...fx.Option) *fx.A
 		fx.Supply(c, s, log),
 		fx.WithLogger(func() fxevent.Logger { return fxevent.NopLogger }),
 		fx.StartTimeout(c.Server.StartTimeout), fx.StopTimeout(c.Server.StopTimeout),
-		Telemetry, Storage, Cache, Identity, Agents, Application, HTTP,
+		Telemetry, Storage, Cache, Identity, Agents, Application, HTTP, Watching,
 		fx.Options(more...),
 	)
 }

@@ -8,6 +8,7 @@ import (
 	"agentapi/adapters/cache/memory"
 	"agentapi/adapters/cache/redis"
 	"agentapi/adapters/cache/share"
+	"agentapi/adapters/telemetry/prometheus"
 	"agentapi/application/outage"
 	"agentapi/bootstrap/driver"
 	"agentapi/configs"
@@ -57,8 +58,18 @@ var Cache = fx.Module("cache",
 	}),
 	driver.Slot[Shared]("cache", "cache"),
 	fx.Provide(
-		func(s Shared) ports.Cache { return s.Cache },
-		func(s Shared) ports.Limiter { return s.Limiter },
+		func(s Shared, m *prometheus.Metrics) ports.Cache {
+			if m == nil {
+				return s.Cache
+			}
+			return m.Cache(s.Cache)
+		},
+		func(s Shared, m *prometheus.Metrics) ports.Limiter {
+			if m == nil {
+				return s.Limiter
+			}
+			return m.Limiter(s.Limiter)
+		},
 		func(s Shared) ports.Bulletin { return s.Bulletin },
 	),
 )

@@ -26,6 +26,7 @@ type (
 type fleet struct {
 	drivers driver.Set[ports.Agent]
 	log     *zap.Logger
+	tracing tracing // nil: nobody sees what agents do
 
 	mu       sync.Mutex
 	crew     map[string]member
@@ -46,6 +47,7 @@ type fleetParts struct {
 	Drivers []driver.Driver[ports.Agent] `group:"agent"`
 	Config  *configs.Config
 	Log     *zap.Logger
+	Tracing tracing
 	Life    fx.Lifecycle
 }
 
@@ -54,7 +56,7 @@ func newFleet(p fleetParts) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{drivers: set, log: p.Log, stopping: make(chan struct{})}
+	f := &fleet{drivers: set, log: p.Log, tracing: p.Tracing, stopping: make(chan struct{})}
 	if f.crew, err = f.open(p.Config, p.Config.AgentNames()); err != nil {
 		return nil, err
 	}
@@ -74,7 +76,11 @@ func (f *fleet) open(c *configs.Config, names []string) (map[string]member, erro
 			errs = append(errs, err)
 			continue
 		}
-		out[name] = member{a, guarded(c, name, a)}
+		seen := a
+		if f.tracing != nil {
+			seen = f.tracing.Agent(name, c.Agents[name].Driver, a)
+		}
+		out[name] = member{a, guarded(c, name, seen)}
 	}
 	return out, errors.Join(errs...)
 }

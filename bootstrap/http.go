@@ -10,6 +10,7 @@ import (
 	"agentapi/adapters/http/discovery"
 	"agentapi/adapters/http/docs"
 	"agentapi/adapters/identity/oidc"
+	"agentapi/adapters/telemetry/prometheus"
 	"agentapi/application/access"
 	"agentapi/application/admin"
 	"agentapi/application/catalog"
@@ -30,8 +31,8 @@ var HTTP = fx.Module("http",
 )
 
 func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *operations.Service, rep *reports.Service, prov *provision.Service, comp *completion.Service, cat *catalog.Current, conv *conversations.Service,
-	v *vitals.Service, log *zap.Logger, life fx.Lifecycle) *web.Server {
-	s := web.New(web.Params{
+	v *vitals.Service, numbers *prometheus.Metrics, t tracing, log *zap.Logger, life fx.Lifecycle) *web.Server {
+	p := web.Params{
 		Options: web.Options{
 			Addr: c.Server.Addr, AllowedHosts: c.Server.AllowedHosts, MaxBody: c.Server.MaxBody,
 			DrainDelay: c.Server.DrainDelay, Drain: c.Server.Drain, Heartbeat: c.Server.Heartbeat, ReadTimeout: c.Server.ReadTimeout,
@@ -39,7 +40,17 @@ func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *ope
 		},
 		Access: a, Admin: adm, Operations: op, Reports: rep, Provision: prov, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Logins: logins(c), Log: log, Version: Version().Version,
 		Description: docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON},
-	})
+	}
+	if numbers != nil {
+		p.Meter = numbers
+		if c.Telemetry.Metrics.Public {
+			p.Metrics = numbers.Text
+		}
+	}
+	if t != nil {
+		p.Tracer = t
+	}
+	s := web.New(p)
 	driver.Hook(life, s)
 	return s
 }

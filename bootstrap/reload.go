@@ -9,6 +9,7 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 
+	"agentapi/adapters/telemetry/prometheus"
 	"agentapi/application/budgets"
 	"agentapi/application/catalog"
 	"agentapi/application/limits"
@@ -61,6 +62,7 @@ type reloaded struct {
 	Routing    *routing.Service
 	Upkeep     *upkeep.Service
 	Log        *zap.Logger
+	Metrics    *prometheus.Metrics
 }
 
 func newReloader(c *configs.Config, p reloaded) *Reloader {
@@ -78,6 +80,9 @@ func (r *Reloader) Reload(ctx context.Context) (operations.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	done, err := r.reload(ctx)
+	if r.p.Metrics != nil {
+		r.p.Metrics.Reloaded(now(), err)
+	}
 	if err != nil {
 		r.p.Log.Error("the configuration stays as it was: what is there now has errors", zap.Error(err))
 		return done, fault.Wrap(fault.Invalid, err, "The configuration stays as it was: %v", err).WithCode("invalid_configuration").

@@ -27,6 +27,7 @@ type Config struct {
 	Retention Retention        `yaml:"retention"`
 	Billing   Billing          `yaml:"billing"`
 	Audit     Audit            `yaml:"audit"`
+	Telemetry Telemetry        `yaml:"telemetry"`
 
 	tree *node
 }
@@ -269,6 +270,7 @@ func (c *Config) validate(d *decoder) {
 	if w := c.Resume.Window; w < 0 || w > time.Hour {
 		bad("resume.window", "must be between 0 and 1h")
 	}
+	c.Telemetry.validate(bad)
 	if c.Retention.Every < time.Minute {
 		bad("retention.every", "must be at least 1m")
 	}

@@ -74,10 +74,14 @@ var reserved = map[string]string{
 
 // alias are variables that have a path of their own.
 var alias = map[string]string{
-	"LOG_LEVEL":              "log.level",
-	"AUDIT_ENABLED":          "audit.enabled",
-	"AGENTAPI_ALLOWED_HOSTS": "server.allowed_hosts",
-	"AGENTAPI_KEY_PEPPER":    "identity.key_pepper",
+	"LOG_LEVEL":       "log.level",
+	"AUDIT_ENABLED":   "audit.enabled",
+	"METRICS_ENABLED": "telemetry.metrics.enabled",
+
+	"OTEL_EXPORTER_OTLP_ENDPOINT": "telemetry.traces.endpoint",
+	"OTEL_SERVICE_NAME":           "telemetry.traces.service",
+	"AGENTAPI_ALLOWED_HOSTS":      "server.allowed_hosts",
+	"AGENTAPI_KEY_PEPPER":         "identity.key_pepper",
 
 	"DATABASE_URL":              "storage.postgres.url",
 	"DIRECT_URL":                "storage.postgres.direct_url",
@@ -102,7 +106,6 @@ var chosen = map[string]string{
 // later are variables that are known and can do nothing yet.
 var later = []string{
 	"FACTORY_API_KEY",
-	"METRICS_ENABLED",
 }
 
 // apply lays the environment over the file's values.

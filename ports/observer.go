@@ -7,6 +7,8 @@ import (
 	"agentapi/domain/agent"
 	"agentapi/domain/audit"
 	"agentapi/domain/chat"
+	"agentapi/domain/price"
+	"agentapi/domain/quota"
 	"agentapi/domain/retention"
 )
 
@@ -26,6 +28,10 @@ type Observer interface {
 	CompletionEnded(ctx context.Context, end Ended)
 	// HealthChanged says that a probe or the traffic changed an agent's state.
 	HealthChanged(ctx context.Context, name agent.Name, h agent.Health)
+	// Limited says that a limit had no room for a request; whose tells whose limit.
+	Limited(ctx context.Context, whose quota.Tier)
+	// Unaffordable says that a budget had no room for a request.
+	Unaffordable(ctx context.Context)
 	// Degraded says that something which the server depends on has gone or is back,
 	// once for each.
 	Degraded(ctx context.Context, d Degraded)
@@ -77,7 +83,26 @@ type Ended struct {
 	Usage    chat.Usage
 	Took     time.Duration
 	Err      error
+	Tried    []Tried // the attempts, in order; the last may have answered
 }
+
+// Tried is one candidate's attempt to answer.
+type Tried struct {
+	Agent agent.Name
+	Model string
+	Hedge bool // it was asked beside the one before it, which had not failed
+	Began time.Time
+	Usage chat.Usage // as it is accounted for
+	Cost  price.Micro
+	First time.Duration // until its first words; 0: there were none
+	Took  time.Duration
+	Err   error // nil: it has answered, and that was delivered and stored; fault.Canceled where another was faster
+}
+
+// Watch is told that a call of something begins, in a word from a closed list, and by
+// what it gives back how the call ended. The call goes on with the context. It must not
+// block.
+type Watch func(ctx context.Context, op string) (context.Context, func(err error))
 
 // NopObserver observes nothing.
 type NopObserver struct{}
@@ -98,6 +123,12 @@ func (NopObserver) CompletionEnded(context.Context, Ended) {}
 
 // HealthChanged does nothing.
 func (NopObserver) HealthChanged(context.Context, agent.Name, agent.Health) {}
+
+// Limited does nothing.
+func (NopObserver) Limited(context.Context, quota.Tier) {}
+
+// Unaffordable does nothing.
+func (NopObserver) Unaffordable(context.Context) {}
 
 // Degraded does nothing.
 func (NopObserver) Degraded(context.Context, Degraded) {}

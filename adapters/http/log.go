@@ -15,6 +15,28 @@ import (
 // maxReason is how much of an error's text is logged.
 const maxReason = 2048
 
+// count counts a request in that finish will count out.
+func (s *Server) count() {
+	if s.p.Meter != nil {
+		s.p.Meter.Began()
+	}
+}
+
+// finish is told once of each request how it ended.
+func (s *Server) finish(call *request.Call, status int) {
+	came := status
+	if call.Err != nil {
+		came = max(status, problem.From(call.Err).Status) // a stream that failed after its 200
+	}
+	if call.Span.End != nil {
+		call.Span.End(call.Route, came, call.Err)
+	}
+	if s.p.Meter != nil {
+		s.p.Meter.Ended(call.Method, call.Route, came, time.Since(call.Started), call.Err)
+	}
+	s.log(call, status)
+}
+
 // log writes the one line of a request. Nothing in it is the client's text but
 // the path's and the model's beginning, and what a refused credential says of
 // itself, cut short; the encoder escapes it.
@@ -37,10 +59,13 @@ func (s *Server) log(call *request.Call, status int) {
 	if entry == nil {
 		return
 	}
-	fields := make([]zap.Field, 0, 10)
+	fields := make([]zap.Field, 0, 12)
 	fields = append(fields,
 		zap.String("request_id", call.ID), zap.String("method", clip(call.Method, 16)), zap.String("path", clip(call.Path, 128)),
 		zap.Int("status", status), zap.Duration("took", time.Since(call.Started)))
+	if call.Span.Trace != "" {
+		fields = append(fields, zap.String("trace_id", call.Span.Trace), zap.String("span_id", call.Span.ID))
+	}
 	if call.ClientID != "" {
 		fields = append(fields, zap.String("client_request_id", call.ClientID))
 	}

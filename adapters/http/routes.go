@@ -36,7 +36,7 @@ func Surface() []Route { return (&Server{}).surface() }
 
 // surface is the whole surface, in the order in which paths are tried.
 func (s *Server) surface() []Route {
-	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit, Operator: s.operator}
+	health := &ops.Handler{Vitals: s.p.Vitals, Version: s.p.Version, Base: s.base, Limit: storageLimit, Operator: s.operator, Metrics: s.p.Metrics}
 	chat := &openai.Chat{Completer: s.p.Completer, Base: s.base, Heartbeat: s.p.Heartbeat, Stall: stallTimeout, Resumable: s.p.Resumable}
 	models := &openai.Models{Catalog: s.p.Catalog, Base: s.base}
 	own := &sessions.Handler{Conversations: s.p.Conversations, Base: s.base, Limit: storageLimit, Stall: stallTimeout}
@@ -51,6 +51,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/readyz", "", health.Ready},
 		{"GET", "/health", "", health.Health},
 		{"GET", "/status", "", health.Status},
+		{"GET", "/metrics", "", health.Numbers},
 
 		{"GET", "/.well-known/oauth-protected-resource", "", where.Resource},
 		{"GET", "/openapi.json", "", doc.JSON},
@@ -229,6 +230,11 @@ func (s *Server) routes() {
 		if r.May != "" {
 			guarded = func(c *fiber.Ctx) error { return s.guard(c, r) }
 		}
+		serve := guarded
+		guarded = func(c *fiber.Ctx) error {
+			request.Of(c).Route = r.Path
+			return serve(c)
+		}
 		if s.app.Add(r.Method, r.Path, guarded); r.Method == http.MethodGet {
 			s.app.Add(http.MethodHead, r.Path, guarded)
 		}
@@ -267,6 +273,14 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 	call, seen := c.Locals(request.Local).(*request.Call)
 	if !seen {
 		call = s.begin(c)
+	}
+	s.count()
+	if s.p.Tracer != nil {
+		method := call.Method
+		if !known[method] {
+			method = "_OTHER"
+		}
+		call.Span = s.p.Tracer.Begin(string(c.Request().Header.Peek("Traceparent")), method)
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -362,7 +376,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	}
 	call := request.Of(c)
 	from, _ := netip.AddrFromSlice(c.Context().RemoteIP())
-	call.Caller, err = s.p.Access.Authenticate(s.base, bearer, tenancy.Origin{Address: from.Unmap(), Agent: c.Get(fiber.HeaderUserAgent)})
+	call.Caller, err = s.p.Access.Authenticate(call.Within(s.base), bearer, tenancy.Origin{Address: from.Unmap(), Agent: c.Get(fiber.HeaderUserAgent)})
 	return err
 }
 

@@ -27,6 +27,7 @@ import (
 	"agentapi/application/reports"
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
+	"agentapi/ports"
 )
 
 // Access authenticates callers, and has it recorded what they may not do and what
@@ -35,6 +36,19 @@ type Access interface {
 	Authenticate(ctx context.Context, bearer string, from tenancy.Origin) (tenancy.Principal, error)
 	Denied(ctx context.Context, who tenancy.Principal, what tenancy.Permission, request string, err error) error
 	Crossed(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, what tenancy.Permission, path, request string) error
+}
+
+// Meter counts requests. Its methods must not block.
+type Meter interface {
+	// Began says that a request came.
+	Began()
+	// Ended says what it came to; route is empty where it has none.
+	Ended(method, route string, status int, took time.Duration, err error)
+}
+
+// Tracer begins the spans of requests; parent is what a request's traceparent has.
+type Tracer interface {
+	Begin(parent, method string) ports.Span
 }
 
 // Options configures the server.
@@ -68,6 +82,9 @@ type Params struct {
 	Description docs.Description
 	Log         *zap.Logger
 	Version     string
+	Tracer      Tracer                 // nil: nothing is traced
+	Meter       Meter                  // nil: nothing is counted
+	Metrics     func() ([]byte, error) // what GET /metrics gives, as Prometheus reads it; nil: nothing
 }
 
 // Bounds that are not configured.
@@ -222,6 +239,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	call, _ := c.Locals(request.Local).(*request.Call)
 	if call == nil { // the library could not even read the request
 		call = s.begin(c)
+		s.count()
 		c.Context().SetConnectionClose()
 		defer func() { call.End(c.Response().StatusCode()) }()
 	}
@@ -259,6 +277,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	if err == nil {
 		return http.StatusContinue
 	}
+	s.count()
 	if err := s.fail(c, err); err != nil {
 		return http.StatusInternalServerError
 	}
@@ -268,7 +287,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 
 // begin gives a request its id and the headers that every answer has.
 func (s *Server) begin(c *fiber.Ctx) *request.Call {
-	call := request.Begin(c, time.Now(), s.log)
+	call := request.Begin(c, time.Now(), s.finish)
 	h := &c.Context().Request.Header
 	call.Method = string(h.Method())
 	call.Path = string(c.Context().URI().PathOriginal())

@@ -16,7 +16,10 @@ const maxNoted = 1000
 // nil pointer leaves it as it is. Requests feel it at once on this instance, and on others
 // as soon as their bulletin tells them. Only who administers the platform may.
 func (s *Service) AllowModels(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, versions []int, names *[]string) (*tenancy.Org, error) {
-	in, err := who.Realm(org, tenancy.WritePlatform)
+	in, err := who.Realm(org, tenancy.WriteOrg)
+	if err == nil {
+		err = who.May(tenancy.WritePlatform)
+	}
 	if err != nil {
 		return nil, err
 	}

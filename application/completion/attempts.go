@@ -97,7 +97,6 @@ func (r *run) try(ctx context.Context, i int, waited time.Duration, attempt func
 	c := r.candidates[i]
 	at := r.ask(ctx, c, waited, false)
 	r.become(c, at)
-	r.asked = r.s.Now()
 	a := r.cat.Agent(c.Agent)
 	err := r.runs(ctx, a.Capabilities())
 	if err == nil {
@@ -109,37 +108,46 @@ func (r *run) try(ctx context.Context, i int, waited time.Duration, attempt func
 		}
 		return nil
 	}
-	r.failed(ctx, c, at, r.asked, err)
+	r.failed(ctx, c, at, err)
 	return []failure{{c, err}}
 }
 
-// ask notes that a candidate is asked, and gives its place in the trace.
+// ask notes that a candidate is asked, and gives its place in the trace and among those
+// that were tried, which is the same.
 func (r *run) ask(ctx context.Context, c agent.Candidate, waited time.Duration, hedge bool) int {
 	r.Attempts++
 	r.place.tell(func(is *Running) {
 		is.Session, is.Agent, is.Served, is.Attempt, is.Phase = r.Session, c.Agent, c.Model, r.Attempts, Waiting
 	})
 	r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
-	return r.trace.Ask(c, waited, hedge)
+	r.trace.Ask(c, waited, hedge)
+	return r.begin(c, hedge)
 }
 
 // become has the answer be a candidate's, of which nothing is there yet.
 func (r *run) become(c agent.Candidate, at int) {
-	r.Agent, r.Served, r.attempt, r.asked = c.Agent, c.Model, at, time.Time{}
+	r.Agent, r.Served, r.attempt = c.Agent, c.Model, at
 	r.fold, r.native, r.events, r.speaks = chat.Assembler{}, "", r.events[:0], false
 	r.Ignored = r.cat.Agent(c.Agent).Capabilities().Ignored(r.cmd.Request)
 }
 
 // begun notes that the answer has begun.
 func (r *run) begun() {
-	if r.trace.Became(r.attempt, agent.Answering, nil); r.measures() && !r.asked.IsZero() {
-		r.s.Routing.Began(agent.Candidate{Agent: r.Agent, Model: r.Served}, r.cmd.Request.Stream, r.s.Now().Sub(r.asked))
+	r.trace.Became(r.attempt, agent.Answering, nil)
+	t := &r.tried[r.attempt]
+	if t.First > 0 {
+		return // it was measured when it came, not when it is replayed
+	}
+	if t.First = r.since(t.Began); r.measures() {
+		r.s.Routing.Began(agent.Candidate{Agent: r.Agent, Model: r.Served}, r.cmd.Request.Stream, t.First)
 	}
 }
 
-// failed notes that a candidate which was asked at a time has failed.
-func (r *run) failed(ctx context.Context, c agent.Candidate, at int, asked time.Time, err error) {
+// failed notes that a candidate has failed, and what it had used by then.
+func (r *run) failed(ctx context.Context, c agent.Candidate, at int, err error) {
 	r.s.Observer.AttemptFailed(ctx, c.Agent, err)
+	tokens, _ := r.seen()
+	r.conclude(at, err, tokens)
 	how := agent.Failed
 	switch {
 	case errors.Is(err, agent.ErrLeftAlone):
@@ -149,7 +157,7 @@ func (r *run) failed(ctx context.Context, c agent.Candidate, at int, asked time.
 	}
 	r.trace.Became(at, how, err)
 	if r.measures() && agent.MayFailOver(err) {
-		r.s.Routing.Stumbled(c, r.cmd.Request.Stream, r.s.Now().Sub(asked))
+		r.s.Routing.Stumbled(c, r.cmd.Request.Stream, r.tried[at].Took)
 	}
 }
 

@@ -23,7 +23,7 @@ func (r *run) hedges() bool {
 // side is one of two candidates that are asked at a time, and its answer.
 type side struct {
 	c      agent.Candidate
-	at     int // its place in the trace
+	at     int // its place among those that were tried
 	asked  time.Time
 	events []chat.Event
 	fold   chat.Assembler
@@ -70,6 +70,7 @@ func (r *run) race(ctx context.Context, attempt func(ports.Events) error) (faile
 			r.lose() // what the other has used
 		}
 		r.become(s.c, s.at)
+		r.tried[s.at].First = s.first
 		if s.err == nil {
 			if s.err = attempt(replayed(s.events)); s.err == nil {
 				r.trace.Became(s.at, agent.Answered, nil)
@@ -80,7 +81,7 @@ func (r *run) race(ctx context.Context, attempt func(ports.Events) error) (faile
 			}
 		}
 		r.fold = s.fold
-		r.failed(ctx, s.c, s.at, s.asked, s.err)
+		r.failed(ctx, s.c, s.at, s.err)
 		if failed = append(failed, failure{s.c, s.err}); !agent.MayFailOver(s.err) {
 			r.outran(running)
 			return failed
@@ -94,6 +95,7 @@ func (r *run) race(ctx context.Context, attempt func(ports.Events) error) (faile
 func (r *run) outran(all []*side) {
 	for _, s := range all {
 		r.trace.Became(s.at, agent.Outrun, nil)
+		r.conclude(s.at, outrun(), chat.Usage{})
 	}
 }
 
@@ -115,7 +117,7 @@ func (r *run) gather(ctx context.Context, s *side, task agent.Task) {
 			return
 		}
 		if s.first == 0 && e.Kind.Content() {
-			s.first = r.s.Now().Sub(s.asked)
+			s.first = r.since(s.asked)
 		}
 		s.events = append(s.events, e)
 	}

@@ -93,6 +93,10 @@ func (s *Service) Running() []Running {
 	return out
 }
 
+// Unbooked is how many ends of requests wait to be booked, because the storage did not
+// take them.
+func (s *Service) Unbooked() int { return len(s.late.queue) }
+
 // stopping is why a context ends whose request was ended here. It is no fault, so that
 // no agent is blamed.
 type stopping struct {

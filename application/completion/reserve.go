@@ -31,6 +31,14 @@ func (r *run) foresee(ctx context.Context) error {
 	return r.limit(ctx, r.route.Candidates[0])
 }
 
+// unaffordable tells the observer of a budget that had no room, and gives err back.
+func (s *Service) unaffordable(ctx context.Context, err error) error {
+	if fault.Is(err, fault.QuotaExhausted) {
+		s.Observer.Unaffordable(ctx)
+	}
+	return err
+}
+
 // remembered is what is stored of the conversation that the request goes on with.
 func (r *run) remembered(ctx context.Context) ([]session.Turn, error) {
 	var (

@@ -20,6 +20,12 @@ import (
 // routed is a house whose alias "team" has all agents in their order.
 func routed(t *testing.T, plan agent.Plan, retry routing.Retry, agents ...*scripted) (*house, *routing.Service) {
 	t.Helper()
+	return routedWith(t, plan, retry, func(*catalog.Params, *completion.Params) {}, agents...)
+}
+
+// routedWith is routed with parts that change says.
+func routedWith(t *testing.T, plan agent.Plan, retry routing.Retry, change func(*catalog.Params, *completion.Params), agents ...*scripted) (*house, *routing.Service) {
+	t.Helper()
 	ways := routing.New(routing.Params{Now: time.Now, Random: rand.New(rand.NewPCG(1, 2)).Float64, Retry: retry, Instance: "here"})
 	h := buildWith(t, func(c *catalog.Params, p *completion.Params) {
 		for _, n := range c.Routing.Default {
@@ -27,6 +33,7 @@ func routed(t *testing.T, plan agent.Plan, retry routing.Retry, agents ...*scrip
 		}
 		c.Routing.Plans = map[string]agent.Plan{"team": plan}
 		p.Routing = ways
+		change(c, p)
 	}, agents...)
 	return h, ways
 }

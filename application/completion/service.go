@@ -195,9 +195,8 @@ type run struct {
 	route      agent.Route
 	candidates []agent.Candidate // of the route, in the order in which they are asked
 	trace      *routing.Trace
-	attempt    int       // its place in the trace
-	asked      time.Time // when it began; zero: another has measured how soon it answers
-	native     string    // the agent's own session id
+	attempt    int    // the place of the one that answers, in the trace and among those that were tried
+	native     string // the agent's own session id
 	answer     chat.Completion
 	fold       chat.Assembler
 	events     []chat.Event // as they are delivered; kept only under a key
@@ -217,6 +216,7 @@ type run struct {
 	lost       []usage.Record      // what attempts have used that another agent took over from
 	release    []func()            // undone in reverse when the run ends
 	speaks     bool                // the agent that is asked now has begun
+	tried      []ports.Tried       // the candidates that were asked; Took is 0 until they end
 	ended      bool
 }
 
@@ -243,7 +243,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}
 	if err := r.foresee(ctx); err != nil {
-		return nil, nil, err
+		return nil, nil, r.s.unaffordable(ctx, err)
 	}
 	if cmd.Key != "" {
 		r.claim = &idempotency.Claim{
@@ -253,7 +253,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	}
 	if out, err := r.reserve(ctx); err != nil {
 		r.grant.Undo(ctx)
-		return nil, nil, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err)
+		return nil, nil, r.s.unaffordable(ctx, r.s.Budgets.Refused(ctx, cmd.Caller, r.hold, err))
 	} else if done := out.Replay; done != nil {
 		r.grant.Undo(ctx)
 		if cmd.Resume != "" && done.Failure == nil && done.ID != cmd.Resume {
@@ -387,6 +387,7 @@ func (r *run) end(ctx context.Context, err error) {
 	if err != nil {
 		r.book(ctx, err)
 	}
+	r.concludeAll(err)
 	r.unlimit(ctx)
 	r.grant.Free()
 	r.later.Free()
@@ -397,7 +398,7 @@ func (r *run) end(ctx context.Context, err error) {
 	r.trace.End(err)
 	r.s.Observer.CompletionEnded(ctx, ports.Ended{
 		Request: r.cmd.RequestID, Agent: r.Agent, Model: r.Served, Attempts: r.Attempts, Stream: r.cmd.Request.Stream,
-		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err,
+		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err, Tried: r.tried,
 	})
 }
 

@@ -71,7 +71,7 @@ func TestLimitsThatWereGivenBindInPlaceOfTheStandardOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		who := person(t, 1, 1)
 		store := enrolled(t, who)
-		s := New(Params{Limiter: cache.NewLimiter(), Storage: store, Allowed: Allowances{User: quota.Limits{Concurrent: 3}}})
+		s := New(Params{Limiter: cache.NewLimiter(), Observer: ports.NopObserver{}, Storage: store, Allowed: Allowances{User: quota.Limits{Concurrent: 3}}})
 		running := func() int { t.Helper(); return len(s.running) }
 		granted(t, s, who, "m", 1, 10)
 		if running() != 3 {
@@ -101,7 +101,7 @@ func TestWhileTheStorageIsAwayWhatWasKnownLastHolds(t *testing.T) {
 		who := person(t, 1, 1)
 		store := enrolled(t, who)
 		give(t, store, who, quota.Own{quota.Concurrent: 2})
-		s := New(Params{Limiter: cache.NewLimiter(), Storage: store})
+		s := New(Params{Limiter: cache.NewLimiter(), Observer: ports.NopObserver{}, Storage: store})
 		store.off = true
 		if _, err := s.Take(t.Context(), "first", who, quota.Want{Tokens: 1}, "m"); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("nothing is known of the caller, and it is %v", err)

@@ -131,6 +131,7 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, wa
 		return nil, unknown(err)
 	}
 	if !g.decision.Granted() {
+		s.Observer.Limited(ctx, g.plan.Rules[g.decision.Refused].Tier)
 		return g, g.plan.Refusal(g.decision)
 	}
 	if len(g.plan.Claim.Places) > 0 {

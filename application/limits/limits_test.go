@@ -57,7 +57,7 @@ func TestEachLimitBoundsThoseItIsFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := New(Params{Limiter: memory.NewLimiter(), Allowed: c.p})
+				s := New(Params{Limiter: memory.NewLimiter(), Observer: ports.NopObserver{}, Allowed: c.p})
 				var got [4]int
 				for i, who := range []tenancy.Principal{person(t, 1, 1), person(t, 1, 1), person(t, 1, 2), person(t, 2, 3)} {
 					got[i] = len(granted(t, s, who, "m", 100, 10))
@@ -72,7 +72,7 @@ func TestEachLimitBoundsThoseItIsFor(t *testing.T) {
 
 func TestTokensThatWereNotUsedComeBackAndPlacesAreFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Params{Limiter: memory.NewLimiter(), Allowed: Allowances{User: quota.Limits{TokensPerMinute: 1000, Concurrent: 1}}})
+		s := New(Params{Limiter: memory.NewLimiter(), Observer: ports.NopObserver{}, Allowed: Allowances{User: quota.Limits{TokensPerMinute: 1000, Concurrent: 1}}})
 		who := person(t, 1, 1)
 		first := granted(t, s, who, "m", 900, 1)
 		if len(first) != 1 || len(granted(t, s, who, "m", 50, 1)) != 0 {
@@ -91,7 +91,7 @@ func TestTokensThatWereNotUsedComeBackAndPlacesAreFree(t *testing.T) {
 
 func TestAPlaceIsHeldAsLongAsItsRequestRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Params{Limiter: memory.NewLimiter(), Allowed: Allowances{User: quota.Limits{Concurrent: 1}}})
+		s := New(Params{Limiter: memory.NewLimiter(), Observer: ports.NopObserver{}, Allowed: Allowances{User: quota.Limits{Concurrent: 1}}})
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

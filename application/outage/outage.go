@@ -4,6 +4,7 @@ package outage
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,9 @@ var modes = map[string]string{
 	Identity: "stale_keys",         // known keys of an issuer are good for an hour at most, new ones are refused
 	Agents:   "models_unavailable", // nobody who is well answers to some models
 }
+
+// Modes gives all that the server may do without, and how.
+func Modes() map[string]string { return maps.Clone(modes) }
 
 // Registry keeps what is away. It is safe for concurrent use; none of its methods
 // blocks. The zero value does not work.

@@ -21,6 +21,8 @@ type Recorder struct {
 	now      func() time.Time
 	random   func([]byte)
 
+	told func(n int, err error) // nil: nobody
+
 	mu       sync.Mutex
 	subjects map[tenancy.Scope]remembered
 }
@@ -168,7 +170,22 @@ func (r *Recorder) Append(ctx context.Context, tx ports.Repositories, entries ..
 	if r == nil {
 		return nil
 	}
-	return tx.Audit().Append(ctx, entries...)
+	return r.tell(len(entries), tx.Audit().Append(ctx, entries...))
+}
+
+// Watch has told be called for all entries that are handed to the storage, or could not
+// be. It must not block. It is called once, before anything is recorded.
+func (r *Recorder) Watch(told func(n int, err error)) {
+	if r != nil {
+		r.told = told
+	}
+}
+
+func (r *Recorder) tell(n int, err error) error {
+	if r.told != nil && n > 0 {
+		r.told(n, err)
+	}
+	return err
 }
 
 // Record appends a note in a transaction of its own.
@@ -177,7 +194,7 @@ func (r *Recorder) Record(ctx context.Context, n Note) error {
 	if err != nil || r == nil {
 		return err
 	}
-	return r.storage.Audit().Append(ctx, e)
+	return r.tell(1, r.storage.Audit().Append(ctx, e))
 }
 
 // subject gives the pseudonym of a user, who gets one at first sight.

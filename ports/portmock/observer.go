@@ -7,6 +7,7 @@ package portmock
 import (
 	agent "agentapi/domain/agent"
 	audit "agentapi/domain/audit"
+	quota "agentapi/domain/quota"
 	ports "agentapi/ports"
 	context "context"
 	reflect "reflect"
@@ -122,6 +123,18 @@ func (mr *MockObserverMockRecorder) HealthChanged(ctx, name, h interface{}) *gom
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "HealthChanged", reflect.TypeOf((*MockObserver)(nil).HealthChanged), ctx, name, h)
 }
 
+// Limited mocks base method.
+func (m *MockObserver) Limited(ctx context.Context, whose quota.Tier) {
+	m.ctrl.T.Helper()
+	m.ctrl.Call(m, "Limited", ctx, whose)
+}
+
+// Limited indicates an expected call of Limited.
+func (mr *MockObserverMockRecorder) Limited(ctx, whose interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Limited", reflect.TypeOf((*MockObserver)(nil).Limited), ctx, whose)
+}
+
 // Lost mocks base method.
 func (m *MockObserver) Lost(ctx context.Context, what string, err error) {
 	m.ctrl.T.Helper()
@@ -144,4 +157,16 @@ func (m *MockObserver) Swept(ctx context.Context, done ports.Swept, err error) {
 func (mr *MockObserverMockRecorder) Swept(ctx, done, err interface{}) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Swept", reflect.TypeOf((*MockObserver)(nil).Swept), ctx, done, err)
+}
+
+// Unaffordable mocks base method.
+func (m *MockObserver) Unaffordable(ctx context.Context) {
+	m.ctrl.T.Helper()
+	m.ctrl.Call(m, "Unaffordable", ctx)
+}
+
+// Unaffordable indicates an expected call of Unaffordable.
+func (mr *MockObserverMockRecorder) Unaffordable(ctx interface{}) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Unaffordable", reflect.TypeOf((*MockObserver)(nil).Unaffordable), ctx)
 }

@@ -15,7 +15,7 @@ import (
 // One journey takes every operation that can succeed to its success, so that each
 // answer is held to the document at least once.
 func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
-	s := kit.Start(t, kit.Options{Config: staff + "storage: {driver: memory}\n"})
+	s := kit.Start(t, kit.Options{Config: staff + "storage: {driver: memory}\ntelemetry: {metrics: {public: true}}\n"})
 	known := map[string]string{"start": fmt.Sprint(time.Now().Add(-time.Hour).Unix()), "since": time.Now().UTC().Add(-time.Hour).Format(time.RFC3339)}
 	fill := func(text string) string {
 		for name, value := range known {
@@ -47,7 +47,7 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 		headers            []string
 	}{
 		{"", "GET /livez", "", "", nil}, {"", "GET /healthz", "", "", nil}, {"", "GET /readyz?verbose", "", "", nil}, {"", "GET /health", "", "", nil},
-		{"", "GET /status", "", "", nil}, {"", "GET /.well-known/oauth-protected-resource", "", "", nil},
+		{"", "GET /status", "", "", nil}, {"", "GET /metrics", "", "", nil}, {"", "GET /.well-known/oauth-protected-resource", "", "", nil},
 		{"", "GET /openapi.json", "", "", nil}, {"", "GET /openapi.yaml", "", "", nil}, {"", "GET /docs", "", "", nil},
 		{"", "GET /docs/start.js", "", "", nil}, {"", "GET /docs/reference.js", "", "", []string{"Accept-Encoding", "gzip"}},
 

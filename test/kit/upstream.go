@@ -32,7 +32,7 @@ type Upstream struct {
 func NewUpstream(t testing.TB, mode string) *Upstream {
 	t.Helper()
 	u := &Upstream{mode: mode, gone: make(chan struct{}, 100)}
-	u.server = httptest.NewServer(http.HandlerFunc(u.serve))
+	u.server = httptest.NewServer(u)
 	u.URL = u.server.URL + "/v1"
 	t.Cleanup(func() {
 		u.server.CloseClientConnections()
@@ -81,7 +81,8 @@ func (u *Upstream) Gone(within time.Duration) bool {
 	}
 }
 
-func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers as the mode says.
+func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil || r.Method == http.MethodGet {
 		fmt.Fprint(w, `{"object":"list","data":[{"id":"mock-1","object":"model","created":1,"owned_by":"mock"}]}`)

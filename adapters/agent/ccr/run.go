@@ -16,6 +16,7 @@ import (
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
+	"agentapi/ports"
 )
 
 // A foreign gateway that is left goes on asking its provider, and cannot be told
@@ -78,6 +79,9 @@ func (a *Agent) run(ctx context.Context, task agent.Task, p *Provider, model str
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Anthropic-Version", "2023-06-01")
 	req.Header.Set("X-Api-Key", at.key)
+	if trace := ports.Traceparent(ctx); trace != "" {
+		req.Header.Set("Traceparent", trace)
+	}
 	resp, err := a.client.Do(req)
 	if err != nil {
 		return a.away(ctx, err)

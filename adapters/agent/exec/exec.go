@@ -97,7 +97,7 @@ func (a *Agent) Run(ctx context.Context, task agent.Task) ports.Events {
 			return
 		}
 		s := speech{yield: yield, wanted: max(1, task.Request.N), calls: map[int]int{}}
-		for line, err := range a.runner.Lines(ctx, process.Job{Input: line, Interrupt: cancel, For: task.Caller}) {
+		for line, err := range a.runner.Lines(ctx, process.Job{Input: line, Interrupt: cancel, For: task.Caller, Env: traced(ctx)}) {
 			if err == nil {
 				err = s.hear(line)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"agentapi/adapters/agent/refusal"
 	"agentapi/domain/fault"
+	"agentapi/ports"
 )
 
 // exchange is one request and its answer on a connection of its own.
@@ -42,7 +43,7 @@ func (a *Agent) send(ctx context.Context, method, path string, body func([]byte)
 			buffers.Put(text)
 		}
 	}()
-	*text = a.request((*text)[:0], method, path, body)
+	*text = a.request((*text)[:0], method, path, ports.Traceparent(ctx), body)
 	x, err := a.attempt(ctx, *text, false)
 	if errors.Is(err, errStale) {
 		// The upstream closed an idle connection just as we used it: it has not
@@ -63,7 +64,7 @@ const maxPooled = 256 << 10
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
 // request renders a request, head and body in one piece.
-func (a *Agent) request(b []byte, method, path string, body func([]byte) []byte) []byte {
+func (a *Agent) request(b []byte, method, path, trace string, body func([]byte) []byte) []byte {
 	b = append(b, method...)
 	b = append(b, ' ')
 	b = append(b, a.base.EscapedPath()...)
@@ -71,6 +72,9 @@ func (a *Agent) request(b []byte, method, path string, body func([]byte) []byte)
 	b = append(b, " HTTP/1.1\r\n"...)
 	b = append(b, a.head...)
 	b = append(b, "User-Agent: agentapi\r\n"...)
+	if trace != "" {
+		b = append(append(append(b, "Traceparent: "...), trace...), "\r\n"...)
+	}
 	if body == nil {
 		return append(b, "Accept: application/json\r\n\r\n"...)
 	}

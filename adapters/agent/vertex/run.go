@@ -91,6 +91,9 @@ func (a *Agent) ask(ctx context.Context, model string, body []byte) (*http.Respo
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
+	if trace := ports.Traceparent(ctx); trace != "" {
+		req.Header.Set("Traceparent", trace)
+	}
 	req.Header.Set("User-Agent", "agentapi")
 	resp, err := a.client.Do(req)
 	if err == nil {

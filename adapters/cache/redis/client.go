@@ -17,6 +17,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"agentapi/domain/fault"
+	"agentapi/ports"
 )
 
 // Options configures a Client.
@@ -89,7 +90,8 @@ type Client struct {
 	timeout time.Duration
 	breaker circuitbreaker.CircuitBreaker[any]
 
-	told func(away bool, err error) // nil: nobody
+	told  func(away bool, err error) // nil: nobody
+	watch ports.Watch                // nil: nobody
 
 	mu     sync.Mutex
 	conn   rueidis.Client // nil: not yet connected
@@ -113,6 +115,9 @@ func Connect(o Options) (*Client, error) {
 // it is well again; it may be called more than once for the same. told must not block.
 // It is called once, before the first call.
 func (c *Client) Watch(told func(away bool, err error)) { c.told = told }
+
+// Observe has a watch told of all calls. It is called once, before the first.
+func (c *Client) Observe(w ports.Watch) { c.watch = w }
 
 func (c *Client) tell(away bool) {
 	if c.told == nil {
@@ -167,6 +172,16 @@ func (c *Client) dial() (rueidis.Client, error) {
 
 // do runs one exchange, in the time for a call.
 func (c *Client) do(ctx context.Context, exchange func(context.Context, rueidis.Client) error) error {
+	if c.watch == nil {
+		return c.call(ctx, exchange)
+	}
+	ctx, done := c.watch(ctx, "call")
+	err := c.call(ctx, exchange)
+	done(err)
+	return err
+}
+
+func (c *Client) call(ctx context.Context, exchange func(context.Context, rueidis.Client) error) error {
 	if err := ended(ctx); err != nil {
 		return err
 	}

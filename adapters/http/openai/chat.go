@@ -63,7 +63,7 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	cmd.Attempt = attempt(c)
 	cmd.Standing = func(s limits.Standings) { standings(&c.Response().Header, s) }
 	conn := c.Context().Conn()
-	ctx, done := live.Context(h.Base, conn)
+	ctx, done := live.Context(call.Within(h.Base), conn)
 	if in.Request.Stream {
 		return h.stream(c, ctx, done, cmd, after)
 	}

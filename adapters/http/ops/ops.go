@@ -35,6 +35,8 @@ type Handler struct {
 	Limit   time.Duration // for asking the storage
 	// Operator tells whether the caller may see what is wrong in detail.
 	Operator func(*fiber.Ctx) bool
+	// Metrics gives the metrics as Prometheus reads them; nil: not here.
+	Metrics func() ([]byte, error)
 }
 
 // Live answers GET /livez: the process can answer.

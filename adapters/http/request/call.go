@@ -2,6 +2,7 @@
 package request
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
+	"agentapi/ports"
 )
 
 // Call is one request on its way through the server. It outlives the handler
@@ -20,7 +22,10 @@ type Call struct {
 	Started  time.Time
 	Method   string
 	Path     string
+	Route    string            // the pattern that the path matched; empty: none did
 	Caller   tenancy.Principal // set once the caller is authenticated
+
+	Span ports.Span // the zero value: it is not traced
 
 	// Model, Agent and Err are for the log.
 	Model string
@@ -48,6 +53,14 @@ func Begin(c *fiber.Ctx, now time.Time, finish func(*Call, int)) *Call {
 
 // Of gives the Call of a request that has begun.
 func Of(c *fiber.Ctx) *Call { return c.Locals(Local).(*Call) }
+
+// Within gives a context whose calls belong to the trace of the call.
+func (c *Call) Within(ctx context.Context) context.Context {
+	if c.Span.Within == nil {
+		return ctx
+	}
+	return c.Span.Within(ctx)
+}
 
 // Keep leaves the end of the call to its answer's stream.
 func (c *Call) Keep() { c.kept = true }

@@ -20,6 +20,8 @@ type Outer struct {
 	// not open.
 	Reads  func(ctx context.Context, read func(ctx context.Context, r *Repositories) error) error
 	Writes func(ctx context.Context, fn func(context.Context, ports.Repositories) error) error
+
+	watch ports.Watch // nil: nobody
 }
 
 var _ ports.Repositories = (*Outer)(nil)
@@ -41,11 +43,27 @@ func read[T any](ctx context.Context, o *Outer, call func(context.Context, *Repo
 	if err := Outside(ctx); err != nil {
 		return out, err
 	}
-	err = o.Reads(ctx, func(ctx context.Context, r *Repositories) (err error) {
-		out, err = call(ctx, r)
-		return err
+	err = o.Watched(ctx, "read", func(ctx context.Context) error {
+		return o.Reads(ctx, func(ctx context.Context, r *Repositories) (err error) {
+			out, err = call(ctx, r)
+			return err
+		})
 	})
 	return out, err
+}
+
+// Watch has a watch told of all reads and writes. It is called once, before the first.
+func (o *Outer) Watch(w ports.Watch) { o.watch = w }
+
+// Watched makes a call of which the watch is told.
+func (o *Outer) Watched(ctx context.Context, op string, call func(context.Context) error) error {
+	if o.watch == nil {
+		return call(ctx)
+	}
+	ctx, done := o.watch(ctx, op)
+	err := call(ctx)
+	done(err)
+	return err
 }
 
 type outerSessions struct{ o *Outer }

@@ -58,3 +58,16 @@ func (p *pool) close() {
 		p.Close()
 	}
 }
+
+// Connections tells how many connections each pool has: used, idle, and at most.
+func (s *Store) Connections(tell func(pool string, used, idle, most int)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.reads == nil {
+		return
+	}
+	for name, p := range map[string]*pool{"read": s.reads, "write": s.writes} {
+		st := p.Stat()
+		tell(name, int(st.AcquiredConns()), int(st.IdleConns()), int(st.MaxConns()))
+	}
+}

@@ -160,7 +160,7 @@ func (s *Store) Atomically(ctx context.Context, fn func(context.Context, ports.R
 	if commit == nil {
 		return bunstore.Closed()
 	}
-	return commit.Atomically(ctx, fn)
+	return s.Watched(ctx, "write", func(ctx context.Context) error { return commit.Atomically(ctx, fn) })
 }
 
 // ask runs a reading transaction, within the time that the database has to answer.

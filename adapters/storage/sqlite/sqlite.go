@@ -144,7 +144,7 @@ func (s *Store) Atomically(ctx context.Context, fn func(context.Context, ports.R
 	if s.commit == nil {
 		return bunstore.Closed()
 	}
-	return s.commit.Atomically(ctx, fn)
+	return s.Watched(ctx, "write", func(ctx context.Context) error { return s.commit.Atomically(ctx, fn) })
 }
 
 // Ready reports whether the file can be read and has the schema of this build.

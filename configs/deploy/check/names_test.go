@@ -47,9 +47,7 @@ var known = map[string][]string{
 
 func TestTheListOfMetricsIsTheServers(t *testing.T) {
 	source, err := os.ReadFile(filepath.Join(root, "adapters", "telemetry", "prometheus", "table.go"))
-	if os.IsNotExist(err) {
-		t.Skip("left out: this build has no metrics")
-	} else if err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	found := 0
