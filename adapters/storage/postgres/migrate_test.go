@@ -93,7 +93,10 @@ func TestAStepDoesNotWaitForALockForLong(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	_, err = m.Down(t.Context())
+	for err = nil; err == nil; { // the last steps may be about functions alone
+		begun = time.Now()
+		_, err = m.Down(t.Context())
+	}
 	if f := fault.As(err); f == nil || !strings.Contains(f.Message, "in use") || time.Since(begun) > 4*time.Second {
 		t.Errorf("after %v: %v", time.Since(begun), err)
 	}
