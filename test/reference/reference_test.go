@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	web "agentapi/adapters/http"
+	"agentapi/configs"
 	"agentapi/domain/audit"
 	"agentapi/domain/tenancy"
 )
@@ -201,4 +203,50 @@ func TestThePermissionsAreTold(t *testing.T) {
 		t.Fatalf("only %d permissions were found", told)
 	}
 	Hold(t, filepath.Join(root, "domain/tenancy/README.md"), "permissions", b.String()+"\n")
+}
+
+// A path is a route with its method, a file is there, and what is said not to be there
+// is not.
+func TestWhatLanguageModelsAreToldIsThere(t *testing.T) {
+	routes := map[string]bool{}
+	parameter := regexp.MustCompile(`:(\w+)`)
+	for _, r := range web.Surface() {
+		routes[r.Method+" "+parameter.ReplaceAllString(r.Path, "{$1}")] = true
+		routes[r.Path] = true
+	}
+	text, none, absent := configs.LLMs(), regexp.MustCompile(`There is no ([^.]*)\.`), regexp.MustCompile(`/v1/[\w/]+`)
+	for _, path := range absent.FindAllString(none.FindString(string(text)), -1) {
+		if routes[path] {
+			t.Errorf("%s is said not to be there", path)
+		}
+	}
+	text = none.ReplaceAll(text, nil)
+	paths := regexp.MustCompile(`(GET|POST|PATCH|DELETE) (/[\w./{}-]*[\w}])`).FindAllStringSubmatch(string(text), -1)
+	for _, m := range paths {
+		if !routes[m[1]+" "+m[2]] {
+			t.Errorf("%s %s is no route", m[1], m[2])
+		}
+	}
+	if bare := regexp.MustCompile(`(?:^|[\s(])/[\w./{}-]+`).FindAllIndex(text, -1); len(paths) < 15 || len(bare) != len(paths) {
+		t.Errorf("%d paths are named, %d of them with a method", len(bare), len(paths))
+	}
+	files := regexp.MustCompile(`[\w-]+(?:/[\w-]+)*\.(?:md|json|yaml)\b`).FindAllIndex(text, -1)
+	found := 0
+	for _, at := range files {
+		name := string(text[at[0]:at[1]])
+		if text[at[0]-1] == '/' {
+			continue // a path
+		}
+		if found++; !exists(name) {
+			t.Errorf("there is no file %s", name)
+		}
+	}
+	if found < 8 {
+		t.Errorf("only %d files are named", found)
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(filepath.Join(root, name))
+	return err == nil
 }
