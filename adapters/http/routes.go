@@ -56,6 +56,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/.well-known/oauth-protected-resource", "", where.Resource},
 		{"GET", "/openapi.json", "", doc.JSON},
 		{"GET", "/openapi.yaml", "", doc.YAML},
+		{"GET", "/llms.txt", "", doc.LLMs},
 		{"GET", "/docs", "", doc.Page},
 		{"GET", "/docs/reference.js", "", doc.Reference},
 		{"GET", "/docs/start.js", "", doc.Start},
