@@ -49,7 +49,7 @@ func agentsListCommand(files *[]string) *cobra.Command {
 				return err
 			})
 			if err != nil {
-				return startFailed(err)
+				return orAsk(err, loaded.Config, "platform/agents")
 			}
 			return printAgents(c.OutOrStdout(), all, asJSON)
 		},
