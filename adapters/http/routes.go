@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -337,10 +338,7 @@ func (s *Server) nowhere(c *fiber.Ctx) error {
 		return fiber.NewError(http.StatusMethodNotAllowed)
 	}
 	f := fault.NotFoundf("not_found", "Invalid URL (%s %s)", clip(call.Method, 16), clip(strings.ToValidUTF8(call.Path, "?"), 128))
-	if hint := elsewhere[call.Path]; hint != "" {
-		f = f.WithHint(hint)
-	}
-	return f
+	return f.WithHint(cmp.Or(elsewhere[call.Path], "GET /docs shows what is served, GET /openapi.json lists it."))
 }
 
 // elsewhere helps callers of routes that OpenAI has and this server does not.

@@ -134,6 +134,9 @@ func firstModel(c *configs.Loaded) string {
 		if models := c.Agents[name].Models; len(models) > 0 {
 			return name + "/" + models[0].ID
 		}
+		if c.Agents[name].Driver == "demo" {
+			return name + "/echo"
+		}
 	}
 	return "MODEL"
 }
