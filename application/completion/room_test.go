@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"agentapi/adapters/tokenizer/tiktoken"
 	"agentapi/application/catalog"
@@ -34,7 +35,7 @@ func (h *house) long(words int) completion.Command {
 
 func TestAModelWithoutRoomIsPassedOverAndNotAsked(t *testing.T) {
 	small, large := says(text("ok"), used, stopped, finished), says(text("ok"), used, stopped, finished)
-	ways := routing.New(routing.Params{})
+	ways := routing.New(routing.Params{Now: time.Now, Random: func() float64 { return 0 }})
 	h := rooms(t, ways, []int{500, 2000}, small, large)
 	if w, err := h.Complete(t.Context(), h.long(400)); err != nil || w.Agent != "first" {
 		t.Fatal(w, err)
