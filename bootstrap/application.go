@@ -9,6 +9,7 @@ import (
 
 	"agentapi/adapters/identity/apikey"
 	"agentapi/adapters/identity/oidc"
+	"agentapi/adapters/tokenizer/tiktoken"
 	"agentapi/application/access"
 	"agentapi/application/budgets"
 	"agentapi/application/catalog"
@@ -18,6 +19,7 @@ import (
 	"agentapi/application/outage"
 	"agentapi/application/reports"
 	"agentapi/application/routing"
+	"agentapi/application/tokens"
 	"agentapi/application/trail"
 	"agentapi/application/upkeep"
 	"agentapi/bootstrap/driver"
@@ -41,6 +43,7 @@ var Application = fx.Module("application",
 		newRouting,
 		newCompletion,
 		newBudgets,
+		func() *tokens.Counter { return &tokens.Counter{Tokenizer: tiktoken.New()} },
 		func(c *configs.Config, storage ports.Storage) *reports.Service {
 			return &reports.Service{Storage: storage, Currency: c.Billing.Currency, Now: now}
 		},
@@ -84,8 +87,8 @@ func catalogOf(c *configs.Config, agents map[string]ports.Agent, cache ports.Cac
 	p := catalog.Params{Cache: cache, Now: now, Strict: c.Compat.UnsupportedParams == "reject"}
 	for _, name := range c.AgentNames() {
 		e := catalog.Entry{Name: agent.Name(name), Agent: agents[name]}
-		for _, id := range c.Agents[name].Models {
-			e.Models = append(e.Models, agent.Model{ID: id})
+		for _, m := range c.Agents[name].Models {
+			e.Models = append(e.Models, agent.Model{ID: m.ID, Context: m.Context, Output: m.Output})
 		}
 		p.Entries = append(p.Entries, e)
 	}
@@ -112,9 +115,9 @@ func byPurpose(c *configs.Config) []agent.Name {
 	return slices.Concat(real, shows)
 }
 
-func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, ways *routing.Service, away *outage.Registry, s Setting, life fx.Lifecycle) *completion.Service {
+func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, ways *routing.Service, away *outage.Registry, counter *tokens.Counter, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing, Routing: ways,
+		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing, Routing: ways, Tokens: counter,
 	}
 	if c.Resume.Window > 0 && cache.Beyond() {
 		p.Tapes = &completion.Tapes{Cache: cache, Box: pepper.Box()}

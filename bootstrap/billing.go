@@ -4,14 +4,15 @@ import (
 	"crypto/rand"
 
 	"agentapi/application/budgets"
+	"agentapi/application/tokens"
 	"agentapi/configs"
 	"agentapi/domain/price"
 	"agentapi/ports"
 )
 
-func newBudgets(c *configs.Config, storage ports.Storage, bulletin ports.Bulletin) *budgets.Service {
+func newBudgets(c *configs.Config, storage ports.Storage, bulletin ports.Bulletin, counter *tokens.Counter) *budgets.Service {
 	return budgets.New(budgets.Params{
-		Storage: storage, Bulletin: bulletin, Prices: prices(c), Answer: c.Billing.Answer, Hold: c.Billing.Hold, Now: now, Random: func(b []byte) { rand.Read(b) },
+		Storage: storage, Bulletin: bulletin, Prices: prices(c), Answer: c.Billing.Answer, Hold: c.Billing.Hold, Now: now, Random: func(b []byte) { rand.Read(b) }, Tokens: counter,
 	})
 }
 

@@ -39,7 +39,7 @@ func newServer(c *configs.Config, a *access.Service, adm *admin.Service, op *ope
 			Resumable: c.Resume.Window > 0,
 		},
 		Access: a, Admin: adm, Operations: op, Reports: rep, Provision: prov, Completer: comp, Catalog: cat, Conversations: conv, Vitals: v, Logins: logins(c), Log: log, Version: Version().Version,
-		Description: docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON},
+		Description: docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON, LLMs: configs.LLMs()},
 	}
 	if numbers != nil {
 		p.Meter = numbers

@@ -92,12 +92,22 @@ type PlatformAdmin struct {
 // Agent configures one agent. What its driver reads stands beside, under the
 // driver's name.
 type Agent struct {
-	Driver  string   `yaml:"driver" doc:"which driver to use"`
-	Models  []string `yaml:"models" doc:"the agent's own ids of its models; one that ends in * is a prefix; empty: the agent is asked"`
-	Limits  Limits   `yaml:"limits"`
-	Breaker Breaker  `yaml:"breaker"`
-	Health  Watch    `yaml:"health"`
+	Driver  string  `yaml:"driver" doc:"which driver to use"`
+	Models  []Model `yaml:"models" doc:"the agent's own ids of its models; one that ends in * is a prefix; empty: the agent is asked"`
+	Limits  Limits  `yaml:"limits"`
+	Breaker Breaker `yaml:"breaker"`
+	Health  Watch   `yaml:"health"`
 }
+
+// Model configures a model of an agent.
+type Model struct {
+	ID      string `yaml:"id" doc:"the agent's own id of it; it alone may stand in the model's place"`
+	Context int    `yaml:"context" doc:"tokens of a prompt and its answer at most; what surely does not fit is refused, or goes to another that has the room; 0: not known"`
+	Output  int    `yaml:"output" doc:"tokens of an answer at most; a request that asks for more is refused, or goes to another; 0: not known"`
+}
+
+// Shorthand is the field that an id in the model's place stands for.
+func (Model) Shorthand() string { return "id" }
 
 // SetDefaults fills in what an agent's configuration may leave out.
 func (a *Agent) SetDefaults() {
@@ -304,6 +314,13 @@ func (c *Config) validate(d *decoder) {
 		}
 		if c.Agents[name].Driver == "" {
 			bad("agents."+name+".driver", "is missing")
+		}
+		for i, m := range c.Agents[name].Models {
+			if at := fmt.Sprintf("agents.%s.models[%d]", name, i); m.ID == "" {
+				bad(at, "has no id")
+			} else if m.Context < 0 || m.Output < 0 {
+				bad(at, "context and output must be at least 0")
+			}
 		}
 		if h := c.Agents[name].Health; h.Interval < time.Second || h.Timeout <= 0 || h.Failures < 1 || h.Successes < 1 {
 			bad("agents."+name+".health", "interval must be at least 1s, timeout more than 0, failures and successes at least 1")

@@ -52,7 +52,7 @@ func (d *decoder) decode(n *node, path string, into reflect.Value) {
 	}
 	switch into.Kind() {
 	case reflect.Struct:
-		if s, ok := into.Interface().(shorthand); ok && n.list != nil {
+		if s, ok := into.Interface().(shorthand); ok && shortened(n, s, into) {
 			n = &node{fields: map[string]*node{s.Shorthand(): n}, order: []string{s.Shorthand()}, origin: n.origin}
 		}
 		d.object(n, path, into)
@@ -79,8 +79,19 @@ func (d *decoder) decode(n *node, path string, into reflect.Value) {
 	}
 }
 
-// shorthand is an object for one of whose fields, a list, that list alone will do.
+// shorthand is an object for one of whose fields, a list or a single value, that alone
+// will do.
 type shorthand interface{ Shorthand() string }
+
+// shortened tells whether a node is what the field is that it may stand for.
+func shortened(n *node, s shorthand, into reflect.Value) bool {
+	for _, f := range visible(into.Type()) {
+		if f.name == s.Shorthand() {
+			return n.list != nil && f.typ.Kind() == reflect.Slice || n.scalar != nil && f.typ.Kind() != reflect.Slice
+		}
+	}
+	return false
+}
 
 // oneOrMany is a list for which a single value will do.
 type oneOrMany interface{ OneOrMany() }

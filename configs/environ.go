@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -152,13 +153,21 @@ func (e *environ) alias(over *node, path, name string, d *decoder) {
 	} else {
 		e.put(over, path, text, name, d)
 	}
-	if driver := chosen[name]; driver != "" && over.at(part+".driver") == nil && e.vars["AGENTAPI_"+strings.ToUpper(part)+"__DRIVER"] == "" {
+	driver := chosen[name]
+	if driver == "" || e.vars["AGENTAPI_"+strings.ToUpper(part)+"__DRIVER"] != "" {
+		return
+	}
+	switch says := over.at(part + ".driver"); {
+	case says == nil:
 		over.set([]string{part, "driver"}, scalar(driver, "env "+name))
+	case says.scalar != nil && *says.scalar != driver:
+		e.notices = append(e.notices, fmt.Sprintf("%s is set, but %s.driver is %s (%s), so it has no effect.", name, part, *says.scalar, says.origin))
 	}
 }
 
 func (e *environ) own(over *node, name string, d *decoder) {
 	base, isFile := strings.CutSuffix(name, "_FILE")
+	isFile = isFile && !isSetting(reflect.TypeFor[Config](), pathOf(name))
 	if reserved[name] != "" || (isFile && reserved[base] != "") || strings.HasPrefix(name, "AGENTAPI_TEST_") {
 		return
 	}
@@ -179,11 +188,33 @@ func (e *environ) own(over *node, name string, d *decoder) {
 			return
 		}
 	}
+	e.put(over, strings.Join(pathOf(name), "."), text, name, d)
+}
+
+// pathOf is the path of the setting that a variable names.
+func pathOf(name string) []string {
 	segments := strings.Split(strings.ToLower(strings.TrimPrefix(name, "AGENTAPI_")), "__")
 	if len(segments) > 1 && segments[0] == "agents" {
 		segments[1] = strings.ReplaceAll(segments[1], "_", "-")
 	}
-	e.put(over, strings.Join(segments, "."), text, name, d)
+	return segments
+}
+
+// isSetting tells whether t has a setting at path: audit.key_file is one of its
+// own, and no file in which a setting audit.key is kept.
+func isSetting(t reflect.Type, path []string) bool {
+	if len(path) == 0 {
+		return true
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	for _, f := range visible(t) {
+		if f.name == path[0] {
+			return isSetting(f.typ, path[1:])
+		}
+	}
+	return false
 }
 
 func (e *environ) put(over *node, path, text, name string, d *decoder) {

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -42,7 +43,16 @@ func (e *environ) oidc(over *node, d *decoder) {
 		if e.value("AGENTAPI_DEV_TOKEN") != "" {
 			e.notices = append(e.notices, "AGENTAPI_DEV_TOKEN is set, but callers log in by a provider only; identity.chain: [oidc, apikey, dev] takes both.")
 		}
+		return
 	}
+	if len(set) > 0 && !asks(over.at("identity.chain"), "oidc") {
+		e.notices = append(e.notices, strings.Join(set, ", ")+": identity.chain has no oidc in it, so nobody logs in by that provider.")
+	}
+}
+
+// asks tells whether a chain has a link of this name.
+func asks(chain *node, name string) bool {
+	return slices.ContainsFunc(chain.list, func(n *node) bool { return n.scalar != nil && *n.scalar == name })
 }
 
 // issuers are the entries that the variables make: one for all names of an

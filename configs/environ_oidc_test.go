@@ -82,7 +82,9 @@ func (many) OneOrMany() {}
 
 func loadOIDC(t *testing.T, file string, environ []string) (*Loaded, error) {
 	t.Helper()
-	s := Sources{Environ: environ, Drivers: func(path string) bool { return path == "identity.oidc" }}
+	s := Sources{Environ: environ, Drivers: func(path string) bool {
+		return path == "identity.oidc" || path == "storage.postgres" || path == "cache.redis"
+	}}
 	if file != "" {
 		name := filepath.Join(t.TempDir(), "agentapi.yaml")
 		if err := os.WriteFile(name, []byte("version: 1\n"+file+"\n"), 0o600); err != nil {

@@ -9,6 +9,12 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
+//go:embed llms.txt
+var llms []byte
+
+// LLMs tells language models of the API, in the form of llmstxt.org.
+func LLMs() []byte { return llms }
+
 // OpenAPI is the description of everything that is served, as YAML.
 func OpenAPI() []byte { return openAPI }
 

@@ -29,7 +29,11 @@ func printNode(b *strings.Builder, n *node, depth int, origin bool) {
 			b.WriteByte('\n')
 			for _, item := range child.list {
 				var inner strings.Builder
-				printNode(&inner, item, 0, false)
+				if item.fields == nil {
+					inner.WriteString(flow(item))
+				} else {
+					printNode(&inner, item, 0, false)
+				}
 				for i, line := range strings.Split(strings.TrimRight(inner.String(), "\n"), "\n") {
 					lead := "  "
 					if i == 0 {

@@ -8,7 +8,8 @@ import (
 
 //go:generate go tool mockgen -source=$GOFILE -destination=portmock/$GOFILE -package=portmock
 
-// Limiter keeps how much is in use, for all servers that share it, by one clock. A
+// Limiter keeps how much is in use, for all servers that share it, by one clock. Where
+// that is set back, nothing is in use for longer or less long than it would have been. A
 // method returns fault.Unavailable when it cannot be reached; nobody knows then
 // whether it did what was asked.
 type Limiter interface {

@@ -97,7 +97,7 @@ func TestWhatIsDescribedComesCompressedOrNotAndOnce(t *testing.T) {
 		}
 		return resp, text
 	}
-	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/docs", "/docs/start.js", "/docs/reference.js"} {
+	for _, path := range []string{"/openapi.json", "/openapi.yaml", "/llms.txt", "/docs", "/docs/start.js", "/docs/reference.js"} {
 		_, plain := get(http.MethodGet, path, "identity", "")
 		for accept, packs := range map[string]bool{"gzip": true, "br, GZIP;q=0.5": true, "gzip;q=0": false, "br": false, "": false} {
 			resp, text := get(http.MethodGet, path, accept, "")

@@ -163,7 +163,7 @@ func open(t *testing.T, change ...func(*web.Params)) *house {
 		Vitals:        vitals.New(vitals.Params{Storage: store, Catalog: catalog.Begin(cat), Observer: ports.NopObserver{}, Outages: outage.New(ports.NopObserver{}, time.Now), Limit: time.Second, Now: time.Now, Random: func([]byte) {}}),
 		Log:           zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zap.DebugLevel)),
 		Version:       "test",
-		Description:   docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON},
+		Description:   docs.Description{YAML: configs.OpenAPI(), JSON: configs.OpenAPIJSON, LLMs: configs.LLMs()},
 	}
 	for _, c := range change {
 		c(&p)

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -56,6 +57,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/.well-known/oauth-protected-resource", "", where.Resource},
 		{"GET", "/openapi.json", "", doc.JSON},
 		{"GET", "/openapi.yaml", "", doc.YAML},
+		{"GET", "/llms.txt", "", doc.LLMs},
 		{"GET", "/docs", "", doc.Page},
 		{"GET", "/docs/reference.js", "", doc.Reference},
 		{"GET", "/docs/start.js", "", doc.Start},
@@ -336,10 +338,7 @@ func (s *Server) nowhere(c *fiber.Ctx) error {
 		return fiber.NewError(http.StatusMethodNotAllowed)
 	}
 	f := fault.NotFoundf("not_found", "Invalid URL (%s %s)", clip(call.Method, 16), clip(strings.ToValidUTF8(call.Path, "?"), 128))
-	if hint := elsewhere[call.Path]; hint != "" {
-		f = f.WithHint(hint)
-	}
-	return f
+	return f.WithHint(cmp.Or(elsewhere[call.Path], "GET /docs shows what is served, GET /openapi.json lists it."))
 }
 
 // elsewhere helps callers of routes that OpenAI has and this server does not.

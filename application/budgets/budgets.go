@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"agentapi/application/tokens"
 	"agentapi/domain/agent"
 	"agentapi/domain/budget"
 	"agentapi/domain/chat"
@@ -29,6 +30,8 @@ type Params struct {
 	// Random fills with entropy.
 	Random   func([]byte)
 	Bulletin ports.Bulletin
+	// Tokens counts prompts; nil: they are estimated.
+	Tokens *tokens.Counter
 }
 
 // Topic is what the bulletin calls changes of budgets.
@@ -145,7 +148,7 @@ func (s *Service) For(who tenancy.Principal, candidates []agent.Candidate, trans
 	s.Random(random[:])
 	out := &budget.Reservation{
 		ID: budget.NewReservationID(now, random), Key: keyOf(who), At: now, Expires: now.Add(s.Hold),
-		Amount: s.prices.Load().AtMost(candidates, prompt(transcript, r.Tools), s.Bound(r)),
+		Amount: s.prices.Load().AtMost(candidates, s.prompt(candidates, transcript, r.Tools), s.Bound(r)),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,11 +168,15 @@ func (s *Service) Bound(r *chat.Request) int {
 	return answer * max(1, r.N)
 }
 
-// prompt estimates the tokens of what a model is told.
-func prompt(transcript []chat.Message, tools []chat.ToolSpec) int {
-	n := chat.EstimatePrompt(transcript)
-	for _, t := range tools {
-		n += chat.EstimateTokens(t.Name) + chat.EstimateTokens(t.Description) + chat.EstimateTokens(string(t.Parameters))
+// prompt is how many tokens the candidates' models make at most of what they are told.
+func (s *Service) prompt(candidates []agent.Candidate, transcript []chat.Message, tools []chat.ToolSpec) int {
+	n := 0
+	counted := make(map[string]bool)
+	for _, c := range candidates {
+		if !counted[c.Model] {
+			counted[c.Model] = true
+			n = max(n, s.Tokens.Prompt(c.Model, transcript, tools))
+		}
 	}
 	return n
 }

@@ -131,6 +131,20 @@ func (e *entry) models() []agent.Model {
 	return nil
 }
 
+// Known is what is known of a candidate's model; the longest prefix counts where none has
+// its name. The agent's name must come from a Route.
+func (s *Service) Known(c agent.Candidate) (best agent.Model) {
+	for _, m := range s.entries[c.Agent].models() {
+		if m.ID == c.Model {
+			return m
+		}
+		if m.Serves(c.Model) && len(m.ID) > len(best.ID) {
+			best = m
+		}
+	}
+	return best
+}
+
 // serves tells whether the agent answers to a model id. One that could not say
 // what it has is asked for anything.
 func (e *entry) serves(id string) bool {

@@ -25,6 +25,11 @@ func (r *run) foresee(ctx context.Context) error {
 		return err
 	}
 	_, r.transcript, _ = session.Continue(history, r.cmd.Request.Messages, !r.cmd.Conversation.ID.IsZero())
+	if len(history) == 0 { // else an agent may have a session of its own
+		if r.unforeseen = r.contain(); r.unforeseen != nil {
+			return nil
+		}
+	}
 	if r.hold, err = r.s.Budgets.For(r.cmd.Caller, r.route.Candidates, r.transcript, r.cmd.Request); err != nil || len(r.route.Candidates) > 1 {
 		return err // of several it is chosen later which is asked
 	}

@@ -12,6 +12,7 @@ import (
 	"agentapi/application/catalog"
 	"agentapi/application/limits"
 	"agentapi/application/routing"
+	"agentapi/application/tokens"
 	"agentapi/application/trail"
 	"agentapi/domain/agent"
 	"agentapi/domain/budget"
@@ -48,6 +49,9 @@ type Params struct {
 	// Routing chooses among candidates, bounds what is tried again and remembers why;
 	// nil: all are tried in their order.
 	Routing *routing.Service
+	// Tokens counts what agents do not report and what is near a bound; nil: all is
+	// estimated.
+	Tokens *tokens.Counter
 }
 
 // Service gives completions. It is safe for concurrent use. Start and Stop
@@ -297,6 +301,10 @@ func (r *run) find(ctx context.Context) error {
 	if err := r.converse(ctx); err != nil {
 		return err
 	}
+	if err := r.contain(); err != nil {
+		r.trace.Choice(r.route, routing.Choice{}, r.cat.Ill)
+		return err
+	}
 	r.choose()
 	if err := r.limit(ctx, r.candidates[0]); err != nil {
 		return err
@@ -364,7 +372,7 @@ func ended(fold *chat.Assembler) error {
 }
 
 func (r *run) estimate(c chat.Completion) chat.Usage {
-	return chat.Usage{Prompt: chat.EstimatePrompt(r.transcript), Completion: chat.EstimateAnswer(c), Estimated: true}
+	return r.s.Tokens.Used(r.Served, r.transcript, c)
 }
 
 // mend ends a run in which an agent or an adapter panicked, so that its

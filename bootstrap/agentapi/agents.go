@@ -19,10 +19,11 @@ func agentsCommand(files *[]string) *cobra.Command {
 		Use: "agents", Short: "See the agents that servers have, how they are, and drain them", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(agentsListCommand(files), agentsHealthCommand(),
+	c.AddCommand(agentsListCommand(files))
+	c.AddCommand(talksToServer(agentsHealthCommand(),
 		agentsTurnCommand("drain", "Have an agent finish what it has begun, and begin nothing more"),
 		agentsTurnCommand("resume", "Have an agent that is drained work again"),
-		agentsTurnCommand("reset", "Close an agent's breakers and forget how it was"))
+		agentsTurnCommand("reset", "Close an agent's breakers and forget how it was"))...)
 	return c
 }
 
@@ -31,7 +32,8 @@ func agentsListCommand(files *[]string) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "List the agents as the storage knows them", Args: cobra.NoArgs,
 		Long: "List the agents as servers have stored them: those of the configuration, and those that were once in it.\n\n" +
-			"It reads the configured storage itself. SQLite's file has one user at a time; of a server that runs, GET /health tells the same.",
+			"It reads the configured storage itself. SQLite's file has one user at a time;\n" +
+			"a server that runs tells the same, and which are drained: agentapi admin get platform/agents.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			loaded, err := load(*files, nil)
 			if err != nil {
@@ -47,7 +49,7 @@ func agentsListCommand(files *[]string) *cobra.Command {
 				return err
 			})
 			if err != nil {
-				return startFailed(err)
+				return orAsk(err, loaded.Config, "platform/agents")
 			}
 			return printAgents(c.OutOrStdout(), all, asJSON)
 		},

@@ -16,7 +16,7 @@ func agentsTurnCommand(verb, short string) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
-		Long: short + ": at once on the server that is asked, on others of its database within 30 s.\nThe server is found as agentapi chat finds it.",
+		Long: short + ": at once on the server that is asked, on others of its database within a second, or 15 where they share no Redis.\nThe server is found as agentapi chat finds it.",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := newClient(c, "")
 			if err != nil {

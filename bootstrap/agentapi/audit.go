@@ -56,7 +56,7 @@ func auditing(c *cobra.Command, files []string, do func(*configs.Config, bootstr
 	case fault.Is(err, fault.Invalid):
 		return &exit{code: exitUsage, err: err}
 	default:
-		return startFailed(err)
+		return orAsk(err, loaded.Config, "platform/audit")
 	}
 }
 

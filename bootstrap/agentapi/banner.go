@@ -87,7 +87,11 @@ func (a *announcement) text() string {
 	for _, name := range a.loaded.AgentNames() {
 		what := a.loaded.Agents[name].Driver
 		if models := a.loaded.Agents[name].Models; len(models) > 0 {
-			what += ": " + strings.Join(models, ", ")
+			ids := make([]string, len(models))
+			for i, m := range models {
+				ids[i] = m.ID
+			}
+			what += ": " + strings.Join(ids, ", ")
 		} else if what == "demo" {
 			what = "offline: echo, story, tools, json, slow, flaky"
 		}
@@ -128,7 +132,10 @@ func (a *announcement) issuers() (out []string) {
 func firstModel(c *configs.Loaded) string {
 	for _, name := range c.AgentNames() {
 		if models := c.Agents[name].Models; len(models) > 0 {
-			return name + "/" + models[0]
+			return name + "/" + models[0].ID
+		}
+		if c.Agents[name].Driver == "demo" {
+			return name + "/echo"
 		}
 	}
 	return "MODEL"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -98,12 +99,34 @@ func examine(ctx context.Context, files []string) []finding {
 func checkListen(ctx context.Context, c *configs.Config) finding {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", c.Server.Addr)
+	if err != nil && serves(ctx, c.Server.Addr) {
+		return finding{ID: "listen", Status: "ok", Summary: "an agentapi serves at " + c.Server.Addr + " already"}
+	}
 	if err != nil {
-		return finding{ID: "listen", Status: "warn", Summary: c.Server.Addr + " is in use or cannot be had",
-			Fix: "if that is not a running agentapi, choose another port with AGENTAPI_PORT"}
+		return finding{ID: "listen", Status: "warn", Summary: c.Server.Addr + " is in use or cannot be had", Fix: "choose another port with AGENTAPI_PORT"}
 	}
 	l.Close()
 	return finding{ID: "listen", Status: "ok", Summary: c.Server.Addr + " is free"}
+}
+
+// serves tells whether a server of this program answers at an address.
+func serves(ctx context.Context, addr string) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	if host, port, err := net.SplitHostPort(addr); err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
+		addr = net.JoinHostPort("127.0.0.1", port)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/status", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	var said struct{ Name string }
+	return json.NewDecoder(io.LimitReader(resp.Body, 4<<10)).Decode(&said) == nil && said.Name == "agentapi"
 }
 
 func checkData() finding {

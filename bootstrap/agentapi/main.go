@@ -50,13 +50,16 @@ func run(args []string) int {
 	defer stop()
 	root := command()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	asked, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	var e *exit
 	if !errors.As(err, &e) {
-		e = &exit{code: exitUsage, err: err, fix: "agentapi --help lists commands and flags"}
+		e = &exit{code: exitUsage, err: err, fix: asked.UseLine() + "; --help says more"}
+		if asked.HasSubCommands() {
+			e.fix = asked.CommandPath() + " --help lists commands and flags"
+		}
 	}
 	if e.code == exitInterrupt {
 		return e.code

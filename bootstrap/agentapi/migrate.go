@@ -40,6 +40,9 @@ func migrator(ctx context.Context, files []string, out io.Writer) (m *postgres.M
 		return nil, false, err
 	}
 	if d := loaded.Storage.Driver; d != "postgres" {
+		for _, n := range loaded.Notices { // such as that DATABASE_URL has no effect
+			fmt.Fprintf(out, "note: %s\n", n)
+		}
 		fmt.Fprintf(out, "storage.driver is %s, which needs no migrations; set DATABASE_URL for PostgreSQL\n", d)
 		return nil, false, nil
 	}

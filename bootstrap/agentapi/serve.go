@@ -126,7 +126,9 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	}()
 	if err := app.Stop(stop); err != nil {
 		log.Warn("stopped before everything had ended", zap.Error(err))
+		return nil
 	}
+	log.Info("stopped")
 	return nil
 }
 
@@ -155,6 +157,17 @@ func startFailed(err error) error {
 		e.code = exitInterrupt
 	}
 	return e
+}
+
+// orAsk is startFailed for a command that reads the storage, where the server that
+// has the only file open tells the same at path.
+func orAsk(err error, c *configs.Config, path string) error {
+	failed := startFailed(err)
+	var e *exit
+	if c.Storage.Driver == "sqlite" && fault.Is(err, fault.Unavailable) && errors.As(failed, &e) && e.fix != "" {
+		e.fix += " The server that runs tells, too: agentapi admin get " + path
+	}
+	return failed
 }
 
 // leave writes the address where agentapi chat finds it, until the server stops. A

@@ -45,7 +45,8 @@ type Model struct {
 	ID      string
 	Created time.Time
 	OwnedBy string
-	Context int // tokens; 0: not known
+	Context int // tokens of the prompt and the answer together; 0: not known
+	Output  int // tokens of an answer at most; 0: not known
 }
 
 // Wildcard tells whether the id is a prefix.

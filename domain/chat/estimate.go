@@ -44,31 +44,66 @@ func (p *Part) estimate() int {
 	}
 }
 
-// EstimatePrompt guesses the tokens of a transcript.
-func EstimatePrompt(msgs []Message) int {
+// Count tells how many tokens a model makes of a text. It is safe for concurrent use.
+type Count func(text string) int
+
+// Said is the tokens of a transcript's text, by OpenAI's own rule: each message has one
+// for its role and three about it, a name has one about it, and the answer is begun with
+// three. What media make is not in it.
+func (count Count) Said(msgs []Message) int {
 	n := 3
 	for i := range msgs {
 		m := &msgs[i]
 		n += perMessage
+		if m.Name != "" {
+			n += count(m.Name) + 1
+		}
 		for _, p := range m.Parts {
-			n += EstimateTokens(p.Text) + p.estimate()
+			n += count(p.Text)
 		}
 		for _, c := range m.ToolCalls {
-			n += EstimateTokens(c.Name) + EstimateTokens(c.Arguments)
+			n += count(c.Name) + count(c.Arguments)
 		}
 	}
 	return n
 }
 
-// EstimateAnswer guesses the tokens of a completion.
-func EstimateAnswer(c Completion) int {
-	n := 0
-	for i := range c.Choices {
-		m := &c.Choices[i].Message
-		n += EstimateTokens(m.Text()) + EstimateTokens(c.Choices[i].Reasoning) + EstimateTokens(m.Refusal)
-		for _, t := range m.ToolCalls {
-			n += EstimateTokens(t.Name) + EstimateTokens(t.Arguments)
+// Prompt is the tokens of a transcript; those of media are guessed.
+func (count Count) Prompt(msgs []Message) int {
+	n := count.Said(msgs)
+	for i := range msgs {
+		for j := range msgs[i].Parts {
+			n += msgs[i].Parts[j].estimate()
 		}
 	}
 	return n
 }
+
+// Tools is about the tokens of tools that are offered: a provider writes them to its
+// models in a form of its own, which is shorter.
+func (count Count) Tools(tools []ToolSpec) int {
+	n := 0
+	for _, t := range tools {
+		n += count(t.Name) + count(t.Description) + count(string(t.Parameters))
+	}
+	return n
+}
+
+// Answer is the tokens of a completion, as far as it was told.
+func (count Count) Answer(c Completion) int {
+	n := 0
+	for i := range c.Choices {
+		m := &c.Choices[i].Message
+		n += count(m.Text()) + count(c.Choices[i].Reasoning) + count(m.Refusal)
+		for _, t := range m.ToolCalls {
+			n += count(t.Name) + count(t.Arguments)
+		}
+	}
+	return n
+}
+
+// EstimatePrompt guesses the tokens of a transcript.
+func EstimatePrompt(msgs []Message) int { return Count(EstimateTokens).Prompt(msgs) }
+
+// EstimateAnswer guesses the tokens of a completion.
+func EstimateAnswer(c Completion) int { return Count(EstimateTokens).Answer(c) }

@@ -96,13 +96,13 @@ func (r Rate) interval() float64 { return r.period() / float64(r.Limit) }
 // Micros is a moment as accounts count it.
 func Micros(t time.Time) float64 { return float64(t.UnixMicro()) }
 
-// used is what is in use at a moment; a clock that goes back stands still.
+// used is what is in use at a moment; where the clock was set back meanwhile, all that was.
 func (a Account) used(now float64) float64 { return math.Max(a.Used-math.Max(now-a.At, 0), 0) }
 
 // Add gives the account after n more units, or fewer where n is negative, whatever
-// the limit is.
+// the limit is. From then on its time counts, whatever the clock said before.
 func (a Account) Add(r Rate, n int64, now float64) Account {
-	return Account{At: math.Max(now, a.At), Used: math.Max(a.used(now)+float64(n)*r.interval(), 0)}
+	return Account{At: now, Used: math.Max(a.used(now)+float64(n)*r.interval(), 0)}
 }
 
 // Spend gives the account after n units, and how long until they can be had: 0 at

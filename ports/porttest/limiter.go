@@ -19,6 +19,7 @@ import (
 type LimiterBench struct {
 	Limiter ports.Limiter
 	Pass    func(d time.Duration) // lets time pass for it
+	Back    func(d time.Duration) // sets its clock back; nil: it never goes back
 }
 
 // Limiter tests the contract of ports.Limiter. within runs a test with a fresh bench:
@@ -34,6 +35,7 @@ func Limiter(t *testing.T, within func(t *testing.T, test func(t *testing.T, b L
 		"more may turn out to have been used than the limit": limiterDebt,
 		"a place is free when its claim is settled":          limiterPlaces,
 		"a place is free after its lease, unless renewed":    limiterLease,
+		"a clock that is set back lengthens no time":         limiterBackwards,
 		"what remains is told":                               limiterLevels,
 		"a limit that changes holds for what is in use":      limiterChanges,
 		"random claims are decided as a plain model decides": limiterModel,
@@ -208,6 +210,45 @@ func limiterLease(t *testing.T, b LimiterBench) {
 	takes(t, b, claim("3"), false)
 	must(t, b.Limiter.Settle(t.Context(), claim("2")))
 	takes(t, b, claim("3"), true)
+}
+
+// limiterBackwards sets the clock back while a rate and a place are in use, whether they
+// are asked for right then or later.
+func limiterBackwards(t *testing.T, b LimiterBench) {
+	if b.Back == nil {
+		t.Skip("its clock never goes back")
+	}
+	rate := quota.Claim{Rates: []quota.Charge{rateOf("r", 6, time.Minute, 6)}}
+	held := func(id, key string) quota.Claim {
+		return quota.Claim{ID: id, Places: []quota.Places{{Key: key, Most: 1}}, Lease: time.Minute}
+	}
+	takes(t, b, rate, true)
+	takes(t, b, held("dead", "p"), true)
+	takes(t, b, held("alive", "q"), true)
+	b.Back(time.Hour)
+	takes(t, b, rate, false) // nothing is forgotten
+	takes(t, b, held("2", "p"), false)
+	takes(t, b, held("2", "q"), false)
+	b.Pass(50 * time.Second)
+	must(t, b.Limiter.Renew(t.Context(), held("alive", "q")))
+	rate.Rates[0].N = 5
+	takes(t, b, rate, true) // and what comes back meanwhile comes back in its time
+	takes(t, b, held("2", "p"), false)
+	b.Pass(10 * time.Second)
+	takes(t, b, held("2", "p"), true)
+	takes(t, b, held("2", "q"), false)
+	b.Pass(50 * time.Second)
+	takes(t, b, held("2", "q"), true)
+	b.Pass(time.Hour)
+	rate.Rates[0].N = 6
+	takes(t, b, rate, true)
+	b.Back(time.Hour)
+	must(t, b.Limiter.Settle(t.Context(), rate, 3))
+	rate.Rates[0].N = 3
+	takes(t, b, rate, true)
+	takes(t, b, rate, false)
+	b.Pass(30 * time.Second)
+	takes(t, b, rate, true)
 }
 
 func limiterLevels(t *testing.T, b LimiterBench) {

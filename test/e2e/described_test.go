@@ -48,7 +48,7 @@ func TestEveryOperationSucceedsAsItIsDescribed(t *testing.T) {
 	}{
 		{"", "GET /livez", "", "", nil}, {"", "GET /healthz", "", "", nil}, {"", "GET /readyz?verbose", "", "", nil}, {"", "GET /health", "", "", nil},
 		{"", "GET /status", "", "", nil}, {"", "GET /metrics", "", "", nil}, {"", "GET /.well-known/oauth-protected-resource", "", "", nil},
-		{"", "GET /openapi.json", "", "", nil}, {"", "GET /openapi.yaml", "", "", nil}, {"", "GET /docs", "", "", nil},
+		{"", "GET /openapi.json", "", "", nil}, {"", "GET /openapi.yaml", "", "", nil}, {"", "GET /llms.txt", "", "", nil}, {"", "GET /docs", "", "", nil},
 		{"", "GET /docs/start.js", "", "", nil}, {"", "GET /docs/reference.js", "", "", []string{"Accept-Encoding", "gzip"}},
 
 		{admin, "POST /v1/chat/completions", kit.AskStream("demo/tools", "hello"), "", nil},

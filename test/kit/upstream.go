@@ -96,8 +96,8 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Stream   bool
 		Messages []struct{ Content any }
 	}
-	if err := json.Unmarshal(body, &in); err != nil {
-		http.Error(w, `{"error":{"message":"bad json","type":"invalid_request_error","param":null,"code":null}}`, http.StatusBadRequest)
+	if err := json.Unmarshal(body, &in); err != nil || len(in.Messages) == 0 {
+		http.Error(w, `{"error":{"message":"bad request","type":"invalid_request_error","param":null,"code":null}}`, http.StatusBadRequest)
 		return
 	}
 	stay := func() {

@@ -25,6 +25,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // for Look
 	"go.uber.org/goleak"
 
+	"agentapi/test/clock"
 	"agentapi/test/debian"
 )
 
@@ -40,7 +41,8 @@ type Server struct {
 	Addr string // host and port
 
 	admin  *url.URL // as a superuser
-	dir    string   // its data; empty: it is somebody else's
+	clock  *clock.Clock
+	dir    string // its data; empty: it is somebody else's
 	bin    string
 	as     *syscall.Credential
 	port   int
@@ -66,7 +68,7 @@ func Shared(t testing.TB) *Server {
 		if address := os.Getenv(External); address != "" {
 			shared.server, shared.err = external(address)
 		} else {
-			shared.server, shared.err = launch()
+			shared.server, shared.err = launch(nil)
 		}
 	}
 	if shared.err != nil {
@@ -98,9 +100,12 @@ func Stop() {
 }
 
 // New starts a server for one test alone, which may kill it.
-func New(t testing.TB) *Server {
+func New(t testing.TB) *Server { return By(t, nil) }
+
+// By is New for a server that goes by a clock; nil: by the true time.
+func By(t testing.TB, c *clock.Clock) *Server {
 	t.Helper()
-	s, err := launch()
+	s, err := launch(c)
 	if err != nil {
 		debian.Unavailable(t, err, External)
 	}
@@ -117,8 +122,8 @@ func external(address string) (*Server, error) {
 }
 
 // launch makes a cluster and starts it.
-func launch() (_ *Server, err error) {
-	s := &Server{}
+func launch(c *clock.Clock) (_ *Server, err error) {
+	s := &Server{clock: c}
 	if s.bin, err = needs("initdb", "postgres").Folder(); err != nil {
 		return nil, err
 	}
@@ -160,7 +165,7 @@ func launch() (_ *Server, err error) {
 
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
-	cmd.Dir, cmd.Env = s.dir, []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	cmd.Dir, cmd.Env = s.dir, append([]string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}, s.clock.Env()...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Pdeathsig: 0}
 	return cmd
 }

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -287,7 +288,9 @@ func parseModels(body []byte) ([]agent.Model, error) {
 			ID      string  `json:"id"`
 			Created float64 `json:"created"`
 			OwnedBy string  `json:"owned_by"`
-			Context int     `json:"context_length"`
+			Length  tokens  `json:"context_length"` // OpenRouter's
+			MaxLen  tokens  `json:"max_model_len"`  // vLLM's
+			Window  tokens  `json:"context_window"` // Groq's, and this server's
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &list); err != nil {
@@ -296,10 +299,20 @@ func parseModels(body []byte) ([]agent.Model, error) {
 	var out []agent.Model
 	for _, m := range list.Data {
 		if m.ID != "" {
-			out = append(out, agent.Model{ID: m.ID, Created: time.Unix(int64(m.Created), 0), OwnedBy: m.OwnedBy, Context: m.Context})
+			out = append(out, agent.Model{ID: m.ID, Created: time.Unix(int64(m.Created), 0), OwnedBy: m.OwnedBy, Context: int(cmp.Or(m.Length, m.MaxLen, m.Window))})
 		}
 	}
 	return out, nil
+}
+
+// tokens is a number of them; 0: none was said, or none that can be.
+type tokens int
+
+func (n *tokens) UnmarshalJSON(text []byte) error {
+	if v, err := strconv.ParseInt(string(text), 10, 32); err == nil && v > 0 {
+		*n = tokens(v)
+	}
+	return nil
 }
 
 func read(r *jsontext.Reader, into *string) (err error) {

@@ -11,6 +11,8 @@ import (
 
 // Limiter is a ports.Limiter for a single server.
 type Limiter struct {
+	began time.Time // its clock is this and the time since then, which nobody can set
+
 	mu     sync.Mutex
 	rates  map[string]quota.Account
 	places map[string]map[string]time.Time // until when each claim holds one
@@ -21,8 +23,11 @@ var _ ports.Limiter = (*Limiter)(nil)
 
 // NewLimiter makes a Limiter of which nothing is in use.
 func NewLimiter() *Limiter {
-	return &Limiter{rates: make(map[string]quota.Account), places: make(map[string]map[string]time.Time), sweep: leastSweep}
+	return &Limiter{began: time.Now(), rates: make(map[string]quota.Account), places: make(map[string]map[string]time.Time), sweep: leastSweep}
 }
+
+// now is the moment by a clock that is never set.
+func (l *Limiter) now() time.Time { return l.began.Add(time.Since(l.began)) }
 
 // leastSweep is how many keys are not worth looking through.
 const leastSweep = 1024
@@ -34,7 +39,7 @@ func (l *Limiter) Take(ctx context.Context, c quota.Claim) (quota.Decision, erro
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := time.Now()
+	at := l.now()
 	now := quota.Micros(at)
 	l.clean(at)
 	d := quota.Decision{Refused: -1, Levels: make([]quota.Level, 0, len(c.Rates)+len(c.Places))}
@@ -102,7 +107,7 @@ func (l *Limiter) Settle(ctx context.Context, c quota.Claim, back ...int64) erro
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := quota.Micros(time.Now())
+	now := quota.Micros(l.now())
 	for i, n := range back {
 		if r := c.Rates[i]; n != 0 {
 			l.rates[r.Key] = l.rates[r.Key].Add(r.Rate, -n, now)
@@ -121,7 +126,7 @@ func (l *Limiter) Renew(ctx context.Context, c quota.Claim) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := time.Now()
+	at := l.now()
 	for _, p := range c.Places {
 		if until, held := l.places[p.Key][c.ID]; held && at.Before(until) {
 			l.places[p.Key][c.ID] = at.Add(c.Lease)

@@ -21,6 +21,6 @@ func limiterSuite(t *testing.T, address string) {
 		began := time.Now().Truncate(time.Second)
 		l := NewLimiter(connect(t, address))
 		l.clock = func() time.Time { return began.Add(time.Duration(passed.Load())) }
-		test(t, porttest.LimiterBench{Limiter: l, Pass: func(d time.Duration) { passed.Add(int64(d)) }})
+		test(t, porttest.LimiterBench{Limiter: l, Pass: func(d time.Duration) { passed.Add(int64(d)) }, Back: func(d time.Duration) { passed.Add(-int64(d)) }})
 	})
 }

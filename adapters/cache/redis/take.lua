@@ -3,23 +3,23 @@
 -- limit, time and units; for each place the most. Gives 1 or 0 for granted, the time, what
 -- of each account was in use before, and how many hold each place.
 local rates, id, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local granted, out, ats, after = 1, {}, {}, {}
+local granted, out, after = 1, {}, {}
 for i = 1, rates do
   local limit, per, n = tonumber(ARGV[i * 3 + 2]), tonumber(ARGV[i * 3 + 3]), tonumber(ARGV[i * 3 + 4])
-  local at, used = account(KEYS[i])
+  local used = account(KEYS[i])
   out[i + 2] = string.format('%.17g', used)
-  ats[i], after[i] = at, math.max(used + n * (per / limit), 0)
+  after[i] = math.max(used + n * (per / limit), 0)
   if n > limit or after[i] - per > 1 then granted = 0 end
 end
 for i = rates + 1, #KEYS do
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
+  free(KEYS[i], lease)
   local held = redis.call('ZCARD', KEYS[i])
   out[i + 2] = tostring(held)
   if held >= tonumber(ARGV[rates * 2 + i + 4]) then granted = 0 end
 end
 if granted == 1 then
   for i = 1, rates do
-    keep(KEYS[i], ats[i], after[i])
+    keep(KEYS[i], after[i])
   end
   for i = rates + 1, #KEYS do
     redis.call('ZADD', KEYS[i], now + lease, id)

@@ -33,15 +33,16 @@ var reference []byte
 const policy = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; img-src data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Description is the OpenAPI document.
+// Description is the OpenAPI document, and what language models are told.
 type Description struct {
 	YAML []byte
+	LLMs []byte
 	JSON func() ([]byte, error) // is asked once, by the first who wants it
 }
 
 // Handler serves the description and the page. Make it with New.
 type Handler struct {
-	yaml, json, page, start, reference func() (*file, error)
+	yaml, json, llms, page, start, reference func() (*file, error)
 }
 
 // New makes a Handler. What is served is prepared when it is first asked for.
@@ -58,6 +59,7 @@ func New(d Description) *Handler {
 			}
 			return packed("application/json", text)
 		}),
+		llms:  text("text/plain; charset=utf-8", d.LLMs),
 		page:  text("text/html; charset=utf-8", page),
 		start: text("text/javascript; charset=utf-8", start),
 		reference: sync.OnceValues(func() (*file, error) {
@@ -71,6 +73,9 @@ func (h *Handler) YAML(c *fiber.Ctx) error { return send(c, h.yaml) }
 
 // JSON answers GET /openapi.json.
 func (h *Handler) JSON(c *fiber.Ctx) error { return send(c, h.json) }
+
+// LLMs answers GET /llms.txt.
+func (h *Handler) LLMs(c *fiber.Ctx) error { return send(c, h.llms) }
 
 // Page answers GET /docs.
 func (h *Handler) Page(c *fiber.Ctx) error {

@@ -151,7 +151,7 @@ func (c *Committer) Atomically(ctx context.Context, fn func(context.Context, por
 		case <-j.done:
 			return j.err
 		case <-ctx.Done():
-		case <-time.After(c.w.Limit / 4):
+		case <-time.After(c.w.Limit / 8):
 			return Undecided(fault.Unavailable, context.DeadlineExceeded)
 		}
 	}

@@ -294,12 +294,17 @@ func (r *Repositories) lease(ctx context.Context, name, holder string, at time.T
 	if r.shared() { // the clocks of servers differ; the database's is one
 		now, until = bun.SafeQuery("clock_timestamp()"), bun.SafeQuery("clock_timestamp() + ? * interval '1 ms'", keep.Milliseconds())
 	}
-	var mine []string
+	// Nobody has a lease for longer than it is given for, unless the clock was set back.
+	var has []string
 	err := r.db.NewRaw("INSERT INTO leases (name, holder, until) VALUES (?, ?, ?) ON CONFLICT (name) "+
-		"DO UPDATE SET holder = EXCLUDED.holder, until = EXCLUDED.until WHERE leases.holder = EXCLUDED.holder OR leases.until < ? RETURNING holder",
-		name, holder, until, now).Scan(ctx, &mine)
+		"DO UPDATE SET holder = CASE WHEN leases.until < ? THEN EXCLUDED.holder ELSE leases.holder END, until = EXCLUDED.until "+
+		"WHERE leases.holder = EXCLUDED.holder OR leases.until < ? OR leases.until > EXCLUDED.until AND EXCLUDED.until > ? RETURNING holder",
+		name, holder, until, now, now, now).Scan(ctx, &has)
 	if err != nil && !noRows(err) {
 		return 0, r.failed(ctx, err)
 	}
-	return len(mine), nil
+	if len(has) == 0 || has[0] != holder {
+		return 0, nil
+	}
+	return 1, nil
 }

@@ -26,7 +26,7 @@ const (
 const patience = time.Second
 
 // look is how long it is tried to find out about a commit.
-const look = 2 * time.Second
+const look = 1500 * time.Millisecond
 
 // replan is after how many jobs plans are made anew. The one by which a
 // message's session is looked up is kept in the connection; made while the tables

@@ -96,6 +96,7 @@ func (s *Store) Start(ctx context.Context) (err error) {
 				return
 			case <-tick.C:
 				_ = s.live(beat) // the next one may succeed; meanwhile calls say why not
+				s.align(beat, writes)
 			}
 		}
 	})
@@ -105,6 +106,22 @@ func (s *Store) Start(ctx context.Context) (err error) {
 // live shows that this instance lives: every transaction does.
 func (s *Store) live(ctx context.Context) error {
 	return s.Atomically(ctx, func(context.Context, ports.Repositories) error { return nil })
+}
+
+// align has signs of life that are told of a time to come, since the database's clock was
+// set back, count from the time that it is now: whoever is dead would live on until then.
+// Who is writing just now says by itself how long it lives.
+func (s *Store) align(ctx context.Context, writes *pool) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	w := writes.wire(nil)
+	defer w.release()
+	w.add("BEGIN")
+	w.add(s.settings)
+	w.add("UPDATE instances SET until = clock_timestamp() + (until - seen_at), seen_at = clock_timestamp() " +
+		"WHERE id IN (SELECT id FROM instances WHERE seen_at > clock_timestamp() FOR UPDATE SKIP LOCKED) AND until > seen_at")
+	w.add(commit)
+	_ = w.flush(ctx) // the next one may succeed
 }
 
 // Stop commits what waits and closes all connections. Calls after it are

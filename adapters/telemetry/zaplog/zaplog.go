@@ -82,7 +82,11 @@ func (o *Observer) HealthChanged(_ context.Context, name agent.Name, h agent.Hea
 	if h.State == agent.Unhealthy {
 		level = zapcore.WarnLevel
 	}
-	o.log.Log(level, "agent is "+string(h.State), zap.String("agent", string(name)), zap.String("reason", h.Reason), zap.Duration("after", time.Since(h.Since)))
+	fields := []zap.Field{zap.String("agent", string(name))}
+	if h.Reason != "" {
+		fields = append(fields, zap.String("reason", h.Reason))
+	}
+	o.log.Log(level, "agent is "+string(h.State), fields...)
 }
 
 // Degraded logs that something has gone which the server depends on, or is back.

@@ -5,11 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
-	"sigs.k8s.io/yaml"
 )
 
 // checkExpr parses an expression, and holds its metrics and labels to what the
@@ -61,30 +59,13 @@ func checkExpr(t *testing.T, where, expr string) {
 }
 
 func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
-	var file struct {
-		Groups []struct {
-			Name  string
-			Rules []struct {
-				Alert, Expr, For    string
-				Labels, Annotations map[string]string
-			}
-		}
-	}
-	if err := yaml.UnmarshalStrict(read(t, "helm", "agentapi", "files", "alerts.yaml"), &file); err != nil {
-		t.Fatal(err)
-	}
 	seen := map[string]bool{}
-	for _, g := range file.Groups {
-		for _, r := range g.Rules {
-			checkExpr(t, r.Alert, r.Expr)
-			if r.Alert == "" || seen[r.Alert] || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
-				t.Errorf("the alert %+v has no name of its own, severity, summary or description", r)
-			}
-			if _, err := time.ParseDuration(r.For); r.For != "" && err != nil {
-				t.Errorf("%s: %v", r.Alert, err)
-			}
-			seen[r.Alert] = true
+	for _, r := range alerts(t) {
+		checkExpr(t, r.Alert, r.Expr)
+		if r.Alert == "" || seen[r.Alert] || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+			t.Errorf("the alert %+v has no name of its own, severity, summary or description", r)
 		}
+		seen[r.Alert] = true
 	}
 	if len(seen) < 10 {
 		t.Errorf("only %d alerts were found", len(seen))
