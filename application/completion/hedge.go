@@ -95,7 +95,6 @@ func (r *run) race(ctx context.Context, attempt func(ports.Events) error) (faile
 func (r *run) outran(all []*side) {
 	for _, s := range all {
 		r.trace.Became(s.at, agent.Outrun, nil)
-		r.conclude(s.at, outrun(), chat.Usage{})
 	}
 }
 

@@ -28,7 +28,7 @@ func TestWhatBecameOfEachWhoWasAskedIsTold(t *testing.T) {
 		hedge       bool
 		began       time.Duration // after the request did
 		first, took time.Duration // to the second
-		kind        fault.Kind    // of its failure; empty: it has answered
+		kind        string        // of its failure; empty: it has answered
 		tokens      int
 	}
 	var (
@@ -43,25 +43,25 @@ func TestWhatBecameOfEachWhoWasAskedIsTold(t *testing.T) {
 	}{
 		"the first answers": {false, func(l *int) *scripted { return slow(time.Second, l, fast) }, nil, []one{whole}},
 		"another takes over": {false, func(l *int) *scripted { return slow(2*time.Second, l, fails(away, text("half"))) }, func(l *int) *scripted { return slow(time.Second, l, fast) }, []one{
-			{by: "first", first: 2 * time.Second, took: 2 * time.Second, kind: fault.KindOf(away), tokens: 1},
+			{by: "first", first: 2 * time.Second, took: 2 * time.Second, kind: "unavailable", tokens: 1},
 			{by: "second", began: 2 * time.Second, first: time.Second, took: time.Second, tokens: 1},
 		}},
 		"a race that the first wins in time": {true, func(l *int) *scripted { return slow(time.Second, l, fast) }, func(l *int) *scripted { return slow(time.Minute, l, fast) }, []one{whole}},
 		"the second wins the race": {true, func(l *int) *scripted { return slow(time.Minute, l, fast) }, func(l *int) *scripted { return slow(time.Second, l, fast) }, []one{
-			{by: "first", took: 3 * time.Second, kind: fault.Canceled},
+			{by: "first", took: 3 * time.Second, kind: "canceled"},
 			{by: "second", hedge: true, began: 2 * time.Second, first: time.Second, took: time.Second, tokens: 1},
 		}},
 		"the first wins the race": {true, func(l *int) *scripted { return slow(5*time.Second, l, fast) }, func(l *int) *scripted { return slow(time.Minute, l, fast) }, []one{
 			{by: "first", first: 5 * time.Second, took: 5 * time.Second, tokens: 1},
-			{by: "second", hedge: true, began: 2 * time.Second, took: 3 * time.Second, kind: fault.Canceled},
+			{by: "second", hedge: true, began: 2 * time.Second, took: 3 * time.Second, kind: "canceled"},
 		}},
 		"one fails in the race": {true, func(l *int) *scripted { return slow(3*time.Second, l, fails(away, text("half"))) }, func(l *int) *scripted { return slow(4*time.Second, l, fast) }, []one{
-			{by: "first", first: 3 * time.Second, took: 3 * time.Second, kind: fault.KindOf(away), tokens: 1},
+			{by: "first", first: 3 * time.Second, took: 3 * time.Second, kind: "unavailable", tokens: 1},
 			{by: "second", hedge: true, began: 2 * time.Second, first: 4 * time.Second, took: 4 * time.Second, tokens: 1},
 		}},
 		"one panics in the race": {true, func(l *int) *scripted { return slow(3*time.Second, l, panics()) }, func(l *int) *scripted { return slow(time.Minute, l, fast) }, []one{
-			{by: "first", took: 3 * time.Second, kind: fault.Internal},
-			{by: "second", hedge: true, began: 2 * time.Second, took: time.Second, kind: fault.Canceled},
+			{by: "first", took: 3 * time.Second, kind: "internal"},
+			{by: "second", hedge: true, began: 2 * time.Second, took: time.Second, kind: "canceled"},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestWhatBecameOfEachWhoWasAskedIsTold(t *testing.T) {
 				for _, a := range seen.last.Tried {
 					o := one{by: a.Agent, hedge: a.Hedge, began: a.Began.Sub(began).Round(time.Second), first: a.First.Round(time.Second), took: a.Took.Round(time.Second), tokens: min(a.Usage.Completion, 1)}
 					if a.Err != nil {
-						o.kind = fault.KindOf(a.Err)
+						o.kind = fault.KindOf(a.Err).String()
 					}
 					got = append(got, o)
 				}
