@@ -17,6 +17,73 @@ func TestTheFrontPageIsTrue(t *testing.T) { runPage(t, "../../README.md") }
 
 func TestThePageOnProvisioningIsTrue(t *testing.T) { runPage(t, "../../adapters/http/scim/README.md") }
 
+func TestThePageOnConfigurationIsTrue(t *testing.T) { runPage(t, "../../configs/README.md") }
+
+// Each configuration that the page shows is good as it stands; where it is about routing,
+// with the agents that it names.
+func TestThePagesConfigurationsWork(t *testing.T) {
+	page, err := os.ReadFile("../../configs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) < 10 {
+		t.Fatalf("only %d configurations were found", len(blocks))
+	}
+	for _, block := range blocks {
+		dir, text := t.TempDir(), "version: 1\n"+block[1]
+		if strings.HasPrefix(block[1], "routing:") {
+			text += "agents:\n"
+			for _, name := range []string{"openai", "ccr", "up", "two"} {
+				text += "  " + name + ": {driver: demo, models: ['*']}\n"
+			}
+		}
+		file := filepath.Join(dir, "agentapi.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		keys := []string{"OPENAI_API_KEY=sk-test", "OPENROUTER_API_KEY=sk-test", "ANTHROPIC_API_KEY=sk-test"}
+		if out, errs, code := command(t, dir, keys, "", "config", "validate", file); code != 0 {
+			t.Errorf("exit %d: %s %s of\n%s", code, out, errs, text)
+		}
+	}
+}
+
+// What a page links to is there: files, and the headings of pages.
+func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
+	heading, drop := regexp.MustCompile(`(?m)^#+ (.*)$`), regexp.MustCompile("[^a-z0-9 _-]")
+	for _, from := range []string{"README.md", "configs/README.md", "adapters/README.md", "configs/deploy/README.md", "domain/audit/README.md", "test/README.md", "migrations/README.md", "adapters/http/scim/README.md", "bootstrap/agentapi/README.md", "domain/tenancy/README.md"} {
+		text, err := os.ReadFile(filepath.Join("../..", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)\s]*)\)`).FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(m[1], "#")
+			path := filepath.Join("../..", filepath.Dir(from), file)
+			if file == "" {
+				path = filepath.Join("../..", from)
+			}
+			if anchor == "" {
+				if _, err := os.Stat(path); err != nil {
+					t.Errorf("%s links to %s", from, m[1])
+				}
+				continue
+			}
+			page, err := os.ReadFile(path)
+			found := false
+			for _, h := range heading.FindAllStringSubmatch(string(page), -1) {
+				found = found || strings.ReplaceAll(drop.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-") == anchor
+			}
+			if !found {
+				t.Errorf("%s links to %s: %v", from, m[1], err)
+			}
+		}
+	}
+}
+
 func runPage(t *testing.T, path string) {
 	t.Helper()
 	page, err := os.ReadFile(path)

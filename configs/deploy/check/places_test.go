@@ -148,17 +148,39 @@ func TestPlatformsMigrateFirstAndAskForReadiness(t *testing.T) {
 	}
 }
 
-// The image's programs are pinned, and it runs as nobody who may do anything.
-func TestTheImageIsPinnedAndRunsAsNobody(t *testing.T) {
+// The images' programs are pinned, and they run as nobody who may do anything. Without
+// a target the server alone is built.
+func TestTheImagesArePinnedAndRunAsNobody(t *testing.T) {
 	text := string(read(t, "..", "..", "Dockerfile"))
-	for _, m := range regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllStringSubmatch(text, -1) {
-		if m[1] != "scratch" && !regexp.MustCompile(`:\d+\.\d+\.\d+`).MatchString(m[1]) {
-			t.Errorf("the image %s is of no fixed version", m[1])
+	stages := map[string]string{}
+	last := ""
+	for _, stage := range strings.Split("\n"+text, "\nFROM ")[1:] {
+		from, _, _ := strings.Cut(stage, "\n")
+		words := strings.Fields(from)
+		if words[0] != "scratch" && !regexp.MustCompile(`:\d+\.\d+\.\d+`).MatchString(words[0]) {
+			t.Errorf("the image %s is of no fixed version", words[0])
+		}
+		last = words[len(words)-1]
+		stages[last] = stage
+	}
+	if len(stages) != 3 || last != "scratch" {
+		t.Errorf("the stages are %d, the last one %s", len(stages), last)
+	}
+	for _, name := range []string{"agents", "scratch"} {
+		for _, line := range []string{"USER 65532:65532", `ENTRYPOINT ["/agentapi"]`, `CMD ["serve"]`, `HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/agentapi", "healthcheck"]`} {
+			if !strings.Contains(stages[name], "\n"+line) {
+				t.Errorf("the image %s has no %s", name, line)
+			}
 		}
 	}
-	for _, line := range []string{"USER 65532:65532", `ENTRYPOINT ["/agentapi"]`, `CMD ["serve"]`} {
-		if !strings.Contains(text, "\n"+line) {
-			t.Errorf("the Dockerfile has no %s", line)
+	for driver, pkg := range map[string]string{"ccr": "@musistudio/claude-code-router", "droid": "droid"} {
+		source := string(read(t, "..", "..", "adapters", "agent", driver, driver+".go"))
+		m := regexp.MustCompile(`(?m)^const Tested = "(.+)"$`).FindStringSubmatch(source)
+		if m == nil || !strings.Contains(stages["agents"], " "+pkg+"@"+m[1]+" ") {
+			t.Errorf("%s is not of the version that is tested: %q", pkg, m)
 		}
+	}
+	if installs := strings.Count(stages["agents"], "npm install"); installs != 1 || strings.Contains(stages["scratch"], "RUN") {
+		t.Errorf("%d times something is installed", installs)
 	}
 }
