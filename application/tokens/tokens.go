@@ -13,7 +13,7 @@ import (
 const (
 	// most is up to how many tokens, by the estimate, something is counted. What is longer
 	// is estimated: it would take more time than the figure is worth.
-	most = 1 << 18
+	most = 1 << 19
 	// close is how many times the estimate must fit for a prompt not to be counted.
 	close = 2
 	// sure is how many times too long an estimate must be to refuse a prompt: no text that

@@ -428,6 +428,22 @@ func TestLeavingClosesTheUpstreamsConnectionAtOnce(t *testing.T) {
 	}
 }
 
+func TestAContextIsKnownWhereTheUpstreamNamesIt(t *testing.T) {
+	a := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"data":[{"id":"openrouter","context_length":128000},{"id":"vllm","max_model_len":32768},{"id":"groq","context_window":131072},
+			{"id":"text","context_length":"large"},{"id":"null","context_length":null},{"id":"less","max_model_len":-1},{"id":"silent"}]}`)
+	})
+	models, err := a.Models(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{128000, 32768, 131072, 0, 0, 0, 0} {
+		if models[i].Context != want {
+			t.Errorf("%s: %d, not %d", models[i].ID, models[i].Context, want)
+		}
+	}
+}
+
 func TestConnectionsAreUsedAgain(t *testing.T) {
 	var conns atomic.Int32
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
