@@ -35,13 +35,16 @@ func (h *house) long(words int) completion.Command {
 
 func TestAModelWithoutRoomIsPassedOverAndNotAsked(t *testing.T) {
 	small, large := says(text("ok"), used, stopped, finished), says(text("ok"), used, stopped, finished)
-	ways := routing.New(routing.Params{Now: time.Now, Random: func() float64 { return 0 }})
+	ways := routing.New(routing.Params{Now: time.Now})
 	h := rooms(t, ways, []int{500, 2000}, small, large)
 	if w, err := h.Complete(t.Context(), h.long(400)); err != nil || w.Agent != "first" {
 		t.Fatal(w, err)
 	}
 	if w, err := h.Complete(t.Context(), h.long(1000)); err != nil || w.Agent != "second" || w.Attempts != 1 {
 		t.Fatal(w, err)
+	}
+	if d, err := ways.Explain(t.Context(), "r"); err != nil || len(d.Candidates) != 2 || d.Candidates[1].Verdict != agent.Incapable || d.Candidates[1].Why != "messages" {
+		t.Errorf("%+v, %v", d, err)
 	}
 	_, err := h.Complete(t.Context(), h.long(3000))
 	f := fault.As(err)
