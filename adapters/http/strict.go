@@ -112,6 +112,11 @@ func (s *Server) servesHost(c *fiber.Ctx) bool {
 	})
 }
 
+// ahead is how much of an answer may wait for a client who reads slowly, of which the
+// system keeps as much again for itself: it would let megabytes wait, and the agent run
+// ahead by as much.
+const ahead = 64 << 10
+
 // counting counts what its connections read.
 type counting struct{ net.Listener }
 
@@ -121,6 +126,7 @@ func (l counting) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(ahead) // where it cannot be set the system's own holds
 		return &countingConn{TCPConn: tcp}, nil
 	}
 	return c, nil
