@@ -333,7 +333,12 @@ func (c *Config) validate(d *decoder) {
 	}
 	for _, alias := range slices.Sorted(maps.Keys(c.Routing.Aliases)) {
 		a := c.Routing.Aliases[alias]
-		a.validate("routing.aliases."+alias, c.AgentNames(), bad)
+		path := "routing.aliases." + alias
+		targets := path
+		if n := c.tree.at(path); n == nil || n.list == nil {
+			targets += "." + a.Shorthand()
+		}
+		a.validate(path, targets, c.AgentNames(), bad)
 	}
 	c.Routing.Retry.validate(bad)
 }

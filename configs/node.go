@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -151,7 +152,21 @@ func (n *node) at(path string) *node {
 		if n == nil {
 			return nil
 		}
-		n = n.fields[key]
+		n = n.step(key)
 	}
 	return n
+}
+
+// step is the field, or where key ends in [i] the item of the field's list, that
+// key names.
+func (n *node) step(key string) *node {
+	if f := n.fields[key]; f != nil {
+		return f
+	}
+	name, index, ok := strings.Cut(strings.TrimSuffix(key, "]"), "[")
+	list := n.fields[name]
+	if i, err := strconv.Atoi(index); ok && err == nil && list != nil && i >= 0 && i < len(list.list) {
+		return list.list[i]
+	}
+	return nil
 }

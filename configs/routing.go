@@ -38,19 +38,22 @@ type Retry struct {
 	Least   int           `yaml:"least" doc:"but so many in a second are always tried again"`
 }
 
-func (a *Alias) validate(path string, agents []string, bad func(path, format string, args ...any)) {
+// validate says what is wrong with the alias at path; targets is where its targets
+// stand, which may be path itself.
+func (a *Alias) validate(path, targets string, agents []string, bad func(path, format string, args ...any)) {
 	if len(a.Targets) == 0 {
 		bad(path, "must name at least one agent/model")
 	}
 	for i, target := range a.Targets {
+		at := fmt.Sprintf("%s[%d]", targets, i)
 		name, model, ok := strings.Cut(target, "/")
 		if !ok || model == "" {
-			bad(fmt.Sprintf("%s[%d]", path, i), "%q must be agent/model", target)
+			bad(at, "%q must be agent/model", target)
 		} else if !slices.Contains(agents, name) {
-			bad(fmt.Sprintf("%s[%d]", path, i), "there is no agent %q%s", name, didYouMean(name, agents))
+			bad(at, "there is no agent %q%s", name, didYouMean(name, agents))
 		}
 		if slices.Contains(a.Targets[:i], target) {
-			bad(fmt.Sprintf("%s[%d]", path, i), "%q is there already", target)
+			bad(at, "%q is there already", target)
 		}
 	}
 	if have := []string{"ordered", "weighted", "least_latency"}; !slices.Contains(have, a.Strategy) {
