@@ -85,3 +85,20 @@ func TestPairsAreMergedAsTheCodecsDo(t *testing.T) {
 		})
 	}
 }
+
+func TestTheVocabulariesAreThoseOfTheEncodings(t *testing.T) {
+	for name, v := range map[string]struct {
+		ours  *encoding
+		codec *codec.Codec
+		size  int
+	}{"o200k": {New().o200k(), codec.NewO200kBase(), 199_998}, "cl100k": {New().cl100k(), codec.NewCl100kBase(), 100_256}} {
+		if len(v.ours.ranks) != v.size {
+			t.Errorf("%s has %d tokens", name, len(v.ours.ranks))
+		}
+		for token, id := range v.ours.ranks {
+			if want, err := v.codec.Decode([]uint{uint(id)}); err != nil || want != token {
+				t.Fatalf("%s: %d is %q, not %q, %v", name, id, want, token, err)
+			}
+		}
+	}
+}

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/tiktoken-go/tokenizer/codec"
-
 	"agentapi/domain/chat"
 	"agentapi/ports"
 )
@@ -22,8 +20,8 @@ var _ ports.Tokenizer = (*Tokenizer)(nil)
 // New makes a Tokenizer; it loads nothing.
 func New() *Tokenizer {
 	return &Tokenizer{
-		o200k:  sync.OnceValue(func() *encoding { return load(codec.NewO200kBase(), o200kSize, nextCased) }),
-		cl100k: sync.OnceValue(func() *encoding { return load(codec.NewCl100kBase(), cl100kSize, nextPlain) }),
+		o200k:  sync.OnceValue(func() *encoding { return load(o200k, nextCased) }),
+		cl100k: sync.OnceValue(func() *encoding { return load(cl100k, nextPlain) }),
 	}
 }
 
