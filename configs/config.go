@@ -89,57 +89,6 @@ type PlatformAdmin struct {
 	Subject string `yaml:"subject" doc:"the sub of the administrator's tokens"`
 }
 
-// Agent configures one agent. What its driver reads stands beside, under the
-// driver's name.
-type Agent struct {
-	Driver  string  `yaml:"driver" doc:"which driver to use"`
-	Models  []Model `yaml:"models" doc:"the agent's own ids of its models; one that ends in * is a prefix; empty: the agent is asked"`
-	Limits  Limits  `yaml:"limits"`
-	Breaker Breaker `yaml:"breaker"`
-	Health  Watch   `yaml:"health"`
-}
-
-// Model configures a model of an agent.
-type Model struct {
-	ID      string `yaml:"id" doc:"the agent's own id of it; it alone may stand in the model's place"`
-	Context int    `yaml:"context" doc:"tokens of a prompt and its answer at most; what surely does not fit is refused, or goes to another that has the room; 0: not known"`
-	Output  int    `yaml:"output" doc:"tokens of an answer at most; a request that asks for more is refused, or goes to another; 0: not known"`
-}
-
-// Shorthand is the field that an id in the model's place stands for.
-func (Model) Shorthand() string { return "id" }
-
-// SetDefaults fills in what an agent's configuration may leave out.
-func (a *Agent) SetDefaults() {
-	a.Limits = Limits{Queue: 10 * time.Second, FirstEvent: 2 * time.Minute, Idle: 2 * time.Minute, Total: 15 * time.Minute}
-	a.Breaker = Breaker{Failures: 5, Within: 30 * time.Second, Open: 15 * time.Second}
-	a.Health = Watch{Interval: 30 * time.Second, Timeout: 5 * time.Second, Failures: 3, Successes: 2}
-}
-
-// Limits bounds what an agent may take.
-type Limits struct {
-	Concurrent int           `yaml:"concurrent" doc:"answers at once; more wait for a place, for queue; 0: as many as come"`
-	Queue      time.Duration `yaml:"queue" doc:"how long a request may wait for a place"`
-	FirstEvent time.Duration `yaml:"first_event" doc:"how long an agent may take to begin its answer"`
-	Idle       time.Duration `yaml:"idle" doc:"how long an agent may be silent within its answer"`
-	Total      time.Duration `yaml:"total" doc:"how long an answer may take in all"`
-}
-
-// Breaker configures when an agent that keeps failing is left alone.
-type Breaker struct {
-	Failures int           `yaml:"failures" doc:"failures of a model, within the time, that open its breaker"`
-	Within   time.Duration `yaml:"within" doc:"the time in which failures are counted"`
-	Open     time.Duration `yaml:"open" doc:"how long a model is left alone then"`
-}
-
-// Watch configures how an agent is watched. Runs count as probes do.
-type Watch struct {
-	Interval  time.Duration `yaml:"interval" doc:"between two probes, a tenth more or less; a probe calls no model"`
-	Timeout   time.Duration `yaml:"timeout" doc:"for one probe"`
-	Failures  int           `yaml:"failures" doc:"failures in a row, of probes and runs, that make an agent unhealthy, so that it is asked last; the first makes it degraded"`
-	Successes int           `yaml:"successes" doc:"successes in a row that make it healthy again"`
-}
-
 // Routing configures which agents serve which names.
 type Routing struct {
 	Default []string         `yaml:"default" doc:"the agents that a bare model id is looked for in, in order; empty: all"`
@@ -159,23 +108,6 @@ type Retention struct {
 type Kept struct {
 	Sessions time.Duration `yaml:"sessions" doc:"conversations, since their last change, such as 180d; absent: for ever"`
 	Usage    time.Duration `yaml:"usage" doc:"the record of what each request consumed; absent: for ever"`
-}
-
-// Billing configures what answers cost, and how budgets set money aside for them.
-type Billing struct {
-	Currency string           `yaml:"currency" doc:"three lower-case letters; all amounts are in millionths of it"`
-	Prices   map[string]Price `yaml:"prices" doc:"by agent/model; a name that ends in * is a prefix, and the longest counts; what none names is free"`
-	Answer   int              `yaml:"answer" doc:"how many tokens an answer is taken to have, where a budget bounds it and its request does not say"`
-	Hold     time.Duration    `yaml:"hold" doc:"how long a budget sets money aside for a request whose server has died; longer than any runs"`
-}
-
-// Price is what a model's tokens cost, in millionths of the currency for a million.
-type Price struct {
-	Input      int64  `yaml:"input" doc:"of the prompt"`
-	Cached     *int64 `yaml:"cached" doc:"of the prompt, read from a cache; absent: as input"`
-	CacheWrite *int64 `yaml:"cache_write" doc:"of the prompt, written to a cache; absent: as input"`
-	Output     int64  `yaml:"output" doc:"of the answer"`
-	Reasoning  *int64 `yaml:"reasoning" doc:"of the answer, thought; absent: as output"`
 }
 
 // Audit configures the log of who did what.
@@ -353,23 +285,3 @@ func agentName(s string) bool {
 }
 
 const maxPrice = 1_000_000_000_000
-
-func (b *Billing) validate(bad func(path, format string, args ...any)) {
-	if len(b.Currency) != 3 || strings.ToLower(b.Currency) != b.Currency {
-		bad("billing.currency", "must be three lower-case letters, such as usd")
-	}
-	if b.Answer < 1 {
-		bad("billing.answer", "must be at least 1")
-	}
-	if b.Hold < time.Second {
-		bad("billing.hold", "must be at least 1s")
-	}
-	for _, name := range slices.Sorted(maps.Keys(b.Prices)) {
-		p := b.Prices[name]
-		for of, n := range map[string]*int64{"input": &p.Input, "cached": p.Cached, "cache_write": p.CacheWrite, "output": &p.Output, "reasoning": p.Reasoning} {
-			if n != nil && (*n < 0 || *n > maxPrice) {
-				bad("billing.prices."+name+"."+of, "must be between 0 and %d", int64(maxPrice))
-			}
-		}
-	}
-}
