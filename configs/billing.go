@@ -43,3 +43,5 @@ func (b *Billing) validate(bad func(path, format string, args ...any)) {
 		}
 	}
 }
+
+const maxPrice = 1_000_000_000_000

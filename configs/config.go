@@ -283,5 +283,3 @@ func agentName(s string) bool {
 	}
 	return s != "" && len(s) <= 63
 }
-
-const maxPrice = 1_000_000_000_000
