@@ -80,7 +80,7 @@ var ways = map[string]struct {
 // a limit holds for within this server's part of it; when it is back, nothing needs a
 // restart.
 func TestEveryRequestIsServedWhileRedisIsOfNoUse(t *testing.T) {
-	away := time.Duration(kit.Size(3, 5, 60)) * time.Second
+	away := time.Duration(kit.Size(2, 2, 60)) * time.Second
 	for name, way := range ways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -145,7 +145,7 @@ func TestABudgetHoldsOnThreeServersThatAreKilled(t *testing.T) {
 	t.Logf("%d admitted, %d refused at one instant", admitted.Load(), refused.Load())
 	// Servers die while requests run.
 	call(t, servers[0], 200, http.MethodPatch, path, `{"limit_micro":100000000}`, as("org_admin")...)
-	for round := range kit.Size(3, 10, 40) {
+	for round := range kit.Size(3, 4, 40) {
 		at := round%2 + 1
 		for i := range 30 {
 			all.Go(func() { ask(t.Context(), servers[i%3], slow) })

@@ -18,7 +18,7 @@ import (
 // and an upstream that are processes of their own. Each must come whole, in order, and
 // end once.
 func TestThousandsOfStreamsEachEndOnce(t *testing.T) {
-	streams := kit.Size(300, 1500, 9000)
+	streams := kit.Size(300, 1000, 9000)
 	dir := t.TempDir()
 	addr := fmt.Sprintf("127.0.0.1:%d", kit.FreePort(t))
 	mock := exec.Command(kit.Program(t, "agentapi/test/load/cmd/mockup"), "-addr", addr)

@@ -19,7 +19,7 @@ import (
 // A server is asked to stop under load, again and again: of the streams that run,
 // none is broken.
 func TestNoStreamIsBrokenByAServerThatIsAskedToStop(t *testing.T) {
-	drains, streams := kit.Size(2, 5, 100), kit.Size(50, 200, 200)
+	drains, streams := kit.Size(2, 3, 100), kit.Size(50, 200, 200)
 	for n := range drains {
 		s, err := kit.Launch(t, kit.Options{Config: "storage: {driver: memory}\nagents: {demo: {driver: demo, demo: {delay: 20ms}}}\n"})
 		if err != nil {

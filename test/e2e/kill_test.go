@@ -25,11 +25,11 @@ import (
 // acknowledged must be there afterwards, once, and what their budget has spent is what
 // was booked.
 func TestNothingAcknowledgedIsLostOrDoubledByKills(t *testing.T) {
-	t.Run("in SQLite", func(t *testing.T) { kill(t, kit.Size(8, 100, 200), nil) })
+	t.Run("in SQLite", func(t *testing.T) { kill(t, kit.Size(8, 40, 200), nil) })
 	t.Run("in Postgres", func(t *testing.T) {
 		_, env := migrated(t, postgres.Shared(t))
 		// What a killed server had begun is free again soon, so that clients go on.
-		kill(t, kit.Size(8, 100, 1000), append(env, "AGENTAPI_STORAGE__POSTGRES__LEASE=3s"))
+		kill(t, kit.Size(8, 40, 1000), append(env, "AGENTAPI_STORAGE__POSTGRES__LEASE=3s"))
 	})
 }
 

@@ -170,7 +170,7 @@ func (c *crowd) once(ctx context.Context, client int) {
 // have spent is what was booked.
 func TestNothingIsLostOrDoubledWhateverFails(t *testing.T) {
 	kit.Plain(t, "it takes half a minute of two cores")
-	seed, lasts := seeded(t), time.Duration(kit.Size(10, 30, 600))*time.Second
+	seed, lasts := seeded(t), time.Duration(kit.Size(10, 15, 600))*time.Second
 	c := newCluster(t, 3, tormented)
 	budget := fund(t, c.front, `{"period":"total","limit_micro":1000000000000}`)
 	all := &crowd{t: t, c: c, history: newHistory(), seed: seed, acked: map[string]string{}}

@@ -59,7 +59,7 @@ func TestAStreamIsResumedWhereItWasCut(t *testing.T) {
 		return resp
 	}
 	cuts := 0
-	for n := range kit.Size(12, 12, 200) {
+	for n := range kit.Size(6, 6, 200) {
 		key := fmt.Sprintf("key-%d", n)
 		first := open(key, "")
 		size := 300 + r.IntN(3000)

@@ -48,7 +48,7 @@ func middle(samples []sample, get func(sample) int) int {
 // the database come and go: what it holds does not grow, nothing is lost.
 func TestWhatTheServerHoldsStaysFlat(t *testing.T) {
 	kit.Plain(t, "it takes as long as it is told to")
-	length := time.Duration(kit.Size(0, 15, 3600)) * time.Second
+	length := time.Duration(kit.Size(0, 8, 3600)) * time.Second
 	pace := length / 30 // a fault comes and goes in one of them
 	d, _ := migrated(t, postgres.Shared(t))
 	proxy := postgres.Before(t, d.Server.Addr)

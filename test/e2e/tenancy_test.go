@@ -59,7 +59,7 @@ func trespass(t *testing.T, config string, env []string) {
 		}
 	}
 	var (
-		calls = kit.Size(600, 20_000, 200_000) / 3 // for each storage
+		calls = kit.Size(600, 10_000, 200_000) / 3 // for each storage
 		left  atomic.Int64
 		seeds atomic.Uint64
 		wg    sync.WaitGroup

@@ -68,7 +68,7 @@ func raceForKeys(t *testing.T, servers []*kit.Server, n int) (replayed int64) {
 
 func TestAKeyRunsOnceWhicheverServersItComesTo(t *testing.T) {
 	servers := limited(t, 2, redis.Shared(t), "")
-	n := kit.Size(100, 500, 10000)
+	n := kit.Size(100, 200, 10000)
 	replayed := raceForKeys(t, servers, n)
 	titles := map[string]bool{}
 	for _, s := range listSessions(t, servers[0], as("victim")...) {
@@ -86,7 +86,7 @@ func TestAKeyRunsOnceWhicheverServersItComesTo(t *testing.T) {
 func TestTwoServersAppendToASessionOneAfterTheOther(t *testing.T) {
 	servers := limited(t, 2, redis.Shared(t), "")
 	const clients = 8
-	turns := kit.Size(3, 20, 100)
+	turns := kit.Size(3, 10, 100)
 	first := servers[0].Chat(t, kit.Ask("demo/echo", "begin"), as("victim")...)
 	id := first.Header.Get("X-Agentapi-Session-Id")
 	path := "/api/v1/sessions/" + id
@@ -253,7 +253,7 @@ func TestAServerThatAloneIsCutOffFromRedisHolds(t *testing.T) {
 	if most := 60 + 30 + int64(1.5*time.Since(began).Seconds()+2); admitted < 90 || admitted > most || admitted+refused != 300 {
 		t.Errorf("%d are admitted, %d refused; want 90 to %d", admitted, refused, most)
 	}
-	keys := kit.Size(50, 200, 2000)
+	keys := kit.Size(50, 100, 2000)
 	replayed := raceForKeys(t, servers, keys)
 	if replayed != int64(keys) || !degraded() {
 		t.Errorf("%d of %d keys were replayed; degraded: %v", replayed, keys, degraded())
