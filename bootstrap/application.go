@@ -52,6 +52,7 @@ var Application = fx.Module("application",
 		newOperations,
 		newReloader,
 	),
+	fx.Invoke(func(*Reloader) {}),
 	fx.Invoke(func(life fx.Lifecycle, svc *upkeep.Service) {
 		background(life, svc.Run)
 		background(life, svc.Work)

@@ -85,7 +85,7 @@ func (r *Reloader) Reload(ctx context.Context) (operations.Reloaded, error) {
 	}
 	if err != nil {
 		r.p.Log.Error("the configuration stays as it was: what is there now has errors", zap.Error(err))
-		return done, fault.Wrap(fault.Invalid, err, "The configuration stays as it was: %v", err).WithCode("invalid_configuration").
+		return operations.Reloaded{}, fault.Wrap(fault.Invalid, err, "The configuration stays as it was: %v", err).WithCode("invalid_configuration").
 			WithHint("agentapi config validate checks it without changing anything.")
 	}
 	r.p.Log.Info("the configuration was read again", zap.Strings("changed", done.Changed), zap.Strings("takes_a_restart", done.Restart))

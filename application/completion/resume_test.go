@@ -273,6 +273,49 @@ func TestAStreamWhoseServerIsGoneSaysSo(t *testing.T) {
 	})
 }
 
+// A server dies in the middle of a stream; under the same key another answer is begun.
+func TestATapeHasNothingOfAnEarlierAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, _ := slowly(text("old"), text("old"), text("old"), text("old"), text("old"), stopped, finished)
+		a, _ := slowly(letters...)
+		dying := lingering(t, nil, "dying", old)
+		here := lingering(t, dying, "here", a)
+		there := lingering(t, here, "there", says())
+		dead := false
+		dying.Params.Tapes = &completion.Tapes{Cache: deaf{dying.cache, &dead}, Box: tenancy.Pepper("pepper").Box()}
+		rebuild(t, dying)
+		ctx, die := context.WithCancel(t.Context())
+		r, err := begins(t, ctx, dying, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listen(t, r, 4)
+		time.Sleep(time.Second)
+		dead = true
+		die()
+		r.Close()
+		if err := dying.Stop(t.Context()); err != nil { // its key is free again
+			t.Fatal(err)
+		}
+		next, err := begins(t, t.Context(), here, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer next.Close()
+		time.Sleep(500 * time.Millisecond)
+		again, err := begins(t, t.Context(), there, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Close()
+		for _, e := range listen(t, again, all) {
+			if e.Text == "old" {
+				t.Error("the new answer has a piece of the old one")
+			}
+		}
+	})
+}
+
 func TestATapeIsReadByItsServersOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _ := slowly(letters...)

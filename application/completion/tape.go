@@ -40,8 +40,13 @@ func (t *Tapes) of(k streamKey) tape {
 	return tape{t, "tape/" + k.org.String() + "/" + k.user.String() + "/" + hex.EncodeToString(sum[:])}
 }
 
-func (t tape) piece(n int) string { return t.name + "/" + strconv.Itoa(n) }
-func (t tape) heard() string      { return t.name + "/heard" }
+// piece is a name of the answer's own: one that broke off under the same key may have left
+// pieces behind.
+func (t tape) piece(answer string, n int) string {
+	return t.name + "/" + answer + "/" + strconv.Itoa(n)
+}
+
+func (t tape) heard() string { return t.name + "/heard" }
 
 // put keeps events under a name, with the head of their answer.
 func (t tape) put(ctx context.Context, name string, h *Head, events []chat.Event, ttl time.Duration) error {
@@ -92,7 +97,7 @@ func (s *stream) record(run context.Context, t tape) {
 	for {
 		events, over, grown := s.since(at)
 		if len(events) > 0 {
-			name := t.piece(pieces)
+			name := t.piece(head.ID, pieces)
 			if t.put(run, name, head, events, claimFor) != nil {
 				return // what follows would be of no use
 			}
@@ -210,7 +215,7 @@ func (p *player) listen() error {
 		p.said = now
 		_ = p.tape.Cache.Set(p.ctx, p.tape.heard(), []byte("1"), tapeHeard) // the next time, then
 	}
-	r, ok, err := p.tape.get(p.ctx, p.tape.piece(p.pieces))
+	r, ok, err := p.tape.get(p.ctx, p.tape.piece(p.cmd.Resume, p.pieces))
 	if ok {
 		p.pieces++
 		p.events, p.sign = r.Events, now

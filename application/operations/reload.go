@@ -35,10 +35,20 @@ func (s *Service) ReloadConfig(ctx context.Context, who tenancy.Principal) (Relo
 	if s.Reload == nil {
 		return Reloaded{}, fault.New(fault.Unsupported, "This server was not started from a configuration that can be read again.")
 	}
+	return s.reload(ctx, trail.Note{Who: who.Scope()})
+}
+
+// HangUp is ReloadConfig for whoever may send the server's process a signal. What came of
+// it is logged.
+func (s *Service) HangUp(ctx context.Context) {
+	if s.Reload != nil {
+		_, _ = s.reload(ctx, trail.Note{Actor: audit.System}) // nobody waits to be told
+	}
+}
+
+func (s *Service) reload(ctx context.Context, note trail.Note) (Reloaded, error) {
 	r, err := s.Reload(ctx)
-	note := trail.Note{Who: who.Scope(), Action: audit.ConfigReloaded, Target: s.Instance, Details: map[string]string{
-		"changed": sections(r.Changed), "restart": sections(r.Restart),
-	}}
+	note.Action, note.Target, note.Details = audit.ConfigReloaded, s.Instance, map[string]string{"changed": sections(r.Changed), "restart": sections(r.Restart)}
 	if err != nil {
 		note.Outcome = audit.Failed
 	}

@@ -21,6 +21,7 @@ import (
 
 	web "agentapi/adapters/http"
 	"agentapi/adapters/telemetry/zaplog"
+	"agentapi/application/operations"
 	"agentapi/bootstrap"
 	"agentapi/configs"
 	"agentapi/domain/fault"
@@ -79,10 +80,10 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	signal.Notify(hangup, syscall.SIGHUP) // from the beginning: it must not end a start
 	defer signal.Stop(hangup)
 	var (
-		server   *web.Server
-		reloader *bootstrap.Reloader
+		server  *web.Server
+		operate *operations.Service
 	)
-	app := bootstrap.App(loaded.Config, setting, log, fx.Populate(&server, &reloader))
+	app := bootstrap.App(loaded.Config, setting, log, fx.Populate(&server, &operate))
 	if err := app.Err(); err != nil {
 		return &exit{code: exitConfig, err: bootstrap.Cause(err), fix: "agentapi config validate checks without starting"}
 	}
@@ -105,7 +106,7 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	for ctx.Err() == nil {
 		select {
 		case <-hangup:
-			_, _ = reloader.Reload(ctx) // it is logged
+			operate.HangUp(ctx)
 		case <-ctx.Done():
 		}
 	}

@@ -55,7 +55,7 @@ const (
 	ServerRestored     Action = "server.restored" // and is back
 	AgentReset         Action = "agent.reset"     // its breakers are closed and its health forgotten
 	AgentTested        Action = "agent.tested"
-	ConfigReloaded     Action = "config.reloaded" // by an administrator, on one server
+	ConfigReloaded     Action = "config.reloaded" // on one server, by an administrator or a signal
 	RequestEnded       Action = "request.ended"   // of another, by an administrator
 	GroupCreated       Action = "group.created"   // by an identity provider, as the next two
 	GroupChanged       Action = "group.changed"   // its name, or who is in it

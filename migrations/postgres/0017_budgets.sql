@@ -115,19 +115,40 @@ CREATE FUNCTION fold_charges(org uuid) RETURNS void LANGUAGE sql SET search_path
     SET spent_micro = least(budget_windows.spent_micro::numeric + EXCLUDED.spent_micro, 9223372036854775807)::bigint
 $$;
 
--- open_budget makes a budget, which has spent what its period has cost before.
+-- open_budget makes a budget, which has spent what its period has cost before. Usage is
+-- charged with its booking where the organisation has a budget, and both are seen or
+-- neither: what one statement sees of usage is what it takes out of the charges, so that
+-- nobody has to be waited for who is booking. Only for an organisation's first budget it
+-- waits for those who have seen none. The lock on one of the others keeps it from being
+-- removed meanwhile.
 CREATE FUNCTION open_budget(org uuid, budget uuid, usr uuid, key uuid, its_period text, most bigint, at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-    since timestamptz := budget_since(its_period, at);
-BEGIN
-    PERFORM pg_advisory_xact_lock(budget_lock('opens', org));
-    PERFORM fold_charges(org);
-    INSERT INTO budgets VALUES (org, budget, usr, key, its_period, most, 1, at, at);
+    begun timestamptz := budget_since(its_period, at);
     -- An id is of the moment when its request began, which is some hours before at most.
+    -- In the query it would be told anew for each row.
+    first uuid := usage_bound(greatest(begun - interval '24 hours', 'epoch'));
+BEGIN
+    PERFORM FROM budgets b WHERE b.org_id = org ORDER BY b.id LIMIT 1 FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM pg_advisory_xact_lock(budget_lock('opens', org));
+    END IF;
+    PERFORM pg_advisory_xact_lock(budget_lock('counts', org));
+    WITH gone AS (
+        DELETE FROM budget_charges WHERE org_id = org RETURNING *
+    ), counted AS (
+        INSERT INTO budget_windows
+        SELECT org, b.id, budget_since(b.period, g.created_at), least(sum(g.cost_micro), 9223372036854775807)::bigint
+        FROM gone g JOIN budgets b ON b.org_id = org AND (b.user_id IS NULL OR b.user_id = g.user_id) AND (b.key_id IS NULL OR b.key_id = g.key_id)
+        GROUP BY 2, 3
+        ON CONFLICT (org_id, budget_id, since) DO UPDATE
+        SET spent_micro = least(budget_windows.spent_micro::numeric + EXCLUDED.spent_micro, 9223372036854775807)::bigint
+    ), made AS (
+        INSERT INTO budgets VALUES (org, budget, usr, key, its_period, most, 1, at, at)
+    )
     INSERT INTO budget_windows
-    SELECT org, budget, since, least(coalesce(sum(u.cost_micro), 0), 9223372036854775807)::bigint FROM usage u
-    WHERE u.org_id = org AND u.id >= usage_bound(greatest(since - interval '24 hours', 'epoch')) AND u.created_at >= since
+    SELECT org, budget, begun, least(coalesce(sum(u.cost_micro), 0), 9223372036854775807)::bigint FROM usage u
+    WHERE u.org_id = org AND u.id >= first AND u.created_at >= begun
         AND (usr IS NULL OR u.user_id = usr) AND (key IS NULL OR u.key_id = key);
 END
 $$;

@@ -127,6 +127,9 @@ func TestASignalAndACommandReloadToo(t *testing.T) {
 	if !kit.Soon(5*time.Second, func() bool { return s.Chat(t, kit.Ask("one", "x"), as("victim")...).Status == 200 }) {
 		t.Error("the signal does nothing")
 	}
+	if log := call(t, s, 200, http.MethodGet, "/api/v1/platform/audit?limit=100&order=desc", "", as("platform_admin")...).Body; !strings.Contains(log, `"changed":"routing"`) {
+		t.Errorf("the audit log has %s", log)
+	}
 	reconfigure(t, s, "nonsense\n")
 	s.Signal(syscall.SIGHUP)
 	if !kit.Soon(5*time.Second, func() bool { return strings.Contains(s.Logs.String(), "the configuration stays as it was") }) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -112,7 +113,7 @@ func TestARequestIsOneTraceFromItsClientToTheUpstream(t *testing.T) {
 	if root == nil || call == nil || write == nil || got["sqlite read"] == nil {
 		t.Fatalf("the trace is %v", got)
 	}
-	if fmt.Sprintf("%x", root.GetParentSpanId()) != parent || string(call.GetParentSpanId()) == "" || root.GetKind() != trace.Span_SPAN_KIND_SERVER || call.GetKind() != trace.Span_SPAN_KIND_CLIENT {
+	if fmt.Sprintf("%x", root.GetParentSpanId()) != parent || !bytes.Equal(call.GetParentSpanId(), root.GetSpanId()) || root.GetKind() != trace.Span_SPAN_KIND_SERVER || call.GetKind() != trace.Span_SPAN_KIND_CLIENT {
 		t.Errorf("they hang together wrongly: %v, %v", root, call)
 	}
 	for name, want := range map[string]string{
