@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,11 +50,24 @@ func agentsTurnCommand(verb, short string) *cobra.Command {
 	return c
 }
 
+// healthChange is one as the server tells it.
+type healthChange struct {
+	At       time.Time `json:"created_at"`
+	Instance string
+	State    string
+	Was      string
+	Reason   string
+	Lasted   float64 `json:"lasted_seconds"`
+	Observed struct {
+		Probes       int
+		ProbesFailed int `json:"probes_failed"`
+		Runs         int
+		RunsFailed   int `json:"runs_failed"`
+	}
+}
+
 func agentsHealthCommand() *cobra.Command {
-	var (
-		asJSON bool
-		limit  int
-	)
+	var how listing
 	c := &cobra.Command{
 		Use: "health NAME", Short: "Show how an agent's health changed, the last change first", Args: cobra.ExactArgs(1),
 		Long: "Show how an agent's health changed, as each server saw it, the last change first.\nThe server is found as agentapi chat finds it.",
@@ -64,41 +76,13 @@ func agentsHealthCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := cl.all(c.Context(), "/api/v1/platform/agents/"+url.PathEscape(args[0])+"/health", url.Values{"order": {"desc"}}, limit)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), found)
-			}
-			table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "WHEN\tSERVER\tSTATE\tWAS\tFOR\tFAILED\tREASON")
-			for _, raw := range found {
-				var v struct {
-					At       time.Time `json:"created_at"`
-					Instance string
-					State    string
-					Was      string
-					Reason   string
-					Lasted   float64 `json:"lasted_seconds"`
-					Observed struct {
-						Probes       int
-						ProbesFailed int `json:"probes_failed"`
-						Runs         int
-						RunsFailed   int `json:"runs_failed"`
-					}
-				}
-				if err := json.Unmarshal(raw, &v); err != nil {
-					return notOurs(err)
-				}
+			return showAll(c, cl, "/api/v1/platform/agents/"+url.PathEscape(args[0])+"/health", url.Values{"order": {"desc"}}, how, "WHEN\tSERVER\tSTATE\tWAS\tFOR\tFAILED\tREASON", func(v healthChange) string {
 				o := v.Observed
-				fmt.Fprintf(table, "%s\t%.8s\t%s\t%s\t%s\t%d/%d probes, %d/%d runs\t%s\n", v.At.Format(time.RFC3339), line(v.Instance), line(v.State), line(v.Was),
+				return fmt.Sprintf("%s\t%.8s\t%s\t%s\t%s\t%d/%d probes, %d/%d runs\t%s", v.At.Format(time.RFC3339), line(v.Instance), line(v.State), line(v.Was),
 					time.Duration(v.Lasted*float64(time.Second)).Round(time.Second), o.ProbesFailed, o.Probes, o.RunsFailed, o.Runs, line(v.Reason))
-			}
-			return table.Flush()
+			})
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	c.Flags().IntVar(&limit, "limit", 100, "how many changes at most")
+	how.flags(c, 100)
 	return c
 }

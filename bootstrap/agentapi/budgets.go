@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -95,16 +94,10 @@ func micro(text string) (int64, error) {
 }
 
 func budgetsList(org *string) *cobra.Command {
-	var (
-		asJSON bool
-		limit  int
-	)
+	var how listing
 	c := &cobra.Command{
 		Use: "list", Short: "List budgets, as they stand", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return &exit{code: exitUsage, err: errors.New("--limit must be at least 1")}
-			}
 			cl, err := newClient(c, "")
 			if err != nil {
 				return err
@@ -113,27 +106,12 @@ func budgetsList(org *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := cl.all(c.Context(), path, url.Values{}, limit)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), found)
-			}
-			table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "ID\tPERIOD\tLIMIT\tSPENT\tRESERVED\tLEFT\tOF")
-			for _, raw := range found {
-				var b budget
-				if err := json.Unmarshal(raw, &b); err != nil {
-					return notOurs(err)
-				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, b.Period, money(b.Limit), money(b.Spent), money(b.Reserved), money(b.Left), b.whose())
-			}
-			return table.Flush()
+			return showAll(c, cl, path, url.Values{}, how, "ID\tPERIOD\tLIMIT\tSPENT\tRESERVED\tLEFT\tOF", func(b budget) string {
+				return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s", b.ID, b.Period, money(b.Limit), money(b.Spent), money(b.Reserved), money(b.Left), b.whose())
+			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 100, "how many at most")
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	how.flags(c, 100)
 	return c
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,41 +52,20 @@ func day(t *time.Time) string {
 }
 
 func keysList(path func() string) *cobra.Command {
-	var (
-		asJSON bool
-		limit  int
-	)
+	var how listing
 	c := &cobra.Command{
 		Use: "list", Short: "List keys, revoked and expired ones too", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return &exit{code: exitUsage, err: errors.New("--limit must be at least 1")}
-			}
 			cl, err := newClient(c, "")
 			if err != nil {
 				return err
 			}
-			found, err := cl.all(c.Context(), path(), url.Values{}, limit)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), found)
-			}
-			table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "ID\tSTATUS\tROLE\tEXPIRES\tLAST USED\tKEY\tNAME")
-			for _, raw := range found {
-				var k apiKey
-				if err := json.Unmarshal(raw, &k); err != nil {
-					return notOurs(err)
-				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Status, k.Role, day(k.Expires), day(k.LastUsed), line(k.Hint), line(k.Name))
-			}
-			return table.Flush()
+			return showAll(c, cl, path(), url.Values{}, how, "ID\tSTATUS\tROLE\tEXPIRES\tLAST USED\tKEY\tNAME", func(k apiKey) string {
+				return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s", k.ID, k.Status, k.Role, day(k.Expires), day(k.LastUsed), line(k.Hint), line(k.Name))
+			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 100, "how many at most")
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	how.flags(c, 100)
 	return c
 }
 

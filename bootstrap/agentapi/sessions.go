@@ -60,16 +60,12 @@ func (s *storedSession) state() string {
 
 func sessionsList() *cobra.Command {
 	var (
-		asJSON bool
-		limit  int
+		how    listing
 		wanted = map[string]*string{}
 	)
 	c := &cobra.Command{
 		Use: "list", Short: "List your sessions, the newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return &exit{code: exitUsage, err: errors.New("--limit must be at least 1")}
-			}
 			cl, err := newClient(c, "")
 			if err != nil {
 				return err
@@ -80,23 +76,9 @@ func sessionsList() *cobra.Command {
 					query.Set(name, *value)
 				}
 			}
-			found, err := cl.all(c.Context(), "/api/v1/sessions", query, limit)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), found)
-			}
-			table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "ID\tUPDATED\tMESSAGES\tMODEL\tSTATE\tTITLE")
-			for _, raw := range found {
-				var s storedSession
-				if err := json.Unmarshal(raw, &s); err != nil {
-					return notOurs(err)
-				}
-				fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", s.ID, s.Updated.Format(time.RFC3339), s.Messages, line(s.served()), s.state(), line(s.Title))
-			}
-			return table.Flush()
+			return showAll(c, cl, "/api/v1/sessions", query, how, "ID\tUPDATED\tMESSAGES\tMODEL\tSTATE\tTITLE", func(s storedSession) string {
+				return fmt.Sprintf("%s\t%s\t%d\t%s\t%s\t%s", s.ID, s.Updated.Format(time.RFC3339), s.Messages, line(s.served()), s.state(), line(s.Title))
+			})
 		},
 	}
 	for _, f := range []struct{ flag, name, use string }{
@@ -106,8 +88,7 @@ func sessionsList() *cobra.Command {
 	} {
 		wanted[f.name] = c.Flags().String(f.flag, "", f.use)
 	}
-	c.Flags().IntVar(&limit, "limit", 20, "how many at most")
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	how.flags(c, 20)
 	return c
 }
 
@@ -326,16 +307,6 @@ func orPrint(out io.Writer, raw []byte, err error) error {
 	}
 	_, err = fmt.Fprintf(out, "%s\n", raw)
 	return err
-}
-
-func printJSON(out io.Writer, list []json.RawMessage) error {
-	if list == nil {
-		list = []json.RawMessage{}
-	}
-	if err := json.NewEncoder(out).Encode(list); err != nil {
-		return &exit{code: exitError, err: err}
-	}
-	return nil
 }
 
 // line is a text that others wrote, fit for one line of a terminal.
