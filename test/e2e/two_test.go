@@ -266,11 +266,20 @@ func TestAServerThatAloneIsCutOffFromRedisHolds(t *testing.T) {
 	}) {
 		t.Fatal("it does not come back")
 	}
-	r.Do(t, "FLUSHALL")
-	began = time.Now()
-	// A call that takes too long counts as an outage, for which there is a part.
-	if n, _ := atOnce(t, servers, 300, "victim", "scarce"); n < 60 || n > 60+30+int64(time.Since(began).Seconds()+1) {
-		t.Errorf("then %d are admitted", n)
+	// A call that takes too long counts as an outage, for which there is a part: what it
+	// took of Redis is lost where that part is spent, so a round in which that happened
+	// says nothing of the limit's last unit.
+	whole := kit.Soon(10*time.Second, func() bool {
+		r.Do(t, "FLUSHALL")
+		began := time.Now()
+		n, _ := atOnce(t, servers, 300, "victim", "scarce")
+		if n > 60+30+int64(time.Since(began).Seconds()+1) {
+			t.Errorf("then %d are admitted", n)
+		}
+		return n >= 60
+	})
+	if !whole {
+		t.Error("the whole limit is not granted again")
 	}
 	t.Logf("RELIABILITY X4 one of two servers without Redis: %d admitted of a limit of 60, each key of %d ran once", admitted, keys)
 }
