@@ -21,14 +21,13 @@ const (
 // smuggled.
 func (s *Server) strict(c *fiber.Ctx) error {
 	h := &c.Context().Request.Header
-	bad := fiber.NewError(http.StatusBadRequest)
 	switch string(h.Protocol()) {
 	case "HTTP/1.1", "HTTP/1.0":
 	default:
 		return fiber.NewError(http.StatusHTTPVersionNotSupported)
 	}
 	if target := h.RequestURI(); len(target) == 0 || target[0] != '/' {
-		return bad
+		return fiber.ErrBadRequest
 	}
 	if string(h.Method()) == http.MethodTrace || string(h.Method()) == http.MethodConnect {
 		return fiber.NewError(http.StatusMethodNotAllowed)
@@ -43,14 +42,14 @@ func (s *Server) strict(c *fiber.Ctx) error {
 			continue
 		}
 		if line[0] == ' ' || line[0] == '\t' {
-			return bad // a folded line
+			return fiber.ErrBadRequest // a folded line
 		}
 		if n++; n > maxHeaders {
 			return fiber.NewError(http.StatusRequestHeaderFieldsTooLarge)
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		if !ok {
-			return bad
+			return fiber.ErrBadRequest
 		}
 		switch {
 		case len(name) == len("Content-Length") && bytes.EqualFold(name, []byte("Content-Length")):
@@ -58,7 +57,7 @@ func (s *Server) strict(c *fiber.Ctx) error {
 		case len(name) == len("Transfer-Encoding") && bytes.EqualFold(name, []byte("Transfer-Encoding")):
 			coding++
 			if !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked")) {
-				return bad
+				return fiber.ErrBadRequest
 			}
 		case len(name) == len("Expect") && bytes.EqualFold(name, []byte("Expect")):
 			if !bytes.EqualFold(bytes.TrimSpace(value), []byte("100-continue")) {
@@ -73,10 +72,10 @@ func (s *Server) strict(c *fiber.Ctx) error {
 		}
 	}
 	if length+coding > 1 || (coding > 0 && string(h.Protocol()) == "HTTP/1.0") {
-		return bad
+		return fiber.ErrBadRequest
 	}
 	if slices.Max(single[:]) > 1 {
-		return bad
+		return fiber.ErrBadRequest
 	}
 	if overhead(c) > maxOverhead && coding > 0 {
 		return fiber.NewError(http.StatusRequestEntityTooLarge)

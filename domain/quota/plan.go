@@ -98,28 +98,20 @@ type Want struct {
 
 // Compose makes the plan of a request.
 func Compose(id string, lease time.Duration, want Want, holders ...Holder) Plan {
-	p := Plan{Claim: Claim{ID: id, Lease: lease}}
-	for _, h := range holders {
+	most := len(holders) * kinds
+	p := Plan{Claim: Claim{ID: id, Lease: lease, Rates: make([]Charge, 0, most)}, Rules: make([]Rule, 0, most)}
+	for i := range holders {
 		if want.Only {
 			break
 		}
-		for _, r := range []struct {
-			unit  Unit
-			limit int64
-			per   time.Duration
-			n     int64
-			name  string
-		}{
-			{Requests, h.RequestsPerMinute, time.Minute, 1, "rpm"}, {Requests, h.RequestsPerDay, day, 1, "rpd"},
-			{Tokens, h.TokensPerMinute, time.Minute, want.Tokens, "tpm"}, {Tokens, h.TokensPerDay, day, want.Tokens, "tpd"},
-		} {
-			if r.limit > 0 {
-				p.Claim.Rates = append(p.Claim.Rates, Charge{Key: h.key(r.name), Rate: Rate{Limit: r.limit, Per: r.per}, N: r.n})
-				p.Rules = append(p.Rules, Rule{h.Tier, r.unit, r.limit, r.per})
-			}
-		}
+		h := &holders[i]
+		p.rate(h, Requests, h.RequestsPerMinute, time.Minute, 1, "rpm")
+		p.rate(h, Requests, h.RequestsPerDay, day, 1, "rpd")
+		p.rate(h, Tokens, h.TokensPerMinute, time.Minute, want.Tokens, "tpm")
+		p.rate(h, Tokens, h.TokensPerDay, day, want.Tokens, "tpd")
 	}
-	for _, h := range holders {
+	for i := range holders {
+		h := &holders[i]
 		if h.Concurrent > 0 && !want.Only {
 			p.place(h, AtOnce, h.Concurrent, "running")
 		}
@@ -130,12 +122,22 @@ func Compose(id string, lease time.Duration, want Want, holders ...Holder) Plan 
 	return p
 }
 
-func (p *Plan) place(h Holder, what Unit, most int64, name string) {
+// kinds is about how many limits a holder has.
+const kinds = 2
+
+func (p *Plan) rate(h *Holder, unit Unit, limit int64, per time.Duration, n int64, name string) {
+	if limit > 0 {
+		p.Claim.Rates = append(p.Claim.Rates, Charge{Key: h.key(name), Rate: Rate{Limit: limit, Per: per}, N: n})
+		p.Rules = append(p.Rules, Rule{h.Tier, unit, limit, per})
+	}
+}
+
+func (p *Plan) place(h *Holder, what Unit, most int64, name string) {
 	p.Claim.Places = append(p.Claim.Places, Places{Key: h.key(name), Most: most})
 	p.Rules = append(p.Rules, Rule{h.Tier, what, most, 0})
 }
 
-func (h Holder) key(what string) string { return string(h.Tier) + ":" + h.ID + ":" + what }
+func (h *Holder) key(what string) string { return string(h.Tier) + ":" + h.ID + ":" + what }
 
 // Free tells whether the plan takes nothing.
 func (p Plan) Free() bool { return len(p.Rules) == 0 }

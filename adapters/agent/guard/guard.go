@@ -6,7 +6,7 @@ package guard
 import (
 	"context"
 	"errors"
-	"slices"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -169,25 +169,22 @@ type run struct {
 	began  atomic.Bool  // content has come
 	since  atomic.Int64 // when the agent was asked for its next event, in nanoseconds after start; -1: the consumer has the turn
 	cancel context.CancelCauseFunc
-	timer  *time.Timer
+
+	mu    sync.Mutex // guards timer while it is made
+	timer *time.Timer
 }
 
 // answer runs the agent and returns how it ended: nil when it finished, or when
 // the consumer left an answer that was well.
-func (r *run) answer(ctx context.Context, task agent.Task) (result error) {
+func (r *run) answer(ctx context.Context, task agent.Task) error {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
 	r.start = time.Now()
 	if wait := r.left(0); wait > 0 {
-		armed := make(chan struct{})
-		r.timer = time.AfterFunc(r.next(wait), func() {
-			<-armed
-			r.look()
-		})
-		close(armed)
+		r.arm(r.next(wait))
 		defer r.timer.Stop()
 	}
-	result = fault.New(fault.Canceled, "The consumer left.")
+	finished := false
 	for e, err := range r.guard.Agent.Run(ctx, task) {
 		if err != nil {
 			if f := fault.As(context.Cause(ctx)); f != nil && f.Code == tooSlow {
@@ -200,15 +197,23 @@ func (r *run) answer(ctx context.Context, task agent.Task) (result error) {
 		if e.Kind.Content() {
 			r.began.Store(true)
 		}
-		if e.Kind == chat.Finished {
-			result = nil
-		}
+		finished = finished || e.Kind == chat.Finished
 		if !r.yield(e, nil) {
-			return result
+			break
 		}
 		r.since.Store(int64(time.Since(r.start)))
 	}
-	return result
+	if !finished {
+		return fault.New(fault.Canceled, "The consumer left.")
+	}
+	return nil
+}
+
+// arm has look called after a while.
+func (r *run) arm(after time.Duration) {
+	r.mu.Lock() // look needs the timer
+	defer r.mu.Unlock()
+	r.timer = time.AfterFunc(after, r.look)
 }
 
 // tooSlow is the code of our own time-outs.
@@ -218,27 +223,29 @@ const tooSlow = "upstream_timeout"
 // start; 0: without a bound. A consumer that has the turn costs it nothing but
 // the total time.
 func (r *run) left(at time.Duration) time.Duration {
-	var due []time.Duration
+	const never = time.Duration(math.MaxInt64)
+	left := never
 	p := &r.guard.p
 	since := time.Duration(r.since.Load())
 	switch {
 	case !r.began.Load() && p.FirstEvent > 0:
-		due = append(due, p.FirstEvent-at)
+		left = p.FirstEvent - at
 	case r.began.Load() && p.Idle > 0 && since >= 0:
-		due = append(due, since+p.Idle-at)
+		left = since + p.Idle - at
 	case p.Idle > 0:
-		due = append(due, p.Idle)
+		left = p.Idle
 	}
 	if p.Total > 0 {
-		due = append(due, p.Total-at)
+		left = min(left, p.Total-at)
 	}
-	if len(due) == 0 {
+	switch {
+	case left == never:
 		return 0
-	}
-	if left := slices.Min(due); left > 0 {
+	case left > 0:
 		return left
+	default:
+		return -1
 	}
-	return -1
 }
 
 // next is when to look again. An agent that begins meanwhile has only Idle from
@@ -256,6 +263,8 @@ func (r *run) look() {
 	at := time.Since(r.start)
 	wait := r.left(at)
 	if wait > 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.timer.Reset(r.next(wait))
 		return
 	}

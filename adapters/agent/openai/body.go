@@ -25,17 +25,17 @@ func appendBody(b []byte, task agent.Task) []byte {
 		from = end
 	}
 	// The text was read strictly before; an error cannot come.
-	_ = walk(in, func(name string) error {
+	_ = walk(in, func(name []byte) error {
 		value, err := in.Value()
 		if err != nil {
 			return err
 		}
 		switch {
-		case name == "model":
+		case string(name) == "model":
 			splice(value, func() { b = jsontext.AppendString(b, task.Model) })
-		case name == "messages" && task.Extended:
+		case string(name) == "messages" && task.Extended:
 			splice(value, func() { b = appendMessages(b, task.Messages) })
-		case name == "stream_options" && r.Stream:
+		case string(name) == "stream_options" && r.Stream:
 			options = true
 			splice(value, func() { b = appendOptions(b, value) })
 		}
@@ -57,11 +57,11 @@ func appendOptions(b, value []byte) []byte {
 	if in.Kind() != '{' {
 		return append(b, '}')
 	}
-	_ = walk(in, func(name string) error {
+	_ = walk(in, func(name []byte) error {
 		value, err := in.Value()
-		if err == nil && name != "include_usage" {
+		if err == nil && string(name) != "include_usage" {
 			b = append(b, ',')
-			b = jsontext.AppendString(b, name)
+			b = jsontext.AppendString(b, string(name))
 			b = append(b, ':')
 			b = append(b, value...)
 		}

@@ -23,7 +23,7 @@ type exchange struct {
 	pool   *pool
 	conn   *conn
 	ctx    context.Context
-	head   fasthttp.ResponseHeader
+	head   *fasthttp.ResponseHeader // the connection's: it is not to be read after the end
 	detach func() bool // stops minding ctx; false when ctx has ended the connection
 	body   io.Reader
 	read   bool // the body was read to its end
@@ -93,7 +93,7 @@ func (a *Agent) attempt(ctx context.Context, text []byte, fresh bool) (*exchange
 	if err != nil {
 		return nil, err
 	}
-	x := &exchange{pool: a.pool, conn: c, ctx: ctx}
+	x := &exchange{pool: a.pool, conn: c, ctx: ctx, head: &c.head}
 	x.detach = context.AfterFunc(ctx, func() {
 		// The reader and writer return at once, and the upstream sees us go.
 		_ = c.SetDeadline(time.Unix(1, 0))
@@ -106,10 +106,10 @@ func (a *Agent) attempt(ctx context.Context, text []byte, fresh bool) (*exchange
 		x.head.SetConnectionClose()
 	}
 	answered := false // by a first head, so that the request has been seen
-	err = c.readHead(&x.head)
+	err = c.readHead()
 	for err == nil && x.head.StatusCode() >= 100 && x.head.StatusCode() < 200 {
 		answered = true
-		err = c.readHead(&x.head)
+		err = c.readHead()
 	}
 	if err != nil && writing != nil {
 		err = writing

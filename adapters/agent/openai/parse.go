@@ -30,7 +30,7 @@ type parser struct {
 // answer is what must be remembered from chunk to chunk.
 type answer struct {
 	hide    func(string) string // takes what is secret out of an error's words
-	choices []*choiceState
+	choices []choiceState
 	usage   *chat.Usage
 	rawUse  []byte // the usage object, where it is complete
 }
@@ -51,15 +51,16 @@ func nonsense(err error) error {
 	return fault.Wrap(fault.Upstream, err, "The agent's upstream sent what is no answer.").WithCode("upstream_error")
 }
 
-// choice gives the state of a choice, making it where it is new.
+// choice gives the state of a choice, making it where it is new. It is valid until the
+// next call.
 func (a *answer) choice(index int) (*choiceState, error) {
 	if index < 0 || index >= chat.MaxChoices {
 		return nil, nonsense(errors.New("a wild choice index"))
 	}
 	for len(a.choices) <= index {
-		a.choices = append(a.choices, &choiceState{})
+		a.choices = append(a.choices, choiceState{})
 	}
-	return a.choices[index], nil
+	return &a.choices[index], nil
 }
 
 // complete tells whether the answer has ended in all its choices.
@@ -162,9 +163,9 @@ func (a *answer) groq(raw []byte) {
 	if r.Kind() != '{' {
 		return
 	}
-	_ = walk(r, func(name string) error {
+	_ = walk(r, func(name []byte) error {
 		v, err := r.Value()
-		if err == nil && name == "usage" {
+		if err == nil && string(name) == "usage" {
 			a.take(v)
 		}
 		return err
@@ -199,14 +200,14 @@ func (a *answer) take(raw []byte) {
 		*into = n
 		return true, nil
 	}
-	details := func(into map[string]*int) error {
+	details := func(of func(name []byte) *int) error {
 		if r.Kind() != '{' {
 			raw, err := r.Value()
 			exact = exact && err == nil && raw[0] == 'n'
 			return err
 		}
-		return walk(r, func(name string) error {
-			if field := into[name]; field != nil {
+		return walk(r, func(name []byte) error {
+			if field := of(name); field != nil {
 				_, err := number(r, field)
 				return err
 			}
@@ -223,8 +224,8 @@ func (a *answer) take(raw []byte) {
 		}
 		return err
 	}
-	err := walk(r, func(name string) error {
-		switch name {
+	err := walk(r, func(name []byte) error {
+		switch string(name) {
 		case "prompt_tokens":
 			return required(1, &u.Prompt)
 		case "completion_tokens":
@@ -232,11 +233,32 @@ func (a *answer) take(raw []byte) {
 		case "total_tokens":
 			return required(4, &total)
 		case "prompt_tokens_details":
-			return details(map[string]*int{"cached_tokens": &u.Cached, "cache_write_tokens": &u.CacheWrite, "audio_tokens": &u.PromptAudio})
+			return details(func(name []byte) *int {
+				switch string(name) {
+				case "cached_tokens":
+					return &u.Cached
+				case "cache_write_tokens":
+					return &u.CacheWrite
+				case "audio_tokens":
+					return &u.PromptAudio
+				default:
+					return nil
+				}
+			})
 		case "completion_tokens_details":
-			return details(map[string]*int{
-				"reasoning_tokens": &u.Reasoning, "audio_tokens": &u.CompletionAudio,
-				"accepted_prediction_tokens": &u.AcceptedPrediction, "rejected_prediction_tokens": &u.RejectedPrediction,
+			return details(func(name []byte) *int {
+				switch string(name) {
+				case "reasoning_tokens":
+					return &u.Reasoning
+				case "audio_tokens":
+					return &u.CompletionAudio
+				case "accepted_prediction_tokens":
+					return &u.AcceptedPrediction
+				case "rejected_prediction_tokens":
+					return &u.RejectedPrediction
+				default:
+					return nil
+				}
 			})
 		default:
 			_, err := r.Value()
@@ -320,8 +342,9 @@ func read(r *jsontext.Reader, into *string) (err error) {
 	return err
 }
 
-// walk calls each for every member of the object that follows.
-func walk(r *jsontext.Reader, each func(name string) error) error {
+// walk calls each for every member of the object that follows. The name is valid until
+// each returns.
+func walk(r *jsontext.Reader, each func(name []byte) error) error {
 	if err := r.Enter('{'); err != nil {
 		return err
 	}
@@ -330,7 +353,7 @@ func walk(r *jsontext.Reader, each func(name string) error) error {
 		if !ok {
 			return err
 		}
-		if err := each(string(name)); err != nil {
+		if err := each(name); err != nil {
 			return err
 		}
 	}

@@ -49,14 +49,15 @@ type pool struct {
 type conn struct {
 	net.Conn
 	br     *bufio.Reader
+	head   fasthttp.ResponseHeader // of the answer that is being read
 	reused bool
 	since  time.Time // when it became idle
 }
 
 // readHead reads an answer's head. One that is larger than the buffer is given
 // another.
-func (c *conn) readHead(h *fasthttp.ResponseHeader) error {
-	err := h.Read(c.br)
+func (c *conn) readHead() error {
+	err := c.head.Read(c.br)
 	if small := (*fasthttp.ErrSmallBuffer)(nil); !errors.As(err, &small) || c.br.Size() >= maxHead {
 		return err
 	}
@@ -65,7 +66,7 @@ func (c *conn) readHead(h *fasthttp.ResponseHeader) error {
 		return err
 	}
 	c.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(come), c.Conn), maxHead)
-	return h.Read(c.br)
+	return c.head.Read(c.br)
 }
 
 // drop closes the connection at once. TLS would say good-bye first, and wait for

@@ -49,10 +49,13 @@ func (a *Agent) whole(ctx context.Context, task agent.Task) ports.Events {
 	}
 }
 
+// spare is more than is added to most answers.
+const spare = 64
+
 // sayWhole gives the events of a whole answer. native says that its bytes may be
 // passed on.
 func (a *Agent) sayWhole(body []byte, native bool, yield func(chat.Event, error) bool) {
-	p := parser{answer: &answer{hide: a.hidden.Replace}}
+	p := parser{answer: &answer{hide: a.hidden.Replace}, native: make([]byte, 0, len(body)+spare), events: make([]chat.Event, 0, 4)}
 	events, err := p.parse(body, true)
 	if err == nil && !p.complete() {
 		err = truncated(len(p.choices) > 0)

@@ -148,7 +148,11 @@ func headerText(s string) string {
 // attempt reads which attempt OpenAI's SDKs say that a request is, from 1 on; 0
 // where they say nothing.
 func attempt(c *fiber.Ctx) int {
-	n, err := strconv.Atoi(string(c.Request().Header.Peek("X-Stainless-Retry-Count")))
+	said := c.Request().Header.Peek("X-Stainless-Retry-Count")
+	if len(said) == 0 {
+		return 0
+	}
+	n, err := strconv.Atoi(string(said))
 	if err != nil || n < 0 {
 		return 0
 	}

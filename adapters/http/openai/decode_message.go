@@ -28,7 +28,6 @@ func (d *decoder) messages() error {
 func (d *decoder) message(n int) error {
 	var (
 		m          chat.Message
-		role       string
 		hasContent bool // it is there and not null
 		hasOther   bool // an answer in another form: audio, function_call
 	)
@@ -38,16 +37,16 @@ func (d *decoder) message(n int) error {
 		}
 		switch string(name) {
 		case "role":
-			return d.text(place(n, ".role"), &role)
+			return d.role(n, &m.Role)
 		case "content":
 			hasContent = true
 			return d.content(n, &m)
 		case "name":
-			return d.text(place(n, ".name"), &m.Name)
+			return d.textOf(n, ".name", &m.Name)
 		case "refusal":
-			return d.text(place(n, ".refusal"), &m.Refusal)
+			return d.textOf(n, ".refusal", &m.Refusal)
 		case "tool_call_id":
-			return d.text(place(n, ".tool_call_id"), &m.ToolCallID)
+			return d.textOf(n, ".tool_call_id", &m.ToolCallID)
 		case "tool_calls":
 			return d.toolCalls(n, &m)
 		case "function_call":
@@ -68,11 +67,38 @@ func (d *decoder) message(n int) error {
 	if err != nil {
 		return err
 	}
-	m.Role = chat.Role(role)
 	if err := d.checkMessage(n, &m, hasContent, hasOther); err != nil {
 		return err
 	}
 	d.req.Messages = append(d.req.Messages, m)
+	return nil
+}
+
+// textOf reads a text of a message.
+func (d *decoder) textOf(n int, field string, into *string) (err error) {
+	if d.r.Kind() != '"' {
+		return d.mistyped(place(n, field), "a string")
+	}
+	*into, err = d.r.String()
+	return err
+}
+
+// role reads a message's role. Those that there are need no text of their own.
+func (d *decoder) role(n int, into *chat.Role) error {
+	if d.r.Kind() != '"' {
+		return d.mistyped(place(n, ".role"), "a string")
+	}
+	text, err := d.r.Bytes()
+	if err != nil {
+		return err
+	}
+	for _, known := range [...]chat.Role{chat.User, chat.Assistant, chat.System, chat.Developer, chat.Tool} {
+		if string(text) == string(known) {
+			*into = known
+			return nil
+		}
+	}
+	*into = chat.Role(text)
 	return nil
 }
 
