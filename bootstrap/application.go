@@ -131,8 +131,8 @@ func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storag
 	return svc
 }
 
-func newLimits(c *configs.Config, limiter ports.Limiter, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *limits.Service {
-	svc := limits.New(limits.Params{Limiter: limiter, Observer: obs, Storage: storage, Allowed: allowances(c)})
+func newLimits(c *configs.Config, shared Shared, limiter ports.Limiter, storage ports.Storage, obs ports.Observer, life fx.Lifecycle) *limits.Service {
+	svc := limits.New(limits.Params{Limiter: limiter, Observer: obs, Storage: storage, Allowed: allowances(c), Near: shared.link == nil})
 	driver.Hook(life, svc)
 	return svc
 }

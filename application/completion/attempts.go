@@ -21,14 +21,13 @@ func (r *run) resolve(ctx context.Context) (err error) {
 
 // choose puts those who may answer in the order in which they are asked.
 func (r *run) choose() {
-	in := r.cmd.Caller.Scope()
-	ask := routing.Ask{Org: in.Org().String(), User: in.User().String(), CacheKey: r.cmd.Request.PromptCacheKey, Stream: r.cmd.Request.Stream}
+	ask := routing.Ask{Org: r.org, User: r.user, CacheKey: r.cmd.Request.PromptCacheKey, Stream: r.cmd.Request.Stream}
 	switch key := r.cmd.Conversation.Key; {
 	case !key.IsZero(): // it stays where a conversation forks
 		ask.Conversation = key.Source + "\x00" + key.Value
 	case r.stored != nil:
 		ask.Conversation = r.stored.ID.String()
-	default:
+	case len(r.route.Candidates) > 1:
 		ask.Conversation = r.Session.String()
 	}
 	choice := r.s.Routing.Choose(&r.route.Plan, r.route.Candidates, r.well(), ask)

@@ -22,11 +22,12 @@ import (
 // run is one request on its way.
 type run struct {
 	Head
-	s     *Service
-	cmd   Command
-	began time.Time
-	ctx   context.Context // ends with the request's, and when an administrator ends it
-	place *place          // among what runs
+	s         *Service
+	cmd       Command
+	began     time.Time
+	org, user string          // the caller's, as they are written
+	ctx       context.Context // ends with the request's, and when an administrator ends it
+	place     *place          // among what runs
 
 	claim      *idempotency.Claim
 	route      agent.Route
@@ -60,7 +61,8 @@ type run struct {
 // prepare does all that comes before an agent: checks, the idempotency claim,
 // the candidates, the conversation.
 func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *idempotency.Result, err error) {
-	r = &run{s: s, cmd: cmd, began: s.Now()}
+	in := cmd.Caller.Scope()
+	r = &run{s: s, cmd: cmd, began: s.Now(), org: in.Org().String(), user: in.User().String()}
 	var (
 		leave   func()
 		entered bool // whoever ends the run leaves
@@ -98,7 +100,6 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 		return nil, done, nil
 	}
-	in := cmd.Caller.Scope()
 	r.ctx, r.place = s.live.enter(ctx, callerOf(cmd.Caller), Running{
 		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
 	})
@@ -107,7 +108,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	r.release = append(r.release, r.quit)
 	entered = true
 	r.trace = s.Routing.Follow(agent.Decision{
-		Request: cmd.RequestID, Org: in.Org().String(), User: in.User().String(), At: r.began, Model: cmd.Request.Model,
+		Request: cmd.RequestID, Org: r.org, User: r.user, At: r.began, Model: cmd.Request.Model,
 	})
 	if err := r.find(r.ctx); err != nil {
 		err = r.why(err)

@@ -21,6 +21,9 @@ type Params struct {
 	// Storage knows who was given limits of their own; nil: nobody was.
 	Storage ports.Storage
 	Allowed Allowances // at first
+	// Near says that the Limiter is in this process, so that nothing is gained by doing
+	// something else meanwhile.
+	Near bool
 }
 
 // Allowances are what each may use who has no limits of their own; all organisations
@@ -110,7 +113,8 @@ type Grant struct {
 	s        *Service
 	plan     quota.Plan
 	decision quota.Decision
-	settled  chan struct{} // nil: not yet begun; closed when it is done
+	ended    bool          // it is settled, or begins to be
+	settled  chan struct{} // closed when it is; nil: nothing is to be waited for
 }
 
 // Take grants a request what it wants of a model, which may go by several names. id tells it from all others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
@@ -150,10 +154,11 @@ func unknown(err error) error {
 func (s *Service) holders(who tenancy.Principal, own tenancy.Allowances, models []string) []quota.Holder {
 	org, user := who.Org().String(), who.User().String()
 	may := s.allowed.Load()
-	all := []quota.Holder{
-		{Tier: quota.Platform, Limits: may.Platform}, {Tier: quota.Organization, ID: org, Limits: may.Org.Instead(own.Org)},
-		{Tier: quota.User, ID: org + "/" + user, Limits: may.User.Instead(own.User)},
-	}
+	all := make([]quota.Holder, 0, 4+len(models))
+	all = append(all,
+		quota.Holder{Tier: quota.Platform, Limits: may.Platform},
+		quota.Holder{Tier: quota.Organization, ID: org, Limits: may.Org.Instead(own.Org)},
+		quota.Holder{Tier: quota.User, ID: org + "/" + user, Limits: may.User.Instead(own.User)})
 	if k := who.Key(); k != nil {
 		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: may.Key.Instead(own.Key)})
 	}
@@ -181,21 +186,31 @@ func (g *Grant) Undo(ctx context.Context) {
 }
 
 func (g *Grant) settle(ctx context.Context, back []int64) {
-	if !g.decision.Granted() || g.settled != nil {
+	if !g.decision.Granted() || g.ended {
 		return
 	}
-	g.settled = make(chan struct{})
+	g.ended = true
 	g.s.mu.Lock()
 	delete(g.s.running, g)
 	g.s.mu.Unlock()
+	ctx = context.WithoutCancel(ctx)
+	if g.s.Near {
+		g.giveBack(ctx, back)
+		return
+	}
+	g.settled = make(chan struct{})
 	g.s.settling.Go(func() {
 		defer close(g.settled)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+		ctx, cancel := context.WithTimeout(ctx, within)
 		defer cancel()
-		if err := g.s.Limiter.Settle(ctx, g.plan.Claim, back...); err != nil {
-			g.s.Observer.Lost(ctx, "what a request gives back of its limits", err)
-		}
+		g.giveBack(ctx, back)
 	})
+}
+
+func (g *Grant) giveBack(ctx context.Context, back []int64) {
+	if err := g.s.Limiter.Settle(ctx, g.plan.Claim, back...); err != nil {
+		g.s.Observer.Lost(ctx, "what a request gives back of its limits", err)
+	}
 }
 
 // Free waits until the places of a request are free that has begun to settle, so that

@@ -116,8 +116,23 @@ func (r *Recorder) Entry(ctx context.Context, n Note) (audit.Entry, error) {
 			f.Subject = s.subject
 		}
 	}
+	if !hasEmpty(n.Details) {
+		f.Details = n.Details
+		if e, err := audit.New(f); err == nil { // as most are
+			return e, nil
+		}
+	}
 	f.Details = clipped(n.Details)
 	return audit.New(f)
+}
+
+func hasEmpty(details map[string]string) bool {
+	for _, v := range details {
+		if v == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // personal gives what is recorded of the person who acts, erasably: where the
@@ -146,15 +161,8 @@ func (r *Recorder) personal(ctx context.Context, n Note) (map[string]string, err
 	return values, nil
 }
 
-// clipped makes details fit for an entry; most are.
+// clipped makes details fit for an entry.
 func clipped(details map[string]string) map[string]string {
-	fit := true
-	for _, v := range details {
-		fit = fit && v != "" && audit.Clip(v) == v
-	}
-	if fit {
-		return details
-	}
 	out := make(map[string]string, len(details))
 	for k, v := range details {
 		if v != "" {

@@ -28,15 +28,18 @@ type Route struct {
 
 // Pass takes out of the route whom a verdict is found for; an empty one leaves them.
 func (r *Route) Pass(judge func(Candidate) (Verdict, string)) {
-	var left []Candidate
-	for _, c := range r.Candidates {
-		if v, why := judge(c); v != "" {
+	all, whole := r.Candidates, true
+	for i, c := range all {
+		switch v, why := judge(c); {
+		case v != "":
+			if whole {
+				r.Candidates, whole = slices.Clone(all[:i]), false // others share them
+			}
 			r.Passed = append(r.Passed, Considered{c, v, why})
-		} else {
-			left = append(left, c)
+		case !whole:
+			r.Candidates = append(r.Candidates, c)
 		}
 	}
-	r.Candidates = left
 }
 
 // Unfit says why an agent with these capabilities cannot serve the request, as

@@ -59,19 +59,21 @@ func (u ID[K]) String() string {
 	)
 	out := append(small[:0], k.Prefix()...)
 	out = append(out, '_')
-	// 128 bits in 26 digits of five: the first digit carries the top three bits.
+	// 128 bits in 26 digits of five, from the last one on: twelve of the low half, one of
+	// both, and of the high half the rest, of which the first carries the top three bits.
 	hi, lo := be64(u[:8]), be64(u[8:])
-	for shift := 125; shift >= 0; shift -= 5 {
-		var d uint64
-		switch {
-		case shift >= 64:
-			d = hi >> (shift - 64)
-		case shift > 59:
-			d = hi<<(64-shift) | lo>>shift
-		default:
-			d = lo >> shift
-		}
-		out = append(out, crockford[d&31])
+	at := len(out)
+	out = append(out, "00000000000000000000000000"...)
+	digits := out[at : at+26]
+	for i := 25; i > 13; i-- {
+		digits[i] = crockford[lo&31]
+		lo >>= 5
+	}
+	digits[13] = crockford[(lo|hi<<4)&31]
+	hi >>= 1
+	for i := 12; i >= 0; i-- {
+		digits[i] = crockford[hi&31]
+		hi >>= 5
 	}
 	return string(out)
 }

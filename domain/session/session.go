@@ -116,6 +116,7 @@ func Title(text string) string {
 	var (
 		out         = make([]byte, 0, most+8)
 		runes, word int // runes in out, and where its last whole word ends
+		cut         int // where it ends where one rune has to make room
 		space       bool
 	)
 	for _, r := range text {
@@ -131,8 +132,10 @@ func Title(text string) string {
 			out = append(out, ' ')
 		}
 		out = utf8.AppendRune(out, r)
-		if runes++; runes > most {
-			cut := len(string([]rune(string(out))[:most-1]))
+		if runes++; runes < most {
+			cut = len(out)
+		}
+		if runes > most {
 			if word > most/2 && word <= cut {
 				cut = word
 			}

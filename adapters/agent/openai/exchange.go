@@ -24,7 +24,7 @@ type exchange struct {
 	conn   *conn
 	ctx    context.Context
 	head   *fasthttp.ResponseHeader // the connection's: it is not to be read after the end
-	detach func() bool // stops minding ctx; false when ctx has ended the connection
+	detach func() bool              // stops minding ctx; false when ctx has ended the connection
 	body   io.Reader
 	read   bool // the body was read to its end
 }

@@ -20,7 +20,8 @@ func standing(h *fasthttp.ResponseHeader, of string, s quota.Standing) {
 	if s.Limit == 0 {
 		return
 	}
-	h.Set("X-Ratelimit-Limit-"+of, strconv.FormatInt(s.Limit, 10))
-	h.Set("X-Ratelimit-Remaining-"+of, strconv.FormatInt(s.Remaining, 10))
+	var small [24]byte
+	h.SetBytesV("X-Ratelimit-Limit-"+of, strconv.AppendInt(small[:0], s.Limit, 10))
+	h.SetBytesV("X-Ratelimit-Remaining-"+of, strconv.AppendInt(small[:0], s.Remaining, 10))
 	h.Set("X-Ratelimit-Reset-"+of, s.Reset.Round(time.Millisecond).String())
 }

@@ -5,6 +5,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"agentapi/domain/agent"
@@ -50,8 +51,11 @@ type owner struct {
 type Store struct {
 	max, maxBytes int
 
+	within tx // what a transaction is given
+
 	mu       sync.Mutex
-	undo     []func() // of the transaction that is running; nil outside one
+	running  bool     // a transaction
+	undo     []func() // of what it has done
 	sessions table
 	usage    account
 	keys     keyring
@@ -70,7 +74,7 @@ var _ ports.Storage = (*Store)(nil)
 
 // Open makes an empty store.
 func Open(o Options) (*Store, error) {
-	return &Store{
+	s := &Store{
 		max: o.MaxSessions, maxBytes: o.MaxBytes, usage: newAccount(o.MaxSessions), keys: newKeyring(o.MaxSessions, o.MaxBytes), leases: make(map[string]lease),
 		agents:   make(map[agent.Name]agent.Stored),
 		switches: make(map[agent.Name]*agent.Switch),
@@ -80,7 +84,13 @@ func Open(o Options) (*Store, error) {
 		purse:    newPurse(),
 		log:      newLog(o.MaxBytes / logShare),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
-	}, nil
+	}
+	s.within = tx{
+		sessions: sessions{s, held{}}, usage: usages{s, held{}}, idempotency: idempotencies{s, held{}}, directory: directory{s, held{}},
+		roster: rosters{directory{s, held{}}}, jobs: jobs{directory{s, held{}}}, audit: audits{s, held{}}, budgets: budgets{directory{s, held{}}},
+		switches: switches{s, held{}},
+	}
+	return s, nil
 }
 
 // Sessions is the collection of conversations.
@@ -108,17 +118,18 @@ func (s *Store) Atomically(ctx context.Context, fn func(context.Context, ports.R
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.undo = make([]func(), 0, 8)
+	s.running = true
 	committed := false
 	defer func() {
 		if !committed { // also when fn panics
-			for i := len(s.undo) - 1; i >= 0; i-- {
-				s.undo[i]()
+			for _, undo := range slices.Backward(s.undo) {
+				undo()
 			}
 		}
-		s.undo = nil
+		clear(s.undo)
+		s.undo, s.running = s.undo[:0], false
 	}()
-	if err := fn(context.WithValue(ctx, inside{}, true), tx{s}); err != nil {
+	if err := fn(context.WithValue(ctx, inside{}, true), &s.within); err != nil {
 		return err
 	}
 	if err := ended(ctx); err != nil {
@@ -130,17 +141,27 @@ func (s *Store) Atomically(ctx context.Context, fn func(context.Context, ports.R
 }
 
 // tx is the repositories within a transaction, where the mutex is held.
-type tx struct{ s *Store }
+type tx struct {
+	sessions    ports.Sessions
+	usage       ports.Usage
+	idempotency ports.Idempotency
+	directory   ports.Directory
+	roster      ports.Roster
+	jobs        ports.Jobs
+	audit       ports.Audit
+	budgets     ports.Budgets
+	switches    ports.Switches
+}
 
-func (t tx) Sessions() ports.Sessions       { return sessions{t.s, held{}} }
-func (t tx) Usage() ports.Usage             { return usages{t.s, held{}} }
-func (t tx) Idempotency() ports.Idempotency { return idempotencies{t.s, held{}} }
-func (t tx) Directory() ports.Directory     { return directory{t.s, held{}} }
-func (t tx) Roster() ports.Roster           { return rosters{directory{t.s, held{}}} }
-func (t tx) Jobs() ports.Jobs               { return jobs{directory{t.s, held{}}} }
-func (t tx) Audit() ports.Audit             { return audits{t.s, held{}} }
-func (t tx) Budgets() ports.Budgets         { return budgets{directory{t.s, held{}}} }
-func (t tx) Switches() ports.Switches       { return switches{t.s, held{}} }
+func (t *tx) Sessions() ports.Sessions       { return t.sessions }
+func (t *tx) Usage() ports.Usage             { return t.usage }
+func (t *tx) Idempotency() ports.Idempotency { return t.idempotency }
+func (t *tx) Directory() ports.Directory     { return t.directory }
+func (t *tx) Roster() ports.Roster           { return t.roster }
+func (t *tx) Jobs() ports.Jobs               { return t.jobs }
+func (t *tx) Audit() ports.Audit             { return t.audit }
+func (t *tx) Budgets() ports.Budgets         { return t.budgets }
+func (t *tx) Switches() ports.Switches       { return t.switches }
 
 // locker is how a repository call gets hold of the store.
 type locker interface {
@@ -175,7 +196,7 @@ func (s *Store) evict() {
 
 // onUndo has f called should the running transaction fail.
 func (s *Store) onUndo(f func()) {
-	if s.undo != nil {
+	if s.running {
 		s.undo = append(s.undo, f)
 	}
 }

@@ -75,7 +75,11 @@ func (t *table) remove(r *record) {
 		delete(t.byKey, r.keyOf())
 	}
 	list := t.byOwner[r.owner()]
-	if at, found := slices.BinarySearchFunc(list, r.session.ID, byID); found {
+	at, found := 0, len(list) > 0 && list[0] == r // as where the oldest goes
+	if !found {
+		at, found = slices.BinarySearchFunc(list, r.session.ID, byID)
+	}
+	if found {
 		if at < len(list)/2 { // eviction takes one of the first: the few before it move
 			copy(list[1:], list[:at])
 			list[0], list = nil, list[1:]

@@ -42,7 +42,9 @@ func New(out io.Writer, level string, console bool) (log *zap.Logger, set func(l
 		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(cfg)
 	}
-	batch := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(out), FlushInterval: flushEvery}
+	// The writer alone: a file that is brought to its disk with each batch would hold up
+	// all who log meanwhile.
+	batch := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(struct{ io.Writer }{out}), FlushInterval: flushEvery}
 	return zap.New(zapcore.NewCore(encoder, batch, least)), set, batch.Stop, nil
 }
 
