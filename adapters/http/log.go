@@ -2,6 +2,7 @@ package http
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -59,8 +60,8 @@ func (s *Server) log(call *request.Call, status int) {
 	if entry == nil {
 		return
 	}
-	fields := make([]zap.Field, 0, 12)
-	fields = append(fields,
+	space := fieldLists.Get().(*[]zap.Field)
+	fields := append((*space)[:0],
 		zap.String("request_id", call.ID), zap.String("method", clip(call.Method, 16)), zap.String("path", clip(call.Path, 128)),
 		zap.Int("status", status), zap.Duration("took", time.Since(call.Started)))
 	if call.Span.Trace != "" {
@@ -82,7 +83,13 @@ func (s *Server) log(call *request.Call, status int) {
 		}
 	}
 	entry.Write(fields...)
+	clear(fields)
+	*space = fields
+	fieldLists.Put(space)
 }
+
+// fieldLists are what lines are made of.
+var fieldLists = sync.Pool{New: func() any { f := make([]zap.Field, 0, 12); return &f }}
 
 func clip(s string, most int) string {
 	if len(s) > most {

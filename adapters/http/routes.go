@@ -292,7 +292,7 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 		if s.leaving.Load() {
 			resp.SetConnectionClose()
 		}
-		resp.Header.Set("Openai-Processing-Ms", strconv.FormatInt(time.Since(call.Started).Milliseconds(), 10))
+		request.Put(&resp.Header, "Openai-Processing-Ms", strconv.FormatInt(time.Since(call.Started).Milliseconds(), 10))
 		if !call.Kept() {
 			call.End(resp.StatusCode())
 		}

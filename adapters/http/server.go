@@ -293,8 +293,8 @@ func (s *Server) begin(c *fiber.Ctx) *request.Call {
 	call.Path = string(c.Context().URI().PathOriginal())
 	call.ClientID = clientID(h)
 	resp := &c.Response().Header
-	resp.Set("X-Request-Id", call.ID)
-	resp.Set("Openai-Version", "2020-10-01")
+	request.Put(resp, "X-Request-Id", call.ID)
+	request.Put(resp, "Openai-Version", "2020-10-01")
 	return call
 }
 

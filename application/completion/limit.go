@@ -15,7 +15,7 @@ func (r *run) limit(ctx context.Context, first agent.Candidate) error {
 		return nil
 	}
 	r.limited = true
-	names := []string{r.cmd.Request.Model}
+	names := append(make([]string, 0, 2), r.cmd.Request.Model)
 	if name := first.String(); name != names[0] {
 		names = append(names, name)
 	}

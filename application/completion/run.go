@@ -173,7 +173,6 @@ func (r *run) take(e chat.Event) error {
 	keep := r.claim != nil && !r.cmd.Request.Stream // a stream's events are kept as they are delivered
 	if e.Kind == chat.Finished {
 		r.answer = r.fold.Completion()
-		r.answer.Native = slices.Clone(r.answer.Native)
 		r.native = r.answer.Agent
 		if !r.answer.Counted {
 			r.answer.Usage = r.estimate(r.answer)

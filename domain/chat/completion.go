@@ -114,8 +114,7 @@ func (a *Assembler) addTo(e Event) error {
 // Finished tells whether the last event has come.
 func (a *Assembler) Finished() bool { return a.finished }
 
-// Completion gives what has come so far. It may be asked at any time; Native is
-// borrowed like the event's that brought it.
+// Completion gives what has come so far. It may be asked at any time.
 func (a *Assembler) Completion() Completion {
 	out := a.out
 	out.Choices = make([]Choice, len(a.choices))

@@ -46,7 +46,8 @@ const (
 // taken apart and put together again: its bytes ride along in Native, and a
 // writer of that dialect sends them in place of the event's own fields, which
 // tell every other reader the same. Native is borrowed: it is valid until the
-// next event is asked for, and whoever keeps an event clones it.
+// next event is asked for, and whoever keeps an event clones it; only that of
+// Finished, after which none comes, is the receiver's.
 type Event struct {
 	Kind   EventKind
 	Choice int          // the choice that it belongs to, from 0

@@ -165,6 +165,10 @@ type run struct {
 	guard *Guard
 	yield func(chat.Event, error) bool
 
+	ctx      context.Context // of the agent
+	finished bool            // its answer
+	err      error           // with which it failed
+
 	start  time.Time
 	began  atomic.Bool  // content has come
 	since  atomic.Int64 // when the agent was asked for its next event, in nanoseconds after start; -1: the consumer has the turn
@@ -184,29 +188,34 @@ func (r *run) answer(ctx context.Context, task agent.Task) error {
 		r.arm(r.next(wait))
 		defer r.timer.Stop()
 	}
-	finished := false
-	for e, err := range r.guard.Agent.Run(ctx, task) {
-		if err != nil {
-			if f := fault.As(context.Cause(ctx)); f != nil && f.Code == tooSlow {
-				err = f // the agent was ended by us; it may call that a cancellation
-			}
-			r.yield(chat.Event{}, err)
-			return err
-		}
-		r.since.Store(-1)
-		if e.Kind.Content() {
-			r.began.Store(true)
-		}
-		finished = finished || e.Kind == chat.Finished
-		if !r.yield(e, nil) {
-			break
-		}
-		r.since.Store(int64(time.Since(r.start)))
-	}
-	if !finished {
+	r.ctx = ctx
+	r.guard.Agent.Run(ctx, task)(r.pass)
+	if r.err == nil && !r.finished {
 		return fault.New(fault.Canceled, "The consumer left.")
 	}
-	return nil
+	return r.err
+}
+
+// pass gives an event to the consumer.
+func (r *run) pass(e chat.Event, err error) bool {
+	if err != nil {
+		if f := fault.As(context.Cause(r.ctx)); f != nil && f.Code == tooSlow {
+			err = f // the agent was ended by us; it may call that a cancellation
+		}
+		r.err = err
+		r.yield(chat.Event{}, err)
+		return false
+	}
+	r.since.Store(-1)
+	if e.Kind.Content() {
+		r.began.Store(true)
+	}
+	r.finished = r.finished || e.Kind == chat.Finished
+	if !r.yield(e, nil) {
+		return false
+	}
+	r.since.Store(int64(time.Since(r.start)))
+	return true
 }
 
 // arm has look called after a while.

@@ -2,11 +2,13 @@ package openai
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -38,11 +40,7 @@ func (a *Agent) send(ctx context.Context, method, path string, body func([]byte)
 		return nil, ended(ctx)
 	}
 	text := buffers.Get().(*[]byte)
-	defer func() {
-		if cap(*text) <= maxPooled {
-			buffers.Put(text)
-		}
-	}()
+	defer giveBack(text)
 	*text = a.request((*text)[:0], method, path, ports.Traceparent(ctx), body)
 	x, err := a.attempt(ctx, *text, false)
 	if errors.Is(err, errStale) {
@@ -59,9 +57,15 @@ func (a *Agent) send(ctx context.Context, method, path string, body func([]byte)
 // maxPooled is the largest buffer that is kept for other requests.
 const maxPooled = 256 << 10
 
-// buffers hold requests while they are written. Larger ones are left to the
-// collector.
+// buffers hold requests while they are written, and answers while they are read. Larger
+// ones are left to the collector.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+
+func giveBack(b *[]byte) {
+	if cap(*b) <= maxPooled {
+		buffers.Put(b)
+	}
+}
 
 // request renders a request, head and body in one piece.
 func (a *Agent) request(b []byte, method, path, trace string, body func([]byte) []byte) []byte {
@@ -153,27 +157,25 @@ func (x *exchange) end() {
 // refusalLimit is how long an upstream has to say why it takes no request.
 const refusalLimit = time.Second
 
-// all reads the rest of the body, which may have limit bytes.
-func (x *exchange) all(limit int) ([]byte, error) {
+// all appends the rest of the body, which may have limit bytes, to b, which is empty.
+func (x *exchange) all(b []byte, limit int) ([]byte, error) {
 	n := x.head.ContentLength()
 	if n > limit {
-		return nil, tooMuch()
+		return b, tooMuch()
 	}
-	var (
-		b   []byte
-		err error
-	)
+	var err error
 	if n >= 0 {
-		b = make([]byte, n)
+		b = slices.Grow(b, n)[:n]
 		_, err = io.ReadFull(x.body, b)
 	} else {
-		b, err = io.ReadAll(io.LimitReader(x.body, int64(limit)+1))
-		if err == nil && len(b) > limit {
-			return nil, tooMuch()
+		whole := bytes.NewBuffer(b)
+		_, err = whole.ReadFrom(io.LimitReader(x.body, int64(limit)+1))
+		if b = whole.Bytes(); err == nil && len(b) > limit {
+			return b, tooMuch()
 		}
 	}
 	if err != nil {
-		return nil, x.broken(err)
+		return b, x.broken(err)
 	}
 	x.read = x.head.ContentLength() != -1 || x.trailer()
 	return b, nil
@@ -194,7 +196,7 @@ func (x *exchange) trailer() bool {
 
 // refusal makes a fault of an answer with an error status.
 func (a *Agent) refusal(x *exchange) error {
-	body, err := x.all(1 << 20)
+	body, err := x.all(nil, 1<<20)
 	if err != nil {
 		body = nil // the status says enough
 	}
@@ -227,7 +229,7 @@ func (a *Agent) get(ctx context.Context, path string) ([]byte, error) {
 	if x.head.StatusCode() != http.StatusOK {
 		return nil, a.refusal(x)
 	}
-	return x.all(8 << 20)
+	return x.all(nil, 8<<20)
 }
 
 // lines are readers of event streams, pooled since each stream needs one.

@@ -39,13 +39,15 @@ func (a *Agent) whole(ctx context.Context, task agent.Task) ports.Events {
 			yield(chat.Event{}, err)
 			return
 		}
-		body, err := x.all(maxBody)
+		space := buffers.Get().(*[]byte)
+		defer giveBack(space)
+		*space, err = x.all((*space)[:0], maxBody)
 		x.end() // all is read: the connection serves others from here on
 		if err != nil {
 			yield(chat.Event{}, err)
 			return
 		}
-		a.sayWhole(body, true, yield)
+		a.sayWhole(*space, true, yield)
 	}
 }
 
@@ -106,7 +108,7 @@ func (a *Agent) stream(ctx context.Context, task agent.Task) ports.Events {
 		}
 		defer x.end()
 		if !strings.HasPrefix(string(x.head.ContentType()), "text/event-stream") && bytes.HasPrefix(x.head.ContentType(), []byte("application/json")) {
-			body, err := x.all(maxBody)
+			body, err := x.all(nil, maxBody)
 			if err != nil {
 				yield(chat.Event{}, err)
 				return

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -73,12 +74,21 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 		return ended(ctx, err)
 	}
 	h.headers(c, &w.Head)
-	out := make([]byte, 0, 512+len(w.Completion.Native))
 	resp := c.Response()
 	resp.Header.SetContentType("application/json")
-	resp.SetBodyRaw(appendWhole(out, w, in.Request.Functions))
+	text := texts.Get().(*[]byte)
+	if *text = appendWhole((*text)[:0], w, in.Request.Functions); cap(*text) <= maxPooled {
+		defer texts.Put(text)
+	}
+	resp.SetBody(*text) // into a buffer that the library uses again
 	return nil
 }
+
+// maxPooled is the largest buffer that is kept for other answers.
+const maxPooled = 64 << 10
+
+// texts are where whole answers are written.
+var texts = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
 func (h *Chat) stream(c *fiber.Ctx, ctx context.Context, done func(), cmd completion.Command, after int) error {
 	call := request.Of(c)
@@ -121,12 +131,12 @@ func ended(ctx context.Context, err error) error {
 func (h *Chat) headers(c *fiber.Ctx, head *completion.Head) {
 	request.Of(c).Agent = string(head.Agent)
 	set := &c.Response().Header
-	set.Set("X-Agentapi-Agent", string(head.Agent))
-	set.Set("X-Agentapi-Model", headerText(head.Served))
-	set.Set("X-Agentapi-Attempts", strconv.Itoa(head.Attempts))
-	set.Set("X-Agentapi-Route", head.Route)
-	set.Set("X-Agentapi-Session-Id", head.Session.String())
-	set.Set("X-Agentapi-Session", string(head.How))
+	request.Put(set, "X-Agentapi-Agent", string(head.Agent))
+	request.Put(set, "X-Agentapi-Model", headerText(head.Served))
+	request.Put(set, "X-Agentapi-Attempts", strconv.Itoa(head.Attempts))
+	request.Put(set, "X-Agentapi-Route", head.Route)
+	request.Put(set, "X-Agentapi-Session-Id", head.Session.String())
+	request.Put(set, "X-Agentapi-Session", string(head.How))
 	if len(head.Ignored) > 0 {
 		set.Set("X-Agentapi-Ignored-Params", strings.Join(head.Ignored, ", "))
 	}

@@ -6,22 +6,22 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"agentapi/adapters/http/request"
 	"agentapi/application/limits"
 	"agentapi/domain/quota"
 )
 
 // standings says how the caller stands with regard to the limits, by OpenAI's headers.
 func standings(h *fasthttp.ResponseHeader, s limits.Standings) {
-	standing(h, "requests", s.Requests)
-	standing(h, "tokens", s.Tokens)
+	standing(h, "Requests", s.Requests)
+	standing(h, "Tokens", s.Tokens)
 }
 
 func standing(h *fasthttp.ResponseHeader, of string, s quota.Standing) {
 	if s.Limit == 0 {
 		return
 	}
-	var small [24]byte
-	h.SetBytesV("X-Ratelimit-Limit-"+of, strconv.AppendInt(small[:0], s.Limit, 10))
-	h.SetBytesV("X-Ratelimit-Remaining-"+of, strconv.AppendInt(small[:0], s.Remaining, 10))
-	h.Set("X-Ratelimit-Reset-"+of, s.Reset.Round(time.Millisecond).String())
+	request.Put(h, "X-Ratelimit-Limit-"+of, strconv.FormatInt(s.Limit, 10))
+	request.Put(h, "X-Ratelimit-Remaining-"+of, strconv.FormatInt(s.Remaining, 10))
+	request.Put(h, "X-Ratelimit-Reset-"+of, s.Reset.Round(time.Millisecond).String())
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
@@ -49,6 +50,12 @@ func Begin(c *fiber.Ctx, now time.Time, finish func(*Call, int)) *Call {
 	call := &Call{ID: string(hex.AppendEncode(id, random[:])), Started: now, finish: finish}
 	c.Locals(Local, call)
 	return call
+}
+
+// Put sets a header whose name is written in its canonical form, which spares the
+// library looking at each of its letters.
+func Put(h *fasthttp.ResponseHeader, name, value string) {
+	h.SetCanonical([]byte(name), []byte(value))
 }
 
 // Of gives the Call of a request that has begun.
