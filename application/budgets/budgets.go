@@ -41,6 +41,7 @@ const Topic = "budgets"
 // be reached: that an organisation has no budget, and how one stands that had no room.
 const (
 	knownFor  = 5 * time.Second
+	lookAfter = 4 * time.Second // then one request looks, and the others go by what was
 	spentFor  = time.Second
 	mostKnown = 10_000
 )
@@ -59,6 +60,7 @@ type Service struct {
 // known is whether an organisation has a budget.
 type known struct {
 	any   bool
+	look  time.Time // when it is asked anew
 	until time.Time
 }
 
@@ -110,14 +112,21 @@ func (s *Service) Any(ctx context.Context, org tenancy.OrgID) (bool, error) {
 	}
 	now := s.Now()
 	s.mu.Lock()
-	k, there := s.known[org]
-	age := s.age
-	s.mu.Unlock()
-	if there && now.Before(k.until) {
+	k := s.known[org]
+	holds, age := now.Before(k.until), s.age
+	if now.Before(k.look) {
+		s.mu.Unlock()
 		return k.any, nil
 	}
+	if holds { // one asks, and the others go by what is known
+		s.known[org] = known{k.any, k.until, k.until}
+	}
+	s.mu.Unlock()
 	any, err := s.Storage.Budgets().Any(ctx, tenancy.RealmOf(org))
 	if err != nil {
+		if holds {
+			return k.any, nil
+		}
 		return false, err
 	}
 	s.mu.Lock()
@@ -128,7 +137,7 @@ func (s *Service) Any(ctx context.Context, org tenancy.OrgID) (bool, error) {
 	if len(s.known) >= mostKnown {
 		clear(s.known)
 	}
-	s.known[org] = known{any, now.Add(knownFor)}
+	s.known[org] = known{any, now.Add(lookAfter), now.Add(knownFor)}
 	return any, nil
 }
 

@@ -62,7 +62,8 @@ func (l Limiter) keys(c quota.Claim) []string {
 
 // Take grants all of a claim or nothing.
 func (l Limiter) Take(ctx context.Context, c quota.Claim) (d quota.Decision, err error) {
-	args := []string{l.now(), decimal(int64(len(c.Rates))), c.ID, decimal(c.Lease.Microseconds())}
+	args := make([]string, 0, 4+3*len(c.Rates)+len(c.Places))
+	args = append(args, l.now(), decimal(int64(len(c.Rates))), c.ID, decimal(c.Lease.Microseconds()))
 	for _, r := range c.Rates {
 		args = append(args, decimal(r.Limit), decimal(r.Per.Microseconds()), decimal(r.N))
 	}
@@ -123,17 +124,22 @@ func decide(c quota.Claim, said []string) (quota.Decision, error) {
 	return d, nil
 }
 
-// Settle ends a claim.
+// Settle ends a claim. Redis is told of the rates of which something comes back, and of
+// the places.
 func (l Limiter) Settle(ctx context.Context, c quota.Claim, back ...int64) error {
-	args := []string{l.now(), decimal(int64(len(c.Rates))), c.ID}
+	left := quota.Claim{ID: c.ID, Places: c.Places}
 	for i, r := range c.Rates {
-		var n int64
-		if i < len(back) {
-			n = -back[i]
+		if i < len(back) && back[i] != 0 {
+			r.N = -back[i]
+			left.Rates = append(left.Rates, r)
 		}
-		args = append(args, decimal(r.Limit), decimal(r.Per.Microseconds()), decimal(n))
 	}
-	return l.run(ctx, settle, c, args)
+	args := make([]string, 0, 3+3*len(left.Rates))
+	args = append(args, l.now(), decimal(int64(len(left.Rates))), left.ID)
+	for _, r := range left.Rates {
+		args = append(args, decimal(r.Limit), decimal(r.Per.Microseconds()), decimal(r.N))
+	}
+	return l.run(ctx, settle, left, args)
 }
 
 // Renew has the claim hold its places for longer.

@@ -4,8 +4,6 @@
 local rates = tonumber(ARGV[2])
 for i = 1, rates do
   local limit, per, n = tonumber(ARGV[i * 3 + 1]), tonumber(ARGV[i * 3 + 2]), tonumber(ARGV[i * 3 + 3])
-  if n ~= 0 then
-    keep(KEYS[i], math.max(account(KEYS[i]) + n * (per / limit), 0))
-  end
+  keep(KEYS[i], math.max(account(KEYS[i]) + n * (per / limit), 0))
 end
 for i = rates + 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[3]) end

@@ -9,24 +9,42 @@ const (
 	Unless       = " ON CONFLICT DO NOTHING" // a row that is there already
 )
 
-// Rows takes an insert apart that a repository has made, so that its rows can go
-// with those of others: head and tail are the same for all that may. ok is false
-// for any other statement.
+// What stands between what reservations have in common and their own.
+const (
+	reserved   = ", ARRAY["
+	asReserved = "]::budget_reservation[])"
+	held       = " AND id IN ("
+)
+
+// Rows takes a statement apart that a repository has made, and that says the same of
+// some rows, so that they can go with those of others: head and tail are the same for
+// all that may. ok is false for any other statement.
 func Rows(text string) (head, rows, tail string, ok bool) {
-	const values = ") VALUES ("
-	if !strings.HasPrefix(text, `INSERT INTO "`) {
+	// Before the first of these stand names and ids only; a value cannot end the text but
+	// by a bracket.
+	switch {
+	case strings.HasPrefix(text, `INSERT INTO "`):
+		const values = ") VALUES "
+		if head, rows, ok = strings.Cut(text, values); !ok {
+			return "", "", "", false
+		}
+		head += values
+		if rest, cut := strings.CutSuffix(rows, Unless); cut {
+			rows, tail = rest, Unless
+		}
+		return head, rows, tail, strings.HasPrefix(rows, "(") && strings.HasSuffix(rows, ")")
+	case strings.HasPrefix(text, Reserves):
+		return between(text, reserved, asReserved)
+	case strings.HasPrefix(text, Releases):
+		return between(text, held, ")")
+	default:
 		return "", "", "", false
 	}
-	// Before the first of these stand names only; a value cannot end the text but by
-	// a bracket.
-	i := strings.Index(text, values)
-	if i < 0 {
-		return "", "", "", false
-	}
-	i += len(values) - 1
-	head, rows = text[:i], text[i:]
-	if rest, cut := strings.CutSuffix(rows, Unless); cut {
-		rows, tail = rest, Unless
-	}
-	return head, rows, tail, strings.HasSuffix(rows, ")")
+}
+
+// between takes a text apart by what its rows stand between.
+func between(text, before, after string) (head, rows, tail string, ok bool) {
+	head, rows, ok = strings.Cut(text, before)
+	rows, ended := strings.CutSuffix(rows, after)
+	return head + before, rows, after, ok && ended
 }

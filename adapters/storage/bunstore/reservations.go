@@ -46,10 +46,12 @@ type holdRow struct {
 	ExpiresAt time.Time `bun:"expires_at"`
 }
 
-// How the statements begin that make a budget, and that ask whether there is room.
+// How the statements begin that make a budget, that ask whether there is room, and that
+// give back what was set aside.
 const (
 	Opens    = "SELECT open_budget("
-	Reserves = "SELECT reserve_budget("
+	Reserves = "SELECT reserve_budgets("
+	Releases = "DELETE FROM budget_holds WHERE org_id = "
 )
 
 // Reserve sets money aside. Where others write to the database, it is one statement,
@@ -63,7 +65,7 @@ func (s budgets) Reserve(ctx context.Context, in tenancy.Scope, r budget.Reserva
 		OrgID: in.Org().UUID(), ID: r.ID.UUID(), UserID: in.User().UUID(), KeyID: keyColumn(r.Key), Amount: int64(r.Amount), ExpiresAt: session.Moment(r.Expires),
 	}
 	if s.shared() {
-		_, err := s.db.NewRaw(Reserves+"?, ?, ?, ?, ?, ?, ?)", row.OrgID, row.ID, row.UserID, row.KeyID, row.Amount, session.Moment(r.At), row.ExpiresAt).Exec(ctx)
+		_, err := s.db.NewRaw(Reserves+"?"+reserved+"(?, ?, ?, ?, ?, ?)"+asReserved, row.OrgID, row.ID, row.UserID, row.KeyID, row.Amount, row.ExpiresAt, session.Moment(r.At)).Exec(ctx)
 		return s.failed(ctx, err)
 	}
 	if err := s.fold(ctx, row.OrgID); err != nil {
@@ -124,7 +126,7 @@ func (s budgets) Release(ctx context.Context, in tenancy.Scope, id budget.Reserv
 	if err := s.writing(ctx, in); err != nil {
 		return err
 	}
-	_, err := s.db.NewDelete().Model((*holdRow)(nil)).Where("org_id = ? AND id = ?", in.Org().UUID(), id.UUID()).Exec(ctx)
+	_, err := s.db.NewRaw(Releases+"?"+held+"?)", in.Org().UUID(), id.UUID()).Exec(ctx)
 	return s.failed(ctx, err)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"agentapi/adapters/storage/bunstore"
 	"agentapi/domain/budget"
+	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
 	server "agentapi/test/postgres"
@@ -79,6 +80,47 @@ func TestABudgetIsMadeWhileUsageIsBooked(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(14)
+}
+
+// Reservations that go together are made where there is room for all of them, and else
+// none is; those of another day count, too, while they last.
+func TestReservationsThatGoTogetherDrawNoBudgetOver(t *testing.T) {
+	t.Parallel()
+	s := start(t, migrated(t, server.Shared(t).Fresh(t)))
+	in, midnight := scope("acme", "ann"), time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+	realm := tenancy.RealmOf(in.Org())
+	b := &budget.Budget{ID: budget.NewID(midnight, [10]byte{1}), Org: in.Org(), Period: budget.Day, Limit: 10, Version: 1, Created: midnight, Updated: midnight}
+	if err := s.Budgets().Create(t.Context(), realm, b); err != nil {
+		t.Fatal(err)
+	}
+	var n byte
+	row := func(amount int, at time.Time) string {
+		n++
+		return fmt.Sprintf("('%s', '%s', NULL, %d, '%s', '%s')", budget.NewReservationID(at, [10]byte{n}).UUID(), in.User().UUID(), amount,
+			midnight.Add(time.Minute).Format(time.RFC3339), at.Format(time.RFC3339))
+	}
+	for _, c := range []struct {
+		amounts [2]int
+		room    bool
+		held    int64
+	}{{[2]int{5, 6}, false, 0}, {[2]int{4, 5}, true, 9}, {[2]int{0, 2}, false, 9}, {[2]int{1, 0}, true, 10}} {
+		w := s.writes.wire(nil)
+		for _, text := range []string{
+			"BEGIN", s.settings, naming + in.Org().UUID() + "'",
+			bunstore.Reserves + "'" + in.Org().UUID() + "', ARRAY[" + row(c.amounts[0], midnight.Add(-time.Second)) + ", " + row(c.amounts[1], midnight) + "]::budget_reservation[])", commit,
+		} {
+			w.add(text)
+		}
+		err := w.flush(t.Context())
+		w.release()
+		if c.room && err != nil || !c.room && (err == nil || kind(err) != fault.QuotaExhausted) {
+			t.Errorf("%v: %v", c.amounts, err)
+		}
+		state, err := s.Budgets().Budget(t.Context(), realm, b.ID, midnight)
+		if err != nil || int64(state.Reserved) != c.held {
+			t.Errorf("%v: %+v is set aside, not %d; %v", c.amounts, state, c.held, err)
+		}
+	}
 }
 
 // BenchmarkABudgetIsMade compares the making of a budget in an organisation of a hundred

@@ -32,7 +32,7 @@ func merge(queue []*statement) []*statement {
 			last = append(last, s)
 		case strings.HasPrefix(s.text, naming):
 			if org = at[s.text]; org == nil {
-				org = &tenantBatch{name: s, at: map[string]*strings.Builder{}}
+				org = &tenantBatch{name: s, at: map[string]*together{}}
 				at[s.text] = org
 				orgs = append(orgs, org)
 			}
@@ -61,8 +61,8 @@ func merge(queue []*statement) []*statement {
 // tenantBatch is what a batch writes of one organisation.
 type tenantBatch struct {
 	name   *statement // names it to the transaction
-	heads  []string   // of the inserts, in order
-	at     map[string]*strings.Builder
+	heads  []string   // of what goes together, in order
+	at     map[string]*together
 	others []*statement
 	// opens are those that make budgets: they wait for whoever has booked, so before
 	// anybody can wait for what this transaction holds.
@@ -70,9 +70,12 @@ type tenantBatch struct {
 	// claims are those that claim keys: in one order on all servers, as two may claim the
 	// same ones.
 	claims []*statement
-	// reserves are those that ask whether there is room in a budget: after all that ends
-	// has been booked, of which a part may have been taken back already.
-	reserves []*statement
+}
+
+// together is statements that go as one.
+type together struct {
+	strings.Builder
+	tail string
 }
 
 func (b *tenantBatch) add(s *statement) {
@@ -80,9 +83,6 @@ func (b *tenantBatch) add(s *statement) {
 	switch {
 	case strings.HasPrefix(s.text, bunstore.Opens):
 		b.opens = append(b.opens, s)
-		return
-	case strings.HasPrefix(s.text, bunstore.Reserves):
-		b.reserves = append(b.reserves, s)
 		return
 	case strings.HasPrefix(s.text, guarded+bunstore.IntoKeys):
 		b.claims = append(b.claims, s)
@@ -94,7 +94,7 @@ func (b *tenantBatch) add(s *statement) {
 	key := head + tail
 	text := b.at[key]
 	if text == nil {
-		text = &strings.Builder{}
+		text = &together{tail: tail}
 		b.at[key] = text
 		b.heads = append(b.heads, key)
 		text.WriteString(head)
@@ -106,22 +106,22 @@ func (b *tenantBatch) add(s *statement) {
 
 func (b *tenantBatch) append(out []*statement) []*statement {
 	out = append(out, b.name)
-	insert := func(sessions bool) {
+	these := func(which func(head string) bool) {
 		for _, key := range b.heads {
-			if strings.HasPrefix(key, bunstore.IntoSessions) != sessions {
-				continue
+			if which(key) {
+				text := b.at[key]
+				text.WriteString(text.tail)
+				out = append(out, &statement{text: text.String(), job: none})
 			}
-			text := b.at[key].String()
-			if strings.HasSuffix(key, bunstore.Unless) {
-				text += bunstore.Unless
-			}
-			out = append(out, &statement{text: text, job: none})
 		}
 	}
-	insert(true) // what others refer to
+	sessions := func(head string) bool { return strings.HasPrefix(head, bunstore.IntoSessions) }
+	reserves := func(head string) bool { return strings.HasPrefix(head, bunstore.Reserves) }
+	these(sessions) // what others refer to
 	out = append(out, b.others...)
 	slices.SortFunc(b.claims, func(a, b *statement) int { return strings.Compare(a.text, b.text) })
 	out = append(out, b.claims...)
-	insert(false)
-	return append(out, b.reserves...)
+	these(func(head string) bool { return !sessions(head) && !reserves(head) })
+	these(reserves) // after all that ends has been booked, of which a part may have been taken back already
+	return out
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"agentapi/adapters/storage/bunstore"
 	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/session"
@@ -26,6 +27,10 @@ func TestABatchIsMergedByOrganisationAndTable(t *testing.T) {
 		{text: savepoint, job: 1}, {text: naming + "b'", job: 1}, {text: `INSERT INTO "usage" ("x") VALUES (2) ON CONFLICT DO NOTHING`, job: 1}, {text: forget, job: 1},
 		{text: savepoint, job: 2}, {text: naming + "a'", job: 2},
 		{text: `INSERT INTO "chat_sessions" ("x") VALUES (3)`, job: 2}, {text: `INSERT INTO "chat_messages" ("x") VALUES (4), (5)`, job: 2}, {text: forget, job: 2},
+		{text: savepoint, job: 3}, {text: naming + "a'", job: 3}, {text: bunstore.Reserves + "'a', ARRAY[(1, NULL)]::budget_reservation[])", job: 3}, {text: forget, job: 3},
+		{text: savepoint, job: 4}, {text: naming + "a'", job: 4},
+		{text: bunstore.Releases + "'a' AND id IN ('6')", job: 4}, {text: bunstore.Reserves + "'a', ARRAY[(2, 'k')]::budget_reservation[])", job: 4}, {text: forget, job: 4},
+		{text: savepoint, job: 5}, {text: naming + "a'", job: 5}, {text: bunstore.Releases + "'a' AND id IN ('7')", job: 5}, {text: forget, job: 5},
 		{text: commit, job: none},
 	}
 	var got []string
@@ -35,6 +40,7 @@ func TestABatchIsMergedByOrganisationAndTable(t *testing.T) {
 	want := []string{
 		"BEGIN", naming + "a'", `INSERT INTO "chat_sessions" ("x") VALUES (1), (3)`, `WITH one AS (UPDATE a) SELECT 1/count(*) FROM one`,
 		`INSERT INTO "chat_messages" ("x") VALUES ('it''s) VALUES ('), (4), (5)`,
+		bunstore.Releases + "'a' AND id IN ('6', '7')", bunstore.Reserves + "'a', ARRAY[(1, NULL), (2, 'k')]::budget_reservation[])",
 		naming + "b'", `INSERT INTO "usage" ("x") VALUES (2) ON CONFLICT DO NOTHING`, commit,
 	}
 	if strings.Join(got, ";\n") != strings.Join(want, ";\n") {
