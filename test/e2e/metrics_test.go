@@ -186,3 +186,45 @@ func TestWhatIsAwayIsAMetric(t *testing.T) {
 		t.Error("it is not said that Redis is back")
 	}
 }
+
+func TestTheProgramsOfAgentsAreCounted(t *testing.T) {
+	t.Parallel()
+	p := kit.NewProvider(t)
+	s, port := counted(t, staff+realAgents(t, p, "")+fmt.Sprintf("  fake: {driver: exec, models: [m], exec: {command: [%q]}}\n", kit.FakeAgent(t)))
+	is := func(want map[string]string) func() bool {
+		return func() bool {
+			got := scrape(t, port)
+			for of, n := range want {
+				if got["agentapi_processes{"+of+"}"] != n {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	series := func(droids, waiting, gateways, fakes string) map[string]string {
+		return map[string]string{
+			`agent="droid",state="running"`: droids, `agent="droid",state="idle"`: waiting, `agent="ccr",state="running"`: gateways,
+			`agent="fake",state="running"`: fakes, `agent="fake",state="idle"`: "0", `agent="up",state="running"`: "",
+		}
+	}
+	if !is(series("0", "0", "0", "0"))() {
+		t.Errorf("before anything is asked: %v", scrape(t, port))
+	}
+	for _, model := range []string{"droid/m", "ccr/m"} {
+		if a := s.Chat(t, kit.Ask(model, "hello"), as("victim")...); a.Status != 200 {
+			t.Fatalf("%s: %d %s", model, a.Status, a.Body)
+		}
+	}
+	resp, err := s.Open(t.Context(), http.MethodPost, "/v1/chat/completions", kit.AskStream("fake/m", "half"), as("victim")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !kit.Soon(10*time.Second, is(series("0", "1", "1", "1"))) {
+		t.Errorf("a droid that waits, a gateway that stays and a program that runs: %v", scrape(t, port))
+	}
+	resp.Body.Close()
+	if !kit.Soon(10*time.Second, is(series("0", "1", "1", "0"))) {
+		t.Errorf("when its client has left: %v", scrape(t, port))
+	}
+}
