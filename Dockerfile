@@ -8,7 +8,8 @@ ARG VERSION=dev
 RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X agentapi/bootstrap.version=${VERSION}" -o /out/agentapi ./bootstrap/agentapi && mkdir -p /out/data
 
 # With Node, ccr and droid: docker build --target agents
-FROM node:26.10.0-bookworm-slim AS agents
+# Both ask for Node 20 or later; this is the one that the tests run them with.
+FROM node:20.20.2-bookworm-slim AS agents
 # Node asks for the user's name, so there is one.
 RUN groupadd --gid 65532 agentapi && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /data agentapi && \
     npm install --global --ignore-scripts --no-audit --no-fund @musistudio/claude-code-router@2.0.0 droid@0.215.0 && npm cache clean --force

@@ -35,6 +35,7 @@ type measured struct {
 	Outages    *outage.Registry
 	Config     *configs.Config
 	Shared     Shared
+	Fleet      *fleet
 	Tracing    tracing
 }
 
@@ -59,6 +60,10 @@ func measure(w measured) {
 	w.Recorder.Watch(w.Metrics.Audited)
 	s := prometheus.Sources{
 		Known: w.known, Streams: w.streams, Sessions: w.sessions, Agents: w.agents, Breakers: w.breakers, Degraded: w.degraded, Queue: w.Completion.Unbooked,
+		Programs: w.programs,
+	}
+	if w.Shared.link != nil {
+		s.Redis = w.Shared.link.Connections
 	}
 	if w.Log != nil {
 		s.Verified = w.verified
@@ -125,6 +130,16 @@ func (w measured) breakers(tell func(agent.Name, agent.BreakerState)) {
 			}
 		}
 		tell(e.Name, worst)
+	}
+}
+
+// programs tells of the agents that run programs.
+func (w measured) programs(tell func(name agent.Name, running, idle int)) {
+	for name, m := range w.Fleet.members() {
+		if p, ok := m.inner.(interface{ Programs() (running, idle int) }); ok {
+			running, idle := p.Programs()
+			tell(agent.Name(name), running, idle)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ func (s *Server) guard(c *fiber.Ctx, r Route) error {
 		err = r.serve(c)
 	}
 	if fault.Is(err, fault.Forbidden) {
-		return s.p.Access.Denied(s.base, call.Caller, r.May, call.ID, err)
+		return s.p.Access.Denied(call.Within(s.base), call.Caller, r.May, call.ID, err)
 	}
 	if err != nil || !call.Caller.Role().IsPlatform() || c.Method() != fiber.MethodGet {
 		return err
@@ -27,5 +27,5 @@ func (s *Server) guard(c *fiber.Ctx, r Route) error {
 	if of != nil || org == call.Caller.Org() {
 		return nil
 	}
-	return s.p.Access.Crossed(s.base, call.Caller, org, r.May, r.Path, call.ID)
+	return s.p.Access.Crossed(call.Within(s.base), call.Caller, org, r.May, r.Path, call.ID)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -376,12 +377,22 @@ func TestAnAnswerThatCannotBeStoredIsNotSaidToBeDone(t *testing.T) {
 	if slices.ContainsFunc(events, func(e chat.Event) bool { return e.Kind == chat.Stopped || e.Kind == chat.Finished }) {
 		t.Errorf("the end was delivered: %v", kinds(events))
 	}
+	waiting := func() bool { n, lag := h.Unbooked(); return n == 2 && lag > 0 }
+	for until := time.Now().Add(5 * time.Second); !waiting(); runtime.Gosched() {
+		if time.Now().After(until) {
+			n, lag := h.Unbooked()
+			t.Fatalf("%d wait, the oldest for %v", n, lag)
+		}
+	}
 	h.storage.broken.Store(false)
 	if err := h.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := h.booked(t); n != 2 {
 		t.Errorf("once the storage is back, %d answers are booked", n)
+	}
+	if n, lag := h.Unbooked(); n != 0 || lag != 0 {
+		t.Errorf("then %d wait, the oldest for %v", n, lag)
 	}
 }
 

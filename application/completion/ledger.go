@@ -3,6 +3,7 @@ package completion
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"agentapi/application/trail"
@@ -23,6 +24,7 @@ type entry struct {
 	result *idempotency.Result // nil: the claim is released
 	hold   *budget.Reservation // given back; nil: nothing was set aside
 	note   *trail.Note         // for the audit log; nil: nothing
+	since  time.Time           // when it was first to be booked
 }
 
 // How booking is tried again while the storage is away.
@@ -38,14 +40,16 @@ type ledger struct {
 	storage ports.Storage
 	obs     ports.Observer
 	audit   *trail.Recorder
+	now     func() time.Time
 	queue   chan entry
+	oldest  atomic.Pointer[entry] // the one that is being tried again; nil: none is
 	done    sync.WaitGroup
 	quit    context.Context
 	cancel  context.CancelFunc
 }
 
-func newLedger(s ports.Storage, o ports.Observer, a *trail.Recorder) *ledger {
-	l := &ledger{storage: s, obs: o, audit: a, queue: make(chan entry, backlog)}
+func newLedger(p Params) *ledger {
+	l := &ledger{storage: p.Storage, obs: p.Observer, audit: p.Audit, now: p.Now, queue: make(chan entry, backlog)}
 	l.quit, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -82,6 +86,7 @@ func (l *ledger) stop(ctx context.Context) error {
 // book writes e, or queues it when that fails. It outlives the request's ctx.
 func (l *ledger) book(ctx context.Context, e entry) {
 	ctx = context.WithoutCancel(ctx)
+	e.since = l.now()
 	if err := l.write(ctx, e); err == nil {
 		return
 	}
@@ -92,8 +97,19 @@ func (l *ledger) book(ctx context.Context, e entry) {
 	}
 }
 
+// waiting is how many entries wait, and how long the oldest of them has.
+func (l *ledger) waiting() (n int, lag time.Duration) {
+	n = len(l.queue)
+	if e := l.oldest.Load(); e != nil {
+		n, lag = n+1, l.now().Sub(e.since)
+	}
+	return n, lag
+}
+
 // persist tries until it succeeds; when ctx ends first, e goes back for stop.
 func (l *ledger) persist(ctx context.Context, e entry) {
+	l.oldest.Store(&e)
+	defer l.oldest.Store(nil)
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		if l.write(ctx, e) == nil {
 			return

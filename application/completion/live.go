@@ -94,8 +94,8 @@ func (s *Service) Running() []Running {
 }
 
 // Unbooked is how many ends of requests wait to be booked, because the storage did not
-// take them.
-func (s *Service) Unbooked() int { return len(s.late.queue) }
+// take them, and how long the oldest of them has.
+func (s *Service) Unbooked() (n int, lag time.Duration) { return s.late.waiting() }
 
 // stopping is why a context ends whose request was ended here. It is no fault, so that
 // no agent is blamed.

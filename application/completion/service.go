@@ -59,7 +59,7 @@ type Service struct {
 // New makes a Service.
 func New(p Params) *Service {
 	return &Service{
-		Params: p, turns: newTurnstile(), late: newLedger(p.Storage, p.Observer, p.Audit), streams: newStreams(),
+		Params: p, turns: newTurnstile(), late: newLedger(p), streams: newStreams(),
 		live: live{all: map[*place]struct{}{}, guests: map[*guest]struct{}{}},
 	}
 }

@@ -186,3 +186,54 @@ func TestWhatIsAwayIsAMetric(t *testing.T) {
 		t.Error("it is not said that Redis is back")
 	}
 }
+
+func TestTheProgramsOfAgentsAreCounted(t *testing.T) {
+	t.Parallel()
+	s, port := counted(t, staff+fmt.Sprintf("storage: {driver: memory}\nagents:\n  fake: {driver: exec, models: [m], exec: {command: [%q]}}\n  demo: {driver: demo, models: [echo]}\n", kit.FakeAgent(t)))
+	is := func(running string) func() bool {
+		return func() bool {
+			got := scrape(t, port)
+			return got[`agentapi_processes{agent="fake",state="running"}`] == running && got[`agentapi_processes{agent="fake",state="idle"}`] == "0" &&
+				got[`agentapi_processes{agent="demo",state="running"}`] == "" // which runs none
+		}
+	}
+	if !is("0")() {
+		t.Errorf("before anything is asked: %v", scrape(t, port))
+	}
+	resp, err := s.Open(t.Context(), http.MethodPost, "/v1/chat/completions", kit.AskStream("fake/m", "half"), as("victim")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !kit.Soon(10*time.Second, is("1")) {
+		t.Errorf("while a program runs: %v", scrape(t, port))
+	}
+	resp.Body.Close()
+	if !kit.Soon(10*time.Second, is("0")) {
+		t.Errorf("when its client has left: %v", scrape(t, port))
+	}
+}
+
+// A droid waits for its conversation's next turn, and ccr's gateway stays.
+func TestProgramsThatStayAreCounted(t *testing.T) {
+	t.Parallel()
+	p := kit.NewProvider(t)
+	s, port := counted(t, staff+realAgents(t, p, ""))
+	is := func(droids, waiting, gateways string) func() bool {
+		return func() bool {
+			got := scrape(t, port)
+			return got[`agentapi_processes{agent="droid",state="running"}`] == droids && got[`agentapi_processes{agent="droid",state="idle"}`] == waiting &&
+				got[`agentapi_processes{agent="ccr",state="running"}`] == gateways && got[`agentapi_processes{agent="up",state="running"}`] == ""
+		}
+	}
+	if !is("0", "0", "0")() {
+		t.Errorf("before anything is asked: %v", scrape(t, port))
+	}
+	for _, model := range []string{"droid/m", "ccr/m"} {
+		if a := s.Chat(t, kit.Ask(model, "hello"), as("victim")...); a.Status != 200 {
+			t.Fatalf("%s: %d %s", model, a.Status, a.Body)
+		}
+	}
+	if !kit.Soon(10*time.Second, is("0", "1", "1")) {
+		t.Errorf("a droid that waits, and a gateway that stays: %v", scrape(t, port))
+	}
+}

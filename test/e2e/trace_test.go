@@ -169,3 +169,76 @@ func TestACollectorThatIsAwayCostsNothing(t *testing.T) {
 		t.Errorf("it ended with %d: %v", code, err)
 	}
 }
+
+// What a server asks of its storage belongs to the request, whatever that was for.
+func TestEveryRoutesStorageIsInItsTrace(t *testing.T) {
+	t.Parallel()
+	c := newCollector(t)
+	s := kit.Start(t, kit.Options{Config: staff, Env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.url}})
+	org := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("victim")...))["org_id"])
+	routes := []struct{ id, method, path, body, who, span, op string }{
+		{"0af7651916cd43dd8448eb211c803101", http.MethodGet, "/api/v1/sessions", "", "victim", "GET /api/v1/sessions", "sqlite read"},
+		{"0af7651916cd43dd8448eb211c803102", http.MethodGet, "/api/v1/orgs/" + org + "/audit", "", "org_auditor", "GET /api/v1/orgs/:org/audit", "sqlite read"},
+		{"0af7651916cd43dd8448eb211c803103", http.MethodPost, "/api/v1/me/api-keys", `{"name":"traced"}`, "victim", "POST /api/v1/me/api-keys", "sqlite write"},
+		{"0af7651916cd43dd8448eb211c803104", http.MethodGet, "/api/v1/sessions", "", "nobody", "GET /api/v1/sessions", ""},
+		{"0af7651916cd43dd8448eb211c803105", http.MethodGet, "/v1/organization/users", "", "org_admin", "GET /v1/organization/users", "sqlite read"},
+		{"0af7651916cd43dd8448eb211c803106", http.MethodGet, "/health", "", "victim", "GET /health", "sqlite read"},
+	}
+	for _, r := range routes {
+		if _, err := s.Do(t.Context(), r.method, r.path, r.body, append(as(r.who), "Traceparent", "00-"+r.id+"-b7ad6b7169203331-01")...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Stop(20 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range routes {
+		got := c.of(r.id)
+		root, op := got[r.span], got[r.op]
+		if r.op != "" && (root == nil || op == nil || !bytes.Equal(op.GetParentSpanId(), root.GetSpanId())) {
+			t.Errorf("%s %s: the trace is %v", r.method, r.path, got)
+		}
+	}
+}
+
+// The programs of agents do not hand a trace on; what stands between them and their
+// providers does.
+func TestATraceReachesTheProvidersOfProgramsToo(t *testing.T) {
+	t.Parallel()
+	c := newCollector(t)
+	p := kit.NewProvider(t)
+	s := kit.Start(t, kit.Options{Config: staff + realAgents(t, p, ""), Env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.url}})
+	ids := map[string]string{"droid/m": "0af7651916cd43dd8448eb211c803201", "ccr/m": "0af7651916cd43dd8448eb211c803202", "up/m": "0af7651916cd43dd8448eb211c803203"}
+	for model, id := range ids {
+		if a := s.Chat(t, kit.Ask(model, "hello "+id), append(as("victim"), "Traceparent", "00-"+id+"-b7ad6b7169203331-01")...); a.Status != 200 {
+			t.Fatalf("%s: %d %s", model, a.Status, a.Body)
+		}
+	}
+	if _, err := s.Stop(20 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for model, id := range ids {
+		spans := c.of(id)
+		var run *trace.Span
+		for name, span := range spans {
+			if strings.HasPrefix(name, "invoke_agent ") || strings.HasPrefix(name, "chat ") {
+				run = span
+			}
+		}
+		if run == nil {
+			t.Errorf("%s: no span of its run in %v", model, spans)
+			continue
+		}
+		want, asked := fmt.Sprintf("00-%s-%x-01", id, run.GetSpanId()), 0
+		for _, call := range p.Calls() {
+			if strings.Contains(call.Body, id) {
+				if asked++; call.Header.Get("Traceparent") != want {
+					t.Errorf("%s: its provider was told %q, not %s", model, call.Header.Get("Traceparent"), want)
+				}
+			}
+		}
+		if asked == 0 {
+			t.Errorf("%s: its provider was not asked", model)
+		}
+	}
+}

@@ -160,6 +160,14 @@ func (a *Agent) Tell(p ports.Programs) {
 	}
 }
 
+// Programs is how many gateways of its own run; none waits.
+func (a *Agent) Programs() (running, idle int) {
+	if a.own == nil {
+		return 0, 0
+	}
+	return a.own.runner.Running(), 0
+}
+
 // Stop ends the gateway.
 func (a *Agent) Stop(context.Context) error {
 	if a.own != nil {

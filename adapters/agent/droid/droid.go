@@ -105,6 +105,9 @@ func Open(o Options, r *relay.Relay) (*Agent, error) {
 // Tell has it told when a program starts and has ended. It comes before the first.
 func (a *Agent) Tell(p ports.Programs) { a.runner.Tell(p) }
 
+// Programs is how many processes work, and how many wait for their session's next turn.
+func (a *Agent) Programs() (running, idle int) { return a.warm.count() }
+
 // Stop ends all processes.
 func (a *Agent) Stop(context.Context) error {
 	a.warm.close()

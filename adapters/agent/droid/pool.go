@@ -88,6 +88,13 @@ func (l *pool) leave() {
 	l.change()
 }
 
+// count is how many processes work, or start or end, and how many wait.
+func (l *pool) count() (running, idle int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.there - len(l.waits), len(l.waits)
+}
+
 func (l *pool) change() {
 	close(l.changed)
 	l.changed = make(chan struct{})

@@ -57,6 +57,9 @@ func Open(o Options) (*Agent, error) {
 // Tell has it told when a program starts and has ended. It comes before the first.
 func (a *Agent) Tell(p ports.Programs) { a.runner.Tell(p) }
 
+// Programs is how many programs of it run; none waits.
+func (a *Agent) Programs() (running, idle int) { return a.runner.Running(), 0 }
+
 // anchored makes what the command names of files here, such as a script, absolute:
 // the program runs in another folder.
 func anchored(command []string) []string {

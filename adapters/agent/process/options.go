@@ -83,6 +83,9 @@ func New(o Options) (*Runner, error) {
 	}, nil
 }
 
+// Running is how many programs there are, those that start or end included.
+func (r *Runner) Running() int { return len(r.running) }
+
 // Probe says whether the program is there, without running it.
 func (r *Runner) Probe() error {
 	if _, err := exec.LookPath(r.o.Command[0]); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"agentapi/adapters/agent/relay"
 	"agentapi/domain/fault"
+	"agentapi/ports"
 	"agentapi/test/kit"
 )
 
@@ -184,5 +185,22 @@ func TestOnlyTheOneRouteIsServed(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusNotFound {
 		t.Errorf("another route: %d", resp.StatusCode)
+	}
+}
+
+func TestACallBelongsToTheTraceOfItsRun(t *testing.T) {
+	up := kit.NewProvider(t)
+	_, p := open(t, relay.OpenAI, up.URL+"/v1")
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	traced, plain := p.Begin(ports.WithTraceparent(t.Context(), trace)), p.Begin(t.Context())
+	defer traced.End()
+	defer plain.End()
+	for i, run := range []*relay.Run{traced, plain} {
+		if status, text := call(t, p, p.Token(), ask(run.Model("m"), "hello")); status != http.StatusOK {
+			t.Fatalf("got %d %s", status, text)
+		}
+		if got, want := up.Calls()[i].Header.Get("Traceparent"), []string{trace, ""}[i]; got != want {
+			t.Errorf("the provider was told %q, not %q", got, want)
+		}
 	}
 }

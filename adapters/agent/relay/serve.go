@@ -14,6 +14,7 @@ import (
 	"agentapi/adapters/agent/refusal"
 	"agentapi/domain/fault"
 	"agentapi/domain/jsontext"
+	"agentapi/ports"
 )
 
 // maxRequest bounds what a program may ask with: our own callers' bound, and what
@@ -113,7 +114,7 @@ func look(body []byte) (a asked, err error) {
 // the program as if it were complete, since a broken connection would be tried
 // again in silence; that it broke off is the run's to tell.
 func (r *Relay) passOn(ctx context.Context, w http.ResponseWriter, run *Run, req *http.Request, body []byte) {
-	resp, err := r.ask(ctx, run.pass.to, req, body)
+	resp, err := r.ask(ctx, run, req, body)
 	if err != nil {
 		if ctx.Err() == nil {
 			run.fail(unreachable(err))
@@ -149,8 +150,10 @@ func (r *Relay) passOn(ctx context.Context, w http.ResponseWriter, run *Run, req
 	}
 }
 
-// ask sends the request on, with the provider's key in place of the token.
-func (r *Relay) ask(ctx context.Context, to Provider, req *http.Request, body []byte) (*http.Response, error) {
+// ask sends the request on, with the provider's key in place of the token, and as a part
+// of the trace that the run belongs to, whatever the program makes of that.
+func (r *Relay) ask(ctx context.Context, run *Run, req *http.Request, body []byte) (*http.Response, error) {
+	to := run.pass.to
 	out, err := http.NewRequestWithContext(ctx, http.MethodPost, to.BaseURL+to.path(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -161,6 +164,9 @@ func (r *Relay) ask(ctx context.Context, to Provider, req *http.Request, body []
 		}
 	}
 	out.Header.Set("User-Agent", "agentapi")
+	if trace := ports.Traceparent(run.ctx); trace != "" {
+		out.Header.Set("Traceparent", trace)
+	}
 	if to.APIKey != "" && to.APIKey != "none" {
 		if to.API == Anthropic {
 			out.Header.Set("X-Api-Key", to.APIKey)

@@ -56,7 +56,8 @@ func (n Notes) Kept(context.Context) ([]audit.Checkpoint, error) {
 }
 
 // Key reads the signing key at path, or makes one there that only its owner can
-// read. fault.Unavailable: it can do neither, or others can read it.
+// read. One that is there may be a mounted Secret: root's, and the server's group reads
+// it. fault.Unavailable: it can do neither, or others can read it.
 func Key(path string) (ed25519.PrivateKey, error) {
 	bad := func(err error, hint string) error {
 		return fault.Wrap(fault.Unavailable, err, "The audit log's key %s cannot be used.", path).WithCode("audit_unavailable").WithHint(hint)
@@ -73,7 +74,7 @@ func Key(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, bad(err, named)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !guarded(info) {
 		return nil, bad(errors.New("others than its owner may read it"), "Run: chmod 600 "+path)
 	}
 	text, err := os.ReadFile(path)

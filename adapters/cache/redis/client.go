@@ -92,6 +92,7 @@ type Client struct {
 
 	told  func(away bool, err error) // nil: nobody
 	watch ports.Watch                // nil: nobody
+	dials dials
 
 	mu     sync.Mutex
 	conn   rueidis.Client // nil: not yet connected
@@ -105,6 +106,7 @@ func Connect(o Options) (*Client, error) {
 		return nil, err
 	}
 	out := &Client{o: c, prefix: o.Prefix, timeout: o.Timeout}
+	out.dials.count(&out.o)
 	out.breaker = circuitbreaker.NewBuilder[any]().WithFailureThreshold(failures).WithDelay(letAlone).
 		OnOpen(func(circuitbreaker.StateChangedEvent) { out.tell(true) }).
 		OnClose(func(circuitbreaker.StateChangedEvent) { out.tell(false) }).Build()

@@ -246,3 +246,40 @@ func TestItIsToldWhenRedisGoesAndComesBack(t *testing.T) {
 	}
 	becomes(false)
 }
+
+func TestItsConnectionsAreCounted(t *testing.T) {
+	t.Parallel()
+	s := server.New(t)
+	c := connect(t, s.URL)
+	if open, made, failed := c.Connections(); open != 0 || made != 0 || failed != 0 {
+		t.Errorf("before the first call: %d open, %d made, %d failed", open, made, failed)
+	}
+	eventually(t, func() error { return c.Probe(t.Context()) })
+	// Beside them the server has the one that asks it.
+	list := strings.TrimSpace(s.Do(t, "CLIENT", "LIST"))
+	open, made, failed := c.Connections()
+	if theirs := strings.Count(list, "name=agentapi"); open == 0 || open != theirs || made < int64(open) || failed != 0 {
+		t.Errorf("%d open, %d made, %d failed; the server has %d", open, made, failed, theirs)
+	}
+	s.Kill()
+	for range failures {
+		unavailable(t, time.Second, func() error { return c.Probe(t.Context()) })
+	}
+	for until := time.Now().Add(10 * time.Second); ; {
+		open, _, failed := c.Connections()
+		if open == 0 && failed > 0 {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatalf("while it is away: %d open, %d failed", open, failed)
+		}
+		_ = c.Probe(t.Context())
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error { return c.Probe(t.Context()) })
+	if open, again, _ := c.Connections(); open == 0 || again <= made {
+		t.Errorf("when it is back: %d open, %d made after %d", open, again, made)
+	}
+}

@@ -31,12 +31,12 @@ type Handler struct {
 }
 
 // patient is the context of what takes longer than one request to the storage.
-func (h *Handler) patient() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(h.Base, 5*h.Limit)
+func (h *Handler) patient(c *fiber.Ctx) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(request.Of(c).Within(h.Base), 5*h.Limit)
 }
 
-func (h *Handler) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(h.Base, h.Limit)
+func (h *Handler) context(c *fiber.Ctx) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(request.Of(c).Within(h.Base), h.Limit)
 }
 
 func caller(c *fiber.Ctx) tenancy.Principal { return request.Of(c).Caller }
@@ -87,7 +87,7 @@ func filtered[T any](h *Handler, c *fiber.Ctx, w words, list func(ctx context.Co
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	found, err := list(ctx, q)
 	if err != nil {
@@ -138,7 +138,7 @@ type me struct {
 
 // Me answers GET /api/v1/me.
 func (h *Handler) Me(c *fiber.Ctx) error {
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	who := caller(c)
 	got, err := h.Admin.Me(ctx, who)

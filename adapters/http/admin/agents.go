@@ -77,7 +77,7 @@ func (h *Handler) Agents(c *fiber.Ctx) error {
 
 // Agent answers GET /api/v1/platform/agents/{agent}.
 func (h *Handler) Agent(c *fiber.Ctx) error {
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	a, err := h.Operations.Agent(ctx, caller(c), agent.Name(c.Params("agent")))
 	if err != nil {
@@ -99,7 +99,7 @@ func (h *Handler) EditAgent(c *fiber.Ctx) error {
 	}}); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	a, err := h.Operations.Enable(ctx, caller(c), agent.Name(c.Params("agent")), rest.Versions(c, "If-Match", false), enabled)
 	if err != nil {
@@ -142,7 +142,7 @@ func (h *Handler) TestAgent(c *fiber.Ctx) error {
 	if err := rest.Body(c, rest.Members{"model": rest.Text("model", &model)}); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(h.Base, operations.TrialLimit+2*h.Limit)
+	ctx, cancel := context.WithTimeout(request.Of(c).Within(h.Base), operations.TrialLimit+2*h.Limit)
 	defer cancel()
 	t, err := h.Operations.Try(ctx, caller(c), agent.Name(c.Params("agent")), model, request.Of(c).ID)
 	if err != nil {

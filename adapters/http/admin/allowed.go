@@ -30,7 +30,7 @@ func (h *Handler) AllowedModels(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	o, err := h.Admin.Org(ctx, caller(c), id)
 	if err != nil {
@@ -61,7 +61,7 @@ func (h *Handler) AllowModels(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	o, err := h.Admin.AllowModels(ctx, caller(c), id, rest.Versions(c, "If-Match", false), names)
 	if err != nil {

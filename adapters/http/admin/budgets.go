@@ -83,7 +83,7 @@ func (h *Handler) Budget(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	s, err := h.Admin.Budget(ctx, caller(c), in, id)
 	if err != nil {
@@ -125,7 +125,7 @@ func (h *Handler) CreateBudget(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	s, err := h.Admin.CreateBudget(ctx, caller(c), in, n, once)
 	if err != nil {
@@ -152,7 +152,7 @@ func (h *Handler) EditBudget(c *fiber.Ctx) error {
 		m := price.Micro(limit)
 		wish = &m
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	s, err := h.Admin.EditBudget(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false), wish)
 	if err != nil {
@@ -167,7 +167,7 @@ func (h *Handler) RemoveBudget(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	if err := h.Admin.RemoveBudget(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false)); err != nil {
 		return err

@@ -93,7 +93,7 @@ func explanationOf(d agent.Decision) explanation {
 
 // Explain answers GET /api/v1/platform/requests/{request}/explain.
 func (h *Handler) Explain(c *fiber.Ctx) error {
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	d, err := h.Operations.Explain(ctx, caller(c), c.Params("request"))
 	if err != nil {

@@ -81,7 +81,7 @@ func (h *Handler) turn(c *fiber.Ctx, do func(context.Context, tenancy.Principal,
 	if err := rest.Body(c, rest.Members{}); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	a, err := do(ctx, caller(c), agent.Name(c.Params("agent")), rest.Versions(c, "If-Match", false))
 	if err != nil {

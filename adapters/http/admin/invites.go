@@ -104,7 +104,7 @@ func (h *Handler) Invite(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	i, err := h.Admin.Invite(ctx, caller(c), in, n, once)
 	if err != nil {
@@ -138,7 +138,7 @@ func (h *Handler) Invitation(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	i, err := h.Admin.Invitation(ctx, caller(c), in, id)
 	if err != nil {
@@ -154,7 +154,7 @@ func (h *Handler) RevokeInvitation(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	i, err := h.Admin.RevokeInvitation(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/rest"
 	"agentapi/application/admin"
 	"agentapi/domain/fault"
@@ -112,7 +113,7 @@ func (h *Handler) EraseOrg(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	j, err := h.Admin.EraseOrg(ctx, caller(c), id, name, once)
 	if err != nil {
@@ -131,7 +132,7 @@ func (h *Handler) asked(c *fiber.Ctx, ask func(context.Context, tenancy.Principa
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	j, err := ask(ctx, caller(c), in, id, once)
 	if err != nil {
@@ -179,7 +180,7 @@ func (h *Handler) Job(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	j, err := h.Admin.Job(ctx, caller(c), in, id)
 	if err != nil {
@@ -201,9 +202,9 @@ func (h *Handler) JobResult(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
-	pieces, err := h.Admin.Result(ctx, h.Base, caller(c), in, id)
+	pieces, err := h.Admin.Result(ctx, request.Of(c).Within(h.Base), caller(c), in, id)
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func (h *Handler) CreateKey(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	k, credential, err := h.Admin.CreateKey(ctx, caller(c), in, n, once)
 	if err != nil {
@@ -149,7 +149,7 @@ func (h *Handler) RotateKey(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	k, credential, err := h.Admin.RotateKey(ctx, caller(c), in, id, time.Duration(seconds)*time.Second, once)
 	if err != nil {
@@ -185,7 +185,7 @@ func (h *Handler) Key(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	k, err := h.Admin.Key(ctx, caller(c), in, id)
 	if err != nil {
@@ -224,7 +224,7 @@ func (h *Handler) EditKey(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	k, err := h.Admin.EditKey(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false), e)
 	if err != nil {
@@ -239,7 +239,7 @@ func (h *Handler) RevokeKey(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	k, err := h.Admin.RevokeKey(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false))
 	if err != nil {

@@ -79,7 +79,7 @@ func (h *Handler) Limits(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	b, err := h.Admin.Limits(ctx, caller(c), of)
 	if err != nil {
@@ -112,7 +112,7 @@ func (h *Handler) EditLimits(c *fiber.Ctx) error {
 	if err := rest.Patch(c, takes); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	b, err := h.Admin.EditLimits(ctx, caller(c), of, rest.Versions(c, "If-Match", false), change)
 	if err != nil {

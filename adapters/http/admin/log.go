@@ -63,7 +63,7 @@ func (h *Handler) Log(c *fiber.Ctx) error {
 	if c.Query("order") == "" {
 		q.Desc = true
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	found, err := h.Admin.Log(ctx, caller(c), in, f, q)
 	if err != nil {

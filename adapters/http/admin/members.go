@@ -73,7 +73,7 @@ func (h *Handler) AddMember(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	m, err := h.Admin.AddMember(ctx, caller(c), in, n, once)
 	if err != nil {
@@ -98,7 +98,7 @@ func (h *Handler) Member(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	m, err := h.Admin.Member(ctx, caller(c), in, id)
 	if err != nil {
@@ -118,7 +118,7 @@ func (h *Handler) EditMember(c *fiber.Ctx) error {
 	if err := rest.Patch(c, rest.Members{"role": rest.Optional("role", &e.Role), "status": rest.Optional("status", &e.Status)}); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	m, err := h.Admin.EditMember(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false), e)
 	if err != nil {
@@ -133,7 +133,7 @@ func (h *Handler) RemoveMember(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	if err := h.Admin.RemoveMember(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false)); err != nil {
 		return err

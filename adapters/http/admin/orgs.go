@@ -55,7 +55,7 @@ func (h *Handler) CreateOrg(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	o, err := h.Admin.CreateOrg(ctx, caller(c), issuer, external, title, once)
 	if err != nil {
@@ -72,7 +72,7 @@ func (h *Handler) Org(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	o, err := h.Admin.Org(ctx, caller(c), id)
 	if err != nil {
@@ -92,7 +92,7 @@ func (h *Handler) EditOrg(c *fiber.Ctx) error {
 	if err := rest.Patch(c, rest.Members{"name": rest.Optional("name", &e.Title), "status": rest.Optional("status", &e.Status)}); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	o, err := h.Admin.EditOrg(ctx, caller(c), id, rest.Versions(c, "If-Match", false), e)
 	if err != nil {

@@ -61,7 +61,7 @@ func (h *Handler) Appoint(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	u, err := h.Admin.Appoint(ctx, caller(c), issuer, subject, role)
 	if err != nil {
@@ -78,7 +78,7 @@ func (h *Handler) Dismiss(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	if err := h.Admin.Dismiss(ctx, caller(c), id, rest.Versions(c, "If-Match", false)); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (h *Handler) EditUser(c *fiber.Ctx) error {
 	if err := rest.Patch(c, rest.Members{"status": rest.Text("status", &status)}); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	u, err := h.Admin.EditUser(ctx, caller(c), id, rest.Versions(c, "If-Match", false), status)
 	if err != nil {

@@ -46,7 +46,7 @@ func (h *Handler) Retention(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	k, err := h.Admin.Retention(ctx, caller(c), id)
 	if err != nil {
@@ -65,7 +65,7 @@ func (h *Handler) EditRetention(c *fiber.Ctx) error {
 	if err := rest.Patch(c, rest.Members{"sessions_seconds": lasting("sessions_seconds", &e.Sessions), "usage_seconds": lasting("usage_seconds", &e.Usage)}); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	k, err := h.Admin.EditRetention(ctx, caller(c), id, rest.Versions(c, "If-Match", false), e)
 	if err != nil {

@@ -69,7 +69,7 @@ func (h *Handler) OrgSessions(c *fiber.Ctx) error {
 	if c.Query("order") == "" {
 		q.Desc = true
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	found, err := h.Operations.Sessions(ctx, caller(c), id, f, q)
 	if err != nil {
@@ -97,7 +97,7 @@ func (h *Handler) OrgSession(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	s, err := h.Operations.Session(ctx, caller(c), in, id)
 	if err != nil {
@@ -116,7 +116,7 @@ func (h *Handler) RemoveSession(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.patient()
+	ctx, cancel := h.patient(c)
 	defer cancel()
 	if err := h.Operations.Remove(ctx, caller(c), in, id, rest.Versions(c, "If-Match", false)); err != nil {
 		return err
@@ -169,7 +169,7 @@ func (h *Handler) Running(c *fiber.Ctx) error {
 
 // EndRequest answers DELETE /api/v1/platform/sessions/{request}.
 func (h *Handler) EndRequest(c *fiber.Ctx) error {
-	ctx, cancel := h.patient()
+	ctx, cancel := h.patient(c)
 	defer cancel()
 	id := c.Params("request")
 	if err := h.Operations.End(ctx, caller(c), id); err != nil {

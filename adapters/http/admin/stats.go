@@ -53,7 +53,7 @@ func consumedOf(t usage.Totals) consumed {
 
 // Stats answers GET /api/v1/platform/stats.
 func (h *Handler) Stats(c *fiber.Ctx) error {
-	ctx, cancel := h.patient()
+	ctx, cancel := h.patient(c)
 	defer cancel()
 	s, err := h.Operations.Stats(ctx, caller(c))
 	if err != nil {
@@ -96,7 +96,7 @@ func (h *Handler) ReloadConfig(c *fiber.Ctx) error {
 	if err := rest.Body(c, rest.Members{}); err != nil {
 		return err
 	}
-	ctx, cancel := h.patient()
+	ctx, cancel := h.patient(c)
 	defer cancel()
 	r, err := h.Operations.ReloadConfig(ctx, caller(c))
 	if err != nil {

@@ -89,7 +89,7 @@ func (h *Handler) usage(c *fiber.Ctx, ask func(context.Context, usage.Query) (us
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	q, rows, err := ask(ctx, q)
 	if err != nil {

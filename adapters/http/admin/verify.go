@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"agentapi/adapters/http/request"
 	"agentapi/adapters/http/rest"
 	"agentapi/application/admin"
 	"agentapi/application/trail"
@@ -42,7 +43,7 @@ func (h *Handler) Checkpoints(c *fiber.Ctx) error {
 			return fault.Invalidf("after", "invalid_cursor", "The cursor names nothing in this list.")
 		}
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	found, err := h.Admin.Checkpoints(ctx, caller(c), after, q.Limit)
 	if err != nil {
@@ -70,7 +71,7 @@ func (h *Handler) Verify(c *fiber.Ctx) error {
 	if err := rest.Body(c, rest.Members{"after": whole("after", 0, 1<<62, &p.After), "most": whole("most", 1, admin.MaxVerified, &p.Most)}); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(h.Base, verifyWithin)
+	ctx, cancel := context.WithTimeout(request.Of(c).Within(h.Base), verifyWithin)
 	defer cancel()
 	v, more, err := h.Admin.VerifyLog(ctx, caller(c), p)
 	if err != nil {
@@ -141,11 +142,11 @@ func (h *Handler) ExportLog(c *fiber.Ctx) error {
 	if err := rest.NoQuery(c); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	lines, err := h.Admin.ExportLog(ctx, caller(c), in)
 	if err != nil {
 		return err
 	}
-	return rest.Stream(c, "application/x-ndjson", "audit.jsonl", h.Stall, lines(h.Base))
+	return rest.Stream(c, "application/x-ndjson", "audit.jsonl", h.Stall, lines(request.Of(c).Within(h.Base)))
 }

@@ -40,7 +40,7 @@ func modelOf(l catalog.Listed) model {
 
 // List answers with all models that the caller may ask for.
 func (h *Models) List(c *fiber.Ctx) error {
-	all, err := h.Catalog.Models(h.Base, request.Of(c).Caller)
+	all, err := h.Catalog.Models(request.Of(c).Within(h.Base), request.Of(c).Caller)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (h *Models) Get(c *fiber.Ctx) error {
 	if err != nil {
 		return fault.NotFoundf("model_not_found", "The model does not exist or you do not have access to it.").WithParam("model")
 	}
-	l, err := h.Catalog.Model(h.Base, request.Of(c).Caller, id)
+	l, err := h.Catalog.Model(request.Of(c).Within(h.Base), request.Of(c).Caller, id)
 	if err != nil {
 		return err
 	}

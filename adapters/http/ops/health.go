@@ -7,6 +7,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"agentapi/adapters/http/request"
 	"agentapi/application/outage"
 	"agentapi/application/vitals"
 	"agentapi/domain/agent"
@@ -33,7 +34,7 @@ const (
 // Health answers GET /health in the form application/health+json. What is wrong in
 // detail is said to those alone who may see the platform.
 func (h *Handler) Health(c *fiber.Ctx) error {
-	ctx, cancel := context.WithTimeout(h.Base, h.Limit)
+	ctx, cancel := context.WithTimeout(request.Of(c).Within(h.Base), h.Limit)
 	defer cancel()
 	r := h.Vitals.Report(ctx)
 	checks := checksOf(r, time.Now().UTC())

@@ -14,6 +14,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"agentapi/adapters/http/problem"
+	"agentapi/adapters/http/request"
 	"agentapi/application/vitals"
 	"agentapi/domain/agent"
 	"agentapi/domain/fault"
@@ -53,7 +54,7 @@ func plain(c *fiber.Ctx, status int, text string) error {
 // names the parts, agents included, which do not matter to readiness. What the server
 // does without stands below.
 func (h *Handler) Ready(c *fiber.Ctx) error {
-	ctx, cancel := context.WithTimeout(h.Base, h.Limit)
+	ctx, cancel := context.WithTimeout(request.Of(c).Within(h.Base), h.Limit)
 	defer cancel()
 	if c.Context().QueryArgs().Has("verbose") {
 		r := h.Vitals.Report(ctx)
@@ -115,7 +116,7 @@ func reason(err error) string {
 
 // Status answers GET /status: version and uptime.
 func (h *Handler) Status(c *fiber.Ctx) error {
-	r := h.Vitals.Report(h.Base)
+	r := h.Vitals.Report(request.Of(c).Within(h.Base))
 	var whole *bool
 	if r.Audited {
 		ok := r.Audit == nil

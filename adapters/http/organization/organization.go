@@ -40,7 +40,7 @@ type call struct {
 // the caller's own, and about its project where the path names one. Another's is
 // fault.NotFound, but for whoever administers the platform.
 func (h *Handler) in(c *fiber.Ctx, do func(call) error) error {
-	ctx, cancel := context.WithTimeout(h.Base, h.Limit)
+	ctx, cancel := context.WithTimeout(request.Of(c).Within(h.Base), h.Limit)
 	defer cancel()
 	r := call{ctx, c, request.Of(c).Caller, tenancy.OrgID{}}
 	r.org = r.who.Org()

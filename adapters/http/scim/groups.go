@@ -97,7 +97,7 @@ func (h *Handler) Groups(c *fiber.Ctx) error {
 	if none {
 		return sendList(c, w, 0, nil)
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	found, total, err := h.Provision.Groups(ctx, caller(c), f, w.start-1, w.count)
 	if err != nil {
@@ -142,7 +142,7 @@ func (h *Handler) Group(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	g, err := h.Provision.Group(ctx, caller(c), id)
 	if err != nil {
@@ -161,7 +161,7 @@ func (h *Handler) AddGroup(c *fiber.Ctx) error {
 	if err := replaceGroup(&g, o); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	made, err := h.Provision.AddGroup(ctx, caller(c), g)
 	if err != nil {
@@ -177,7 +177,7 @@ func (h *Handler) ReplaceGroup(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	g, err := h.editGroup(ctx, c, func(g *provision.Group) error {
 		clear(g.Members)
@@ -200,7 +200,7 @@ func (h *Handler) PatchGroup(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	g, err := h.editGroup(ctx, c, func(g *provision.Group) error {
 		for _, op := range ops {
@@ -232,7 +232,7 @@ func (h *Handler) RemoveGroup(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	if err := h.Provision.RemoveGroup(ctx, caller(c), id, versions(c)); err != nil {
 		return err

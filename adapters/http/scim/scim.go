@@ -50,8 +50,8 @@ type Handler struct {
 	Limit     time.Duration // for one request
 }
 
-func (h *Handler) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(h.Base, h.Limit)
+func (h *Handler) context(c *fiber.Ctx) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(request.Of(c).Within(h.Base), h.Limit)
 }
 
 func caller(c *fiber.Ctx) tenancy.Principal { return request.Of(c).Caller }

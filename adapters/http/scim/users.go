@@ -70,7 +70,7 @@ func (h *Handler) Users(c *fiber.Ctx) error {
 	if none {
 		return sendList(c, w, 0, nil)
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	found, total, err := h.Provision.Users(ctx, caller(c), f, w.start-1, w.count)
 	if err != nil {
@@ -89,7 +89,7 @@ func (h *Handler) User(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	p, err := h.Provision.User(ctx, caller(c), id)
 	if err != nil {
@@ -108,7 +108,7 @@ func (h *Handler) AddUser(c *fiber.Ctx) error {
 	if err := fill(&p, o); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	added, err := h.Provision.AddUser(ctx, caller(c), p)
 	if err != nil {
@@ -156,7 +156,7 @@ func (h *Handler) editUser(c *fiber.Ctx, change func(*roster.Person) error) erro
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	p, err := h.Provision.EditUser(ctx, caller(c), id, versions(c), change)
 	if err != nil {
@@ -171,7 +171,7 @@ func (h *Handler) RemoveUser(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	if err := h.Provision.RemoveUser(ctx, caller(c), id, versions(c)); err != nil {
 		return err

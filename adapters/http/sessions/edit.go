@@ -21,7 +21,7 @@ func (h *Handler) Create(c *fiber.Ctx) error {
 		return err
 	}
 	o := conversations.Opening{Key: w.key, Edit: w.edit, Once: once, Body: body}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	s, replayed, err := h.Conversations.Open(ctx, request.Of(c).Caller, o)
 	if err != nil {
@@ -45,7 +45,7 @@ func (h *Handler) Patch(c *fiber.Ctx) error {
 	if err := rest.Patch(c, w.takes("title", "archived", "metadata")); err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	s, err := h.Conversations.Edit(ctx, request.Of(c).Caller, id, rest.Versions(c, "If-Match", false), w.edit)
 	if err != nil {

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -32,7 +33,7 @@ func (h *Handler) Export(c *fiber.Ctx) error {
 		return fault.New(fault.Invalid, "Unknown query parameter.").WithCode("unknown_parameter").WithHint("An export takes none.")
 	}
 	call := request.Of(c)
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	s, err := h.Conversations.Get(ctx, call.Caller, id)
 	if err != nil {
@@ -45,7 +46,7 @@ func (h *Handler) Export(c *fiber.Ctx) error {
 	e := &export{
 		left: s.Turns, conn: c.Context().Conn(), stall: h.Stall,
 		next: func(after string) ([]session.Turn, error) {
-			ctx, cancel := h.context()
+			ctx, cancel := context.WithTimeout(call.Within(h.Base), h.Limit) // the handler has returned
 			defer cancel()
 			found, err := h.Conversations.Turns(ctx, call.Caller, id, page.Query{Limit: exported, After: after})
 			return found.Items, err

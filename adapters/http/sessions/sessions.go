@@ -128,8 +128,8 @@ func messageOf(t session.Turn) (message, error) {
 	return out, nil
 }
 
-func (h *Handler) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(h.Base, h.Limit)
+func (h *Handler) context(c *fiber.Ctx) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(request.Of(c).Within(h.Base), h.Limit)
 }
 
 // query reads the parameters of a list, and those that choose what it holds where
@@ -181,7 +181,7 @@ func (h *Handler) List(c *fiber.Ctx) error {
 	if c.Query("order") == "" {
 		q.Desc = true
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	found, err := h.Conversations.List(ctx, request.Of(c).Caller, f, q)
 	if err != nil {
@@ -203,7 +203,7 @@ func (h *Handler) Get(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	s, err := h.Conversations.Get(ctx, request.Of(c).Caller, id)
 	if err != nil {
@@ -222,7 +222,7 @@ func (h *Handler) Messages(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	found, err := h.Conversations.Turns(ctx, request.Of(c).Caller, id, q)
 	if err != nil {
@@ -248,7 +248,7 @@ func (h *Handler) Delete(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.context()
+	ctx, cancel := h.context(c)
 	defer cancel()
 	if err := h.Conversations.Delete(ctx, request.Of(c).Caller, id, rest.Versions(c, "If-Match", false)); err != nil {
 		return err

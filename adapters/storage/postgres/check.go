@@ -12,6 +12,14 @@ import (
 // tenantTables are those whose rows belong to an organisation.
 const tenantTables = "'chat_sessions', 'chat_messages', 'usage', 'idempotency', 'memberships', 'api_keys', 'invitations', 'jobs', 'budgets', 'budget_windows', 'budget_charges', 'budget_holds', 'scim_users', 'scim_groups', 'scim_members', 'audit', 'audit_subjects', 'audit_values', 'audit_places'"
 
+// strangers are the policies for a role that is not the owner of their table: as it
+// was where a backup was made, perhaps. What the owner looks up for the server, such as
+// API keys, is not found then.
+func strangers(schema string) string {
+	return fmt.Sprintf("FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace "+
+		"WHERE n.nspname = '%s' AND NOT (0 = ANY (p.polroles) OR c.relowner = ANY (p.polroles))", schema)
+}
+
 // oldest is the first version of PostgreSQL that has what is used here.
 const oldest = 140000
 
@@ -24,6 +32,7 @@ type facts struct {
 	standby             bool
 	mayUse              bool // the schema
 	unprotected         int  // tenant tables without forced row-level security
+	strangers           int  // policies for a role that is not the owner
 }
 
 // Probe tells whether Start would succeed, without starting anything.
@@ -51,9 +60,10 @@ func (s *Store) check(ctx context.Context) error {
 				EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 					WHERE n.nspname = '%[1]s' AND c.relname IN (%[2]s) AND pg_has_role(c.relowner, 'MEMBER')),
 				(SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-					WHERE n.nspname = '%[1]s' AND (c.relname IN (%[2]s) OR c.relispartition AND c.relkind = 'r') AND NOT (c.relrowsecurity AND c.relforcerowsecurity))
-			FROM pg_roles r WHERE r.rolname = current_user`, s.o.Schema, tenantTables)).
-			Scan(&f.role, &f.super, &f.bypass, &f.version, &f.fsync, &f.synchronous, &f.standby, &f.mayUse, &f.owns, &f.unprotected)
+					WHERE n.nspname = '%[1]s' AND (c.relname IN (%[2]s) OR c.relispartition AND c.relkind = 'r') AND NOT (c.relrowsecurity AND c.relforcerowsecurity)),
+				(SELECT count(*) %[3]s)
+			FROM pg_roles r WHERE r.rolname = current_user`, s.o.Schema, tenantTables, strangers(s.o.Schema))).
+			Scan(&f.role, &f.super, &f.bypass, &f.version, &f.fsync, &f.synchronous, &f.standby, &f.mayUse, &f.owns, &f.unprotected, &f.strangers)
 		if err != nil {
 			return err
 		}
@@ -93,6 +103,8 @@ func (f *facts) refuse(o *Options) error {
 		return no("Run, with DIRECT_URL for the owner: agentapi migrate up", "The database has no schema %s that the role %s may use.", o.Schema, f.role)
 	case f.unprotected > 0:
 		return no("Run, with DIRECT_URL for the owner: agentapi migrate up", "%d of the tables are without forced row-level security.", f.unprotected)
+	case f.strangers > 0:
+		return no("Run, with DIRECT_URL for the owner: agentapi migrate up", "%d of the policies name a role that does not own the tables, as after a restore under another owner: no API key would be found.", f.strangers)
 	default:
 		return nil
 	}

@@ -82,7 +82,45 @@ func (m *Migrator) Up(ctx context.Context, tell func(string)) error {
 	for _, s := range steps {
 		tell(fmt.Sprintf("applied %s (%d ms)", s.Name, s.Took.Milliseconds()))
 	}
-	return m.alone(ctx, func(tx *sql.Tx) error { return m.admit(ctx, tx, tell) })
+	return m.alone(ctx, func(tx *sql.Tx) error {
+		if err := m.adopt(ctx, tx, tell); err != nil {
+			return err
+		}
+		return m.admit(ctx, tx, tell)
+	})
+}
+
+// adopt has the policies that are for the tables' owner be for the one that they have
+// now: a backup that was restored under another owner names the one before.
+func (m *Migrator) adopt(ctx context.Context, tx *sql.Tx, tell func(string)) error {
+	if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '2s'"); err != nil {
+		return err
+	}
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT format('ALTER POLICY %%I ON %%I.%%I TO %%I', p.polname, n.nspname, c.relname, pg_get_userbyid(c.relowner)) %s", strangers(m.o.Schema)))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var changes []string
+	for rows.Next() {
+		var change string
+		if err := rows.Scan(&change); err != nil {
+			return err
+		}
+		changes = append(changes, change)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, change := range changes {
+		if _, err := tx.ExecContext(ctx, change); err != nil {
+			return err
+		}
+	}
+	if len(changes) > 0 {
+		tell(fmt.Sprintf("gave %d policies to the tables' owner, that named another role", len(changes)))
+	}
+	return nil
 }
 
 // alone runs fn in a transaction while no other migrator is in one.

@@ -109,3 +109,31 @@ func TestAStepDoesNotWaitForALockForLong(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a backup that was restored under another owner has: policies for the one before.
+func TestPoliciesForAnotherThanTheOwnerAreSeenAndMended(t *testing.T) {
+	t.Parallel()
+	d := server.Shared(t).Fresh(t)
+	o := migrated(t, d)
+	before := d.Name + "_before"
+	d.Server.Admin(t, d.Name, "CREATE ROLE "+before+" NOLOGIN", "ALTER POLICY find ON agentapi.api_keys TO "+before, "ALTER POLICY open_see ON agentapi.jobs TO "+before)
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := fault.As(s.Probe(t.Context())); f == nil || !strings.Contains(f.Message, "2 of the policies") || f.Hint != "Run, with DIRECT_URL for the owner: agentapi migrate up" {
+		t.Errorf("got %+v", f)
+	}
+	m, err := migrate(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	if err := m.Up(t.Context(), func(what string) { said = append(said, what) }); err != nil || len(said) != 1 || !strings.Contains(said[0], "2 policies") {
+		t.Errorf("it did %q, %v", said, err)
+	}
+	if err := s.Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	d.Server.Admin(t, d.Name, "DROP ROLE "+before) // nothing depends on it any more
+}

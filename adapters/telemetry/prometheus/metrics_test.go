@@ -36,8 +36,10 @@ func used(t *testing.T) *Metrics {
 		Breakers: func(tell func(agent.Name, agent.BreakerState)) { tell("a", agent.Closed); tell("b", agent.Open) },
 		Degraded: func(tell func(string, string, bool)) { tell("redis", "local_limits", true) },
 		Verified: func() (time.Time, bool) { return began, true },
-		Queue:    func() int { return 4 },
+		Queue:    func() (int, time.Duration) { return 4, time.Minute },
 		Pools:    func(tell func(string, int, int, int)) { tell("read", 1, 2, 7) },
+		Programs: func(tell func(agent.Name, int, int)) { tell("a", 1, 2) },
+		Redis:    func() (int, int64, int64) { return 2, 3, 1 },
 	})
 	m.Began()
 	m.Began()

@@ -18,8 +18,10 @@ type Sources struct {
 	Breakers func(tell func(name agent.Name, worst agent.BreakerState))
 	Degraded func(tell func(dep, mode string, away bool))
 	Verified func() (at time.Time, intact bool)
-	Queue    func() int
+	Queue    func() (n int, lag time.Duration)
 	Pools    func(tell func(pool string, used, idle, most int))
+	Programs func(tell func(name agent.Name, running, idle int))
+	Redis    func() (open int, made, failed int64)
 }
 
 // Ask has the sources be asked from now on. It is called once, before anything is told
@@ -30,7 +32,8 @@ func (m *Metrics) Ask(s Sources) {
 	for _, d := range Table() {
 		switch d.Name {
 		case "agentapi_streams_active", "agentapi_sessions_active", "agentapi_agent_up", "agentapi_circuit_breaker_state", "agentapi_degraded",
-			"agentapi_audit_chain_verified_timestamp_seconds", "agentapi_audit_chain_intact", "agentapi_audit_queue_length", "agentapi_storage_connections":
+			"agentapi_audit_chain_verified_timestamp_seconds", "agentapi_audit_chain_intact", "agentapi_audit_queue_length", "agentapi_audit_lag_seconds",
+			"agentapi_storage_connections", "agentapi_processes", "agentapi_cache_connections", "agentapi_cache_dials_total":
 			c.descriptions[d.Name] = prometheus.NewDesc(d.Name, d.Help, d.Labels, nil)
 		}
 	}
@@ -83,7 +86,9 @@ func (a *asking) Collect(out chan<- prometheus.Metric) {
 		say("agentapi_audit_chain_intact", truth(intact))
 	}
 	if s.Queue != nil {
-		say("agentapi_audit_queue_length", float64(s.Queue()))
+		n, lag := s.Queue()
+		say("agentapi_audit_queue_length", float64(n))
+		say("agentapi_audit_lag_seconds", lag.Seconds())
 	}
 	if s.Pools != nil {
 		s.Pools(func(pool string, used, idle, most int) {
@@ -91,5 +96,20 @@ func (a *asking) Collect(out chan<- prometheus.Metric) {
 			say("agentapi_storage_connections", float64(idle), pool, "idle")
 			say("agentapi_storage_connections", float64(most), pool, "max")
 		})
+	}
+	if s.Programs != nil {
+		s.Programs(func(name agent.Name, running, idle int) {
+			say("agentapi_processes", float64(running), string(name), "running")
+			say("agentapi_processes", float64(idle), string(name), "idle")
+		})
+	}
+	if s.Redis != nil {
+		open, made, failed := s.Redis()
+		say("agentapi_cache_connections", float64(open))
+		count := func(n int64, result string) {
+			out <- prometheus.MustNewConstMetric(a.descriptions["agentapi_cache_dials_total"], prometheus.CounterValue, float64(n), result)
+		}
+		count(made, "ok")
+		count(failed, "error")
 	}
 }

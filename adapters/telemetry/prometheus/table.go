@@ -54,6 +54,7 @@ func Table() []Metric {
 		{"agentapi_cost_total", Counter, []string{"agent", "model", "currency"}, "What the tokens cost, in units of the currency.", nil},
 		{"agentapi_failovers_total", Counter, []string{"from", "to", "reason"}, "Requests that another agent took over; reason is the kind of the failure. Who is asked again, or beside another, takes nothing over.", nil},
 		{"agentapi_streams_active", Gauge, []string{"agent"}, "Streams that an agent is answering.", nil},
+		{"agentapi_processes", Gauge, []string{"agent", "state"}, "Programs of the agents that run programs: running, with those that start or end, or idle, waiting for their conversation's next turn.", nil},
 		{"agentapi_sessions_active", Gauge, nil, "Conversations with a request that runs.", nil},
 
 		{"agentapi_agent_up", Gauge, []string{"agent"}, "1 where an agent is healthy, degraded or not looked at yet, 0 where it is unhealthy.", nil},
@@ -64,12 +65,15 @@ func Table() []Metric {
 		{"agentapi_audit_chain_verified_timestamp_seconds", Gauge, nil, "When this server verified the audit log last, in part or as a whole, since 1970; 0: not yet.", nil},
 		{"agentapi_audit_chain_intact", Gauge, nil, "0 where the audit log is known not to be what it was, else 1.", nil},
 		{"agentapi_audit_queue_length", Gauge, nil, "Ends of requests that wait to be booked, with their entries, because the storage did not take them.", nil},
+		{"agentapi_audit_lag_seconds", Gauge, nil, "How long the oldest of those ends has waited; 0: none waits.", nil},
 		{"agentapi_lost_total", Counter, nil, "Work that could not be stored after its request had ended.", nil},
 
 		{"agentapi_storage_query_duration_seconds", Histogram, []string{"op"}, "How long the storage took: read, or write, with the wait for its transaction.", short},
 		{"agentapi_storage_errors_total", Counter, []string{"op"}, "Calls of the storage that failed because of it.", nil},
 		{"agentapi_storage_connections", Gauge, []string{"pool", "state"}, "Connections to PostgreSQL: used, idle, and max, which there may be.", nil},
 		{"agentapi_cache_ops_total", Counter, []string{"op", "result"}, "Calls of the cache and the limiter: hit, miss, ok or error.", nil},
+		{"agentapi_cache_connections", Gauge, nil, "Connections to Redis that are open; 0 until it is first asked, and while it is away.", nil},
+		{"agentapi_cache_dials_total", Counter, []string{"result"}, "Connections to Redis that were made: ok or error.", nil},
 	}
 }
 

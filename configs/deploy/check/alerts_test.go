@@ -91,6 +91,18 @@ var tried = map[string]series{
 		`agentapi_lost_total 3x40`,
 		[]string{"answers were given and could not be booked"},
 	},
+	"AgentAPIAuditBehind": {
+		`agentapi_audit_lag_seconds{instance="a"} 0+60x40
+		agentapi_audit_lag_seconds{instance="b"} 0x40`,
+		`agentapi_audit_lag_seconds{instance="a"} 50x40`,
+		[]string{"a cannot book what happened 30m 0s ago"},
+	},
+	"AgentAPIRedisUnstable": {
+		`agentapi_cache_dials_total{result="error",instance="a"} 0+60x40
+		agentapi_cache_dials_total{result="ok",instance="b"} 0+60x40`,
+		`agentapi_cache_dials_total{result="error",instance="a"} 0+1x40`,
+		[]string{"a keeps failing to connect to Redis"},
+	},
 	"AgentAPIAuditBroken": {
 		`agentapi_audit_chain_intact{instance="a"} 1x40
 		agentapi_audit_chain_intact{instance="b"} 0x40`,

@@ -30,6 +30,7 @@ var matrix = []struct {
 	{"watched", "{metrics: {serviceMonitor: {enabled: true, labels: {release: prometheus}}, rules: {enabled: true}, dashboard: {enabled: true}}}", []string{"ServiceMonitor/agentapi", "PrometheusRule/agentapi", "ConfigMap/agentapi-dashboard"}, nil},
 	{"fenced in", "{networkPolicy: {enabled: true, from: [{namespaceSelector: {}}], metricsFrom: [{podSelector: {}}]}, nodeSelector: {pool: agents}, tolerations: [{key: agents, operator: Exists}], affinity: {podAntiAffinity: {}}, podLabels: {team: a}, podAnnotations: {note: b}}", []string{"NetworkPolicy/agentapi"}, nil},
 	{"with secrets from outside", "{externalSecret: {enabled: true, store: {name: vault}, key: agentapi}, serviceAccount: {automount: true, annotations: {iam.gke.io/gcp-service-account: a@b.example}}, imagePullSecrets: [{name: pull}], env: [{name: LOG_LEVEL, value: debug}]}", []string{"ExternalSecret/agentapi"}, nil},
+	{"with the audit log's key", "{audit: {existingSecret: agentapi-audit, key: signing.pem}}", []string{"Deployment/agentapi", "ConfigMap/agentapi"}, nil},
 	{"under another name", "{fullnameOverride: other}", []string{"Deployment/other", "Job/other-migrate"}, nil},
 }
 
@@ -72,6 +73,37 @@ func TestTheChartGivesWhatKubernetesTakesForAnyValues(t *testing.T) {
 				t.Error("the chart makes a Secret: its values would be in the release")
 			}
 		})
+	}
+}
+
+// The server takes the key of a mounted Secret as Kubernetes gives it: root's, and
+// readable by the pod's group.
+func TestTheAuditLogsKeyComesFromASecret(t *testing.T) {
+	text, err := render(t, "{audit: {existingSecret: signing, key: ed25519.pem}, config: {audit: {checkpoints: {every: 1m}}}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := decode(t, text)
+	p := objects["Deployment/agentapi"].(*apps.Deployment).Spec.Template.Spec
+	if p.SecurityContext.FSGroup == nil || *p.SecurityContext.FSGroup != 65532 {
+		t.Errorf("the server's group is not the volumes': %+v", p.SecurityContext)
+	}
+	v := p.Volumes[slices.IndexFunc(p.Volumes, func(v core.Volume) bool { return v.Name == "audit" })]
+	if s := v.Secret; s == nil || s.SecretName != "signing" || s.DefaultMode == nil || *s.DefaultMode != 0o400 || !slices.Equal(s.Items, []core.KeyToPath{{Key: "ed25519.pem", Path: "audit.pem"}}) {
+		t.Errorf("the volume is %+v", v)
+	}
+	m := p.Containers[0].VolumeMounts
+	if at := m[slices.IndexFunc(m, func(m core.VolumeMount) bool { return m.Name == "audit" })]; at.MountPath != "/etc/agentapi-audit" || !at.ReadOnly {
+		t.Errorf("it is mounted as %+v", at)
+	}
+	var c struct {
+		Audit struct {
+			KeyFile     string `json:"key_file"`
+			Checkpoints struct{ Every string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(objects["ConfigMap/agentapi"].(*core.ConfigMap).Data["agentapi.yaml"]), &c); err != nil || c.Audit.KeyFile != "/etc/agentapi-audit/audit.pem" || c.Audit.Checkpoints.Every != "1m" {
+		t.Errorf("the configuration says %+v, %v", c.Audit, err)
 	}
 }
 
@@ -182,6 +214,7 @@ func TestBadValuesAreRefusedWithTheirReason(t *testing.T) {
 		{"a pod that is killed too early", "{terminationGracePeriodSeconds: 30}", "answers would be cut off"},
 		{"several servers on one file", "{config: {storage: {driver: sqlite}}}", "one replica only"},
 		{"an ingress for no host", "{ingress: {enabled: true}}", "names no host"},
+		{"a key of the audit log that is no name", "{audit: {key: ../audit.pem}}", "audit"},
 		{"a route of no gateway", "{httpRoute: {enabled: true}}", "names no gateway"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -68,6 +68,9 @@ capabilities: {drop: [ALL]}
 - {name: config, mountPath: /etc/agentapi, readOnly: true}
 - {name: work, mountPath: /work}
 - {name: data, mountPath: /data}
+{{- if .Values.audit.existingSecret }}
+- {name: audit, mountPath: /etc/agentapi-audit, readOnly: true}
+{{- end }}
 {{- end -}}
 
 {{- define "agentapi.volumes" -}}
@@ -75,10 +78,20 @@ capabilities: {drop: [ALL]}
   emptyDir: {sizeLimit: {{ .Values.work.sizeLimit }}}
 - name: data
   emptyDir: {sizeLimit: {{ .Values.work.sizeLimit }}}
+{{- with .Values.audit.existingSecret }}
+- name: audit
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0400    # and the pod's group, fsGroup, may read it
+    items: [{key: {{ $.Values.audit.key }}, path: audit.pem}]
+{{- end }}
 {{- end -}}
 
 {{- define "agentapi.config" -}}
 {{- $config := deepCopy .Values.config -}}
+{{- if .Values.audit.existingSecret -}}
+{{- $_ := set $config "audit" (mergeOverwrite (dict "key_file" "/etc/agentapi-audit/audit.pem") (default dict $config.audit)) -}}
+{{- end -}}
 {{- if .Values.metrics.enabled -}}
 {{- $_ := set $config "telemetry" (mergeOverwrite (dict "listen" (printf "0.0.0.0:%d" (int .Values.metrics.port)) "metrics" (dict "enabled" true)) (default dict $config.telemetry)) -}}
 {{- end -}}
