@@ -348,6 +348,10 @@ var elsewhere = map[string]string{
 	"/v1/responses":     "Use POST /v1/chat/completions.",
 	"/chat/completions": "The base URL ends in /v1: use POST /v1/chat/completions.",
 	"/models":           "The base URL ends in /v1: use GET /v1/models.",
+
+	"/v1/v1/chat/completions": "The base URL has /v1 once: use POST /v1/chat/completions.",
+	"/v1/v1/models":           "The base URL has /v1 once: use GET /v1/models.",
+	"/v1/messages":            "Anthropic's API is not served: use POST /v1/chat/completions.",
 }
 
 // allowed names the methods of a path that exists.

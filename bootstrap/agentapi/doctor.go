@@ -253,8 +253,12 @@ func known(ctx context.Context, f finding, a ports.Agent) finding {
 		Version(context.Context) (got, tested string, err error)
 	}); ok {
 		switch got, tested, err := v.Version(ctx); {
+		case ctx.Err() != nil:
+			f.Status, f.Summary = "warn", fmt.Sprintf("its program takes more than %s to tell its version", checkLimit)
+			f.Fix = "it may work all the same: try again when this machine is less busy"
 		case err != nil:
 			f.Status, f.Summary = "warn", "its program does not tell its version"
+			f.Fix = "see that it starts by itself, and that it is the tested one: version " + tested
 		case got != "":
 			f.Summary += ", version " + got
 			if got != tested {

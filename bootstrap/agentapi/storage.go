@@ -105,7 +105,7 @@ func copyFailed(ctx context.Context, err error) error {
 	if f := fault.As(err); f != nil {
 		switch f.Kind {
 		case fault.Invalid:
-			e.code = exitConfig
+			e.code, e.fix = exitConfig, "name the database by --to or DATABASE_URL; agentapi config schema describes every setting"
 		case fault.Conflict, fault.Internal:
 			e.code = exitError
 		}

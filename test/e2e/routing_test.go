@@ -131,6 +131,9 @@ func TestAnOrganisationAsksForAllowedModelsOnly(t *testing.T) {
 			part()
 		}
 		env := []string{"AGENTAPI_URL=" + s.URL, "AGENTAPI_TOKEN=token-of-platform_admin"}
+		if out, code := agentapi(t, env, "models", "list"); code != 0 || !strings.Contains("\n"+out, "\nup/mock-1\n") {
+			t.Errorf("%d %s", code, out)
+		}
 		org := fmt.Sprint(me["org_id"])
 		if out, code := agentapi(t, env, "models", "allow", "up/mock-1", "--org", org); code != 0 || out != org+" may ask for\n  up/mock-1\n" {
 			t.Errorf("%d %s", code, out)
