@@ -93,6 +93,10 @@ func examine(ctx context.Context, files []string) []finding {
 		out = append(out, finding{ID: "config", Status: "warn", Summary: n})
 	}
 	out = append(out, checkListen(ctx, loaded.Config), checkData())
+	if loaded.Storage.Driver == "postgres" && loaded.Identity.KeyPepper == "" {
+		out = append(out, finding{ID: "pepper", Status: "warn", Summary: "API keys are good on this machine only, whose data folder has their pepper",
+			Fix: "set AGENTAPI_KEY_PEPPER to the same for all servers of the database, made by: openssl rand -hex 32"})
+	}
 	return append(out, checkParts(ctx, loaded.Config)...)
 }
 

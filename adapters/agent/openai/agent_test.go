@@ -342,7 +342,9 @@ func TestAnAddressWithoutV1IsSaid(t *testing.T) {
 		t.Errorf("got %+v", f)
 	}
 	for address, notes := range map[string]int{"https://x.example": 1, "https://x.example/": 1, "https://x.example/v1": 0} {
-		a, err := Open(Options{BaseURL: address})
+		o := Options{BaseURL: address}
+		o.SetDefaults()
+		a, err := Open(o)
 		if err != nil || len(a.Notes()) != notes {
 			t.Errorf("%s: %v, %v", address, a.Notes(), err)
 		}

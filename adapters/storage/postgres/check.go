@@ -63,7 +63,7 @@ func (s *Store) check(ctx context.Context) error {
 		return migrations.Check(ctx, w, migrations.Postgres)
 	})
 	if err != nil && ctx.Err() == nil {
-		return diagnose(err, login{url: s.o.URL, named: s.o.named()})
+		return diagnose(err, account{url: s.o.URL, named: s.o.named()})
 	}
 	return bunstore.Failed(ctx, err)
 }

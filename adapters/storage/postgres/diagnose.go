@@ -14,8 +14,8 @@ import (
 	"agentapi/domain/fault"
 )
 
-// login is an address of the database with the role that logs in there.
-type login struct {
+// account is an address of the database with the role that logs in there.
+type account struct {
 	url   string
 	named string // the variable that says it
 	owner bool   // of the tables; else the server's own role
@@ -23,7 +23,7 @@ type login struct {
 
 // diagnose says in one line why the database cannot be used, and what to do. The
 // text of the error itself goes to the log only: it may hold what is secret.
-func diagnose(err error, at login) error {
+func diagnose(err error, at account) error {
 	if f := fault.As(err); f != nil && f.Hint != "" {
 		return err
 	}
@@ -88,7 +88,7 @@ func six(err error) bool {
 	return len(tried) > 0 && !slices.ContainsFunc(tried, func(m []string) bool { return !strings.HasPrefix(m[1], "[") })
 }
 
-func hostOf(at login) string {
+func hostOf(at account) string {
 	if u, err := url.Parse(at.url); err == nil && u.Host != "" {
 		return u.Hostname()
 	}
@@ -96,7 +96,7 @@ func hostOf(at login) string {
 }
 
 // placeOf is the host with its port.
-func placeOf(at login) string {
+func placeOf(at account) string {
 	if u, err := url.Parse(at.url); err == nil && u.Host != "" {
 		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "5432"))
 	}

@@ -22,7 +22,7 @@ import (
 // tables' owner. It is no part of serving.
 type Migrator struct {
 	o      Options
-	owner  login
+	owner  account
 	db     *sql.DB
 	server *pgx.ConnConfig // how the server itself logs in
 }
@@ -44,7 +44,7 @@ func Migrate(ctx context.Context, o Options) (*Migrator, error) {
 	if err := o.resolve(); err != nil {
 		return nil, err
 	}
-	m := &Migrator{o: o, owner: login{url: o.DirectURL, named: named, owner: true}}
+	m := &Migrator{o: o, owner: account{url: o.DirectURL, named: named, owner: true}}
 	c, err := pgx.ParseConfig(o.DirectURL)
 	if err != nil {
 		return nil, badURL()

@@ -83,15 +83,15 @@ func TestADiagnosisNamesTheVariableThatSaysIt(t *testing.T) {
 	wrong := &pgconn.PgError{Code: "28P01"}
 	for name, c := range map[string]struct {
 		err         error
-		at          login
+		at          account
 		want, hints string
 	}{
-		"a port":        {refused, login{address, "DIRECT_URL", true}, "127.0.0.1:5439", "DIRECT_URL"},
-		"no port":       {refused, login{"postgres://u@db/x", "DATABASE_URL", false}, "db:5432", "DATABASE_URL"},
-		"the server":    {wrong, login{address, "DATABASE_URL", false}, "login of u", "migrate up"},
-		"the migrator":  {wrong, login{address, "DATABASE_URL", true}, "login of u", "set DIRECT_URL"},
-		"at Supabase":   {wrong, login{address, "SUPABASE_URL", true}, "login of u", "SUPABASE_DB_PASSWORD"},
-		"no such thing": {&pgconn.PgError{Code: "3D000"}, login{address, "DIRECT_URL", true}, "no such database", "DIRECT_URL"},
+		"a port":        {refused, account{address, "DIRECT_URL", true}, "127.0.0.1:5439", "DIRECT_URL"},
+		"no port":       {refused, account{"postgres://u@db/x", "DATABASE_URL", false}, "db:5432", "DATABASE_URL"},
+		"the server":    {wrong, account{address, "DATABASE_URL", false}, "login of u", "migrate up"},
+		"the migrator":  {wrong, account{address, "DATABASE_URL", true}, "login of u", "set DIRECT_URL"},
+		"at Supabase":   {wrong, account{address, "SUPABASE_URL", true}, "login of u", "SUPABASE_DB_PASSWORD"},
+		"no such thing": {&pgconn.PgError{Code: "3D000"}, account{address, "DIRECT_URL", true}, "no such database", "DIRECT_URL"},
 	} {
 		f := fault.As(diagnose(c.err, c.at))
 		if f == nil || !strings.Contains(f.Message, c.want) || !strings.Contains(f.Hint, c.hints) {
@@ -115,7 +115,7 @@ func TestAnAddressThatOnlyIPv6ReachesIsSaidToBe(t *testing.T) {
 		"IPv4":        {dial("192.0.2.1", syscall.EHOSTUNREACH), "no route to db.abc", "address"},
 		"both failed": {errors.Join(dial("192.0.2.1", syscall.ECONNREFUSED), dial("2001:db8::1", syscall.ENETUNREACH)), "", ""},
 	} {
-		f := fault.As(diagnose(c.err, login{url: address, named: "DATABASE_URL"}))
+		f := fault.As(diagnose(c.err, account{url: address, named: "DATABASE_URL"}))
 		if f == nil || f.Kind != fault.Unavailable || !strings.Contains(f.Message, c.want) || !strings.Contains(f.Hint, c.hint) {
 			t.Errorf("%s: got %+v", name, f)
 		}
