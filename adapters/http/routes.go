@@ -351,6 +351,11 @@ var elsewhere = map[string]string{
 
 	"/v1/v1/chat/completions": "The base URL has /v1 once: use POST /v1/chat/completions.",
 	"/v1/v1/models":           "The base URL has /v1 once: use GET /v1/models.",
+	// coder/agentapi's, which has the same name and port.
+	"/message":  "This is not coder/agentapi: use POST /v1/chat/completions with an X-Session-Id.",
+	"/messages": "This is not coder/agentapi: use GET /api/v1/sessions.",
+	"/events":   "This is not coder/agentapi: use POST /v1/chat/completions with \"stream\": true.",
+
 	"/v1/messages":            "Anthropic's API is not served: use POST /v1/chat/completions.",
 }
 
