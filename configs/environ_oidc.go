@@ -69,8 +69,8 @@ func (e *environ) issuers(origin string, d *decoder) []*node {
 			client, _ = strings.CutPrefix(u.Path, "/sso/jwks/")
 		}
 	} else if client != "" {
-		if strings.ContainsAny(client, "/?#% \t") {
-			return bad("WORKOS_CLIENT_ID", "it is no client's id, such as client_01…")
+		if !strings.HasPrefix(client, "client_") || strings.ContainsAny(client, "/?#% \t") {
+			return bad("WORKOS_CLIENT_ID", "it is no client's id, such as client_01…, which the dashboard shows beside the API keys")
 		}
 		keys = workOS + "/sso/jwks/" + client
 	}

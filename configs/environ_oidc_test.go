@@ -53,7 +53,8 @@ func TestVariablesThatNameNoProviderStopTheStart(t *testing.T) {
 		{"OIDC_AUDIENCE=api", "names no provider"},
 		{"OIDC_CLIENT_ID=cli", "OIDC_CLIENT_ID: it names no provider"},
 		{"AUTHKIT_JWKS_URL=https://auth.example/jwks", "does not tell the issuer"},
-		{"WORKOS_CLIENT_ID=../x", "no client's id"},
+		{"WORKOS_CLIENT_ID=client_/../x", "no client's id"},
+		{"WORKOS_CLIENT_ID=sk_test_1", "no client's id"},
 	} {
 		if _, err := loadOIDC(t, "", []string{c.environ}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", c.environ, err)

@@ -341,13 +341,22 @@ func (s *Server) nowhere(c *fiber.Ctx) error {
 	return f.WithHint(cmp.Or(elsewhere[call.Path], "GET /docs shows what is served, GET /openapi.json lists it."))
 }
 
-// elsewhere helps callers of routes that OpenAI has and this server does not.
+// elsewhere helps callers of routes that other servers have and this one does not.
 var elsewhere = map[string]string{
 	"/v1/completions":   "Use POST /v1/chat/completions.",
 	"/v1/embeddings":    "This server has no embeddings; ask the provider of your embedding model.",
 	"/v1/responses":     "Use POST /v1/chat/completions.",
 	"/chat/completions": "The base URL ends in /v1: use POST /v1/chat/completions.",
 	"/models":           "The base URL ends in /v1: use GET /v1/models.",
+
+	"/v1/v1/chat/completions": "The base URL has /v1 once: use POST /v1/chat/completions.",
+	"/v1/v1/models":           "The base URL has /v1 once: use GET /v1/models.",
+	"/v1/messages":            "Anthropic's API is not served: use POST /v1/chat/completions.",
+
+	// coder/agentapi's, which has the same name and port.
+	"/message":  "This is not coder/agentapi: use POST /v1/chat/completions with an X-Session-Id.",
+	"/messages": "This is not coder/agentapi: use GET /api/v1/sessions.",
+	"/events":   "This is not coder/agentapi: use POST /v1/chat/completions with \"stream\": true.",
 }
 
 // allowed names the methods of a path that exists.

@@ -38,6 +38,17 @@ func TestASilentStreamHasAHeartbeat(t *testing.T) {
 	}
 }
 
+func TestARouteOfAnotherAPIIsAnsweredWithOurs(t *testing.T) {
+	h := open(t)
+	for path, hint := range map[string]string{
+		"/chat/completions": "base URL ends in /v1", "/v1/v1/chat/completions": "/v1 once", "/v1/messages": "/v1/chat/completions", "/message": "X-Session-Id",
+	} {
+		if a := h.do(t, http.MethodPost, path, "{}"); a.status != http.StatusNotFound || !strings.Contains(a.body, hint) {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+}
+
 func TestADefectInAStreamIsSaidInIt(t *testing.T) {
 	h := open(t)
 	h.raw.says(func(_ context.Context, _ agent.Task, yield func(chat.Event, error) bool) {

@@ -63,7 +63,7 @@ func validateCommand(files *[]string) *cobra.Command {
 func printCommand(files *[]string) *cobra.Command {
 	var origin bool
 	c := &cobra.Command{
-		Use: "print", Short: "Show the effective configuration, secrets masked", Args: cobra.NoArgs,
+		Use: "print", Aliases: []string{"show"}, Short: "Show the effective configuration, secrets masked", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			loaded, err := load(*files, nil)
 			if err != nil {

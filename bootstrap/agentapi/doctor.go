@@ -32,8 +32,12 @@ type finding struct {
 	Millis  int64  `json:"ms"`
 }
 
-// checkLimit is how long one check may take.
-const checkLimit = 5 * time.Second
+// checkLimit is how long one check may take, and startLimit a program to say its
+// version: node alone takes seconds where the machine is busy.
+const (
+	checkLimit = 5 * time.Second
+	startLimit = 15 * time.Second
+)
 
 func doctorCommand(files *[]string) *cobra.Command {
 	var asJSON bool
@@ -93,6 +97,10 @@ func examine(ctx context.Context, files []string) []finding {
 		out = append(out, finding{ID: "config", Status: "warn", Summary: n})
 	}
 	out = append(out, checkListen(ctx, loaded.Config), checkData())
+	if loaded.Storage.Driver == "postgres" && loaded.Identity.KeyPepper == "" {
+		out = append(out, finding{ID: "pepper", Status: "warn", Summary: "API keys are good on this machine only, whose data folder has their pepper",
+			Fix: "set AGENTAPI_KEY_PEPPER to the same for all servers of the database, made by: openssl rand -hex 32"})
+	}
 	return append(out, checkParts(ctx, loaded.Config)...)
 }
 
@@ -226,10 +234,10 @@ func checkLogin(ctx context.Context, chain []ports.Authenticator) (out []finding
 }
 
 func checkAgent(ctx context.Context, name string, a ports.Agent) finding {
-	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	limited, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	start := time.Now()
-	err := a.Probe(ctx)
+	err := a.Probe(limited)
 	f := finding{ID: "agent " + name, Status: "ok", Summary: "ready", Millis: time.Since(start).Milliseconds()}
 	if err == nil {
 		return known(ctx, f, a)
@@ -252,9 +260,15 @@ func known(ctx context.Context, f finding, a ports.Agent) finding {
 	if v, ok := a.(interface {
 		Version(context.Context) (got, tested string, err error)
 	}); ok {
+		ctx, cancel := context.WithTimeout(ctx, startLimit)
+		defer cancel()
 		switch got, tested, err := v.Version(ctx); {
+		case ctx.Err() != nil:
+			f.Status, f.Summary = "warn", fmt.Sprintf("its program takes more than %s to tell its version", startLimit)
+			f.Fix = "it may work all the same: try again when this machine is less busy"
 		case err != nil:
 			f.Status, f.Summary = "warn", "its program does not tell its version"
+			f.Fix = "see that it starts by itself, and that it is the tested one: version " + tested
 		case got != "":
 			f.Summary += ", version " + got
 			if got != tested {

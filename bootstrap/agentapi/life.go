@@ -87,7 +87,7 @@ func exportCommand(files *[]string) *cobra.Command {
 			"SHA-256 of all before it.",
 		Example: "  agentapi data export --org dev/acme --user dev/ann --out ann.jsonl",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
-			in, err := meant(org, user)
+			in, err := whose(org, user)
 			if err != nil {
 				return err
 			}
@@ -126,7 +126,7 @@ func eraseCommand(files *[]string) *cobra.Command {
 			"What the user consumed stays in the account as numbers, under a pseudonym that leads nowhere.",
 		Example: "  agentapi data erase --org dev/acme --user dev/ann --yes",
 		RunE: func(c *cobra.Command, _ []string) error {
-			in, err := meant(org, user)
+			in, err := whose(org, user)
 			if err != nil {
 				return err
 			}
@@ -149,8 +149,11 @@ func eraseCommand(files *[]string) *cobra.Command {
 	return c
 }
 
-// meant is the user whom the flags name.
-func meant(org, user string) (in tenancy.Scope, err error) {
+// whose is the user whom the flags name.
+func whose(org, user string) (in tenancy.Scope, err error) {
+	if org == "" || user == "" {
+		return in, &exit{code: exitUsage, err: errors.New("it is not said whose data is meant"), fix: "name them by id, or by issuer and name: --org dev/acme --user dev/ann"}
+	}
 	o, err := access.Org(org)
 	if err != nil {
 		return in, &exit{code: exitUsage, err: fmt.Errorf("--org: %w", err)}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -58,7 +59,7 @@ func run(args []string) int {
 	if !errors.As(err, &e) {
 		e = &exit{code: exitUsage, err: err, fix: asked.UseLine() + "; --help says more"}
 		if asked.HasSubCommands() {
-			e.fix = asked.CommandPath() + " --help lists commands and flags"
+			e.fix = meant(asked) + asked.CommandPath() + " --help lists commands and flags"
 		}
 	}
 	if e.code == exitInterrupt {
@@ -69,6 +70,15 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "  → %s\n", e.fix)
 	}
 	return e.code
+}
+
+// meant asks after the command whose name is like what was asked of c for.
+func meant(c *cobra.Command) string {
+	c.SuggestionsMinimumDistance = 2
+	if like := c.SuggestionsFor(c.Flags().Arg(0)); c.Flags().NArg() > 0 && len(like) > 0 {
+		return "did you mean " + c.CommandPath() + " " + strings.Join(like, " or ") + "? "
+	}
+	return ""
 }
 
 func command() *cobra.Command {

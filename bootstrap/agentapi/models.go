@@ -13,13 +13,37 @@ import (
 func modelsCommand() *cobra.Command {
 	var org string
 	c := &cobra.Command{
-		Use: "models", Short: "Say which models an organisation may ask for, on a running server", Args: cobra.NoArgs,
-		Long: "Say which models an organisation may ask for, on a running server, which is found as agentapi chat finds it.",
+		Use: "models", Short: "See what can be asked for, and say what an organisation may, on a running server", Args: cobra.NoArgs,
+		Long: "See which models can be asked for, and say which an organisation may, on a running server, which is found as agentapi chat finds it.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVar(&org, "org", "", "the organisation's id (org_…); your own if absent")
-	c.AddCommand(modelsAllowed(&org), modelsAllow(&org))
+	c.AddCommand(modelsList(), modelsAllowed(&org), modelsAllow(&org))
 	return c
+}
+
+func modelsList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List what you may ask for, by the names to ask with", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := newClient(c, "")
+			if err != nil {
+				return err
+			}
+			raw, err := cl.read(c.Context(), http.MethodGet, "/v1/models", nil)
+			if err != nil {
+				return err
+			}
+			var all struct{ Data []struct{ ID string } }
+			if err := json.Unmarshal(raw, &all); err != nil {
+				return notOurs(err)
+			}
+			for _, m := range all.Data {
+				fmt.Fprintln(c.OutOrStdout(), line(m.ID))
+			}
+			return nil
+		},
+	}
 }
 
 func modelsAllowed(org *string) *cobra.Command {

@@ -36,8 +36,10 @@ func copyCommand(files *[]string) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use: "copy", Short: "Copy everything from a SQLite file into a PostgreSQL database", Args: cobra.NoArgs,
-		Long: "Copy sessions, their messages, usage and idempotency results from a SQLite file, which no server\n" +
-			"may use meanwhile, into a PostgreSQL database that agentapi migrate up has prepared.\n\n" +
+		Long: "Copy organisations, users, members, API keys, budgets, sessions, their messages, usage and idempotency\n" +
+			"results from a SQLite file, which no server may use meanwhile, into a PostgreSQL database that agentapi\n" +
+			"migrate up has prepared. API keys open with the pepper they were made with: give its servers the file's\n" +
+			"key-pepper as AGENTAPI_KEY_PEPPER. The audit log stays behind.\n\n" +
 			"It writes as the server's own role. When it is broken off, the same command goes on from there;\n" +
 			"what is in the database already is left as it is. At the end both sides are counted.",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -105,7 +107,7 @@ func copyFailed(ctx context.Context, err error) error {
 	if f := fault.As(err); f != nil {
 		switch f.Kind {
 		case fault.Invalid:
-			e.code = exitConfig
+			e.code, e.fix = exitConfig, "name the database by --to or DATABASE_URL; agentapi config schema describes every setting"
 		case fault.Conflict, fault.Internal:
 			e.code = exitError
 		}

@@ -17,7 +17,8 @@ type Principal struct {
 // are known to be active.
 func NewPrincipal(who Identity, org OrgID, user UserID) (Principal, error) {
 	if org.IsZero() || user.IsZero() {
-		return Principal{}, fault.New(fault.Forbidden, "Your credential names no organisation.").WithCode("org_required")
+		return Principal{}, fault.New(fault.Forbidden, "Your credential names no organisation.").WithCode("org_required").
+			WithHint("Log in to an organisation at your provider, so that the token names it, or have an organisation here invite your verified e-mail address.")
 	}
 	return Principal{org: org, user: user, role: who.Role, identity: who}, nil
 }

@@ -285,7 +285,7 @@ func TestTheCommandLine(t *testing.T) {
 	if _, errs, code := command(t, dir, nil, "", "config", "init"); code != 1 || !strings.Contains(errs, "--force") {
 		t.Errorf("init over a file: %d %s", code, errs)
 	}
-	out, _, code := command(t, dir, []string{"OPENAI_API_KEY=sk-canary-123456", "AGENTAPI_AGENTS__DEMO__OPENAI__API_KEY=sk-canary-7"}, "", "config", "print", "--origin")
+	out, _, code := command(t, dir, []string{"OPENAI_API_KEY=sk-canary-123456", "AGENTAPI_AGENTS__DEMO__OPENAI__API_KEY=sk-canary-7"}, "", "config", "show", "--origin")
 	if code != 0 || strings.Contains(out, "sk-canary") || !strings.Contains(out, "default") {
 		t.Errorf("print: %d\n%s", code, out)
 	}

@@ -70,7 +70,7 @@ func TestTheSchemaIsBroughtUpToDateByCommandOnly(t *testing.T) {
 	step(0, []string{done}, "migrate", "up")
 	step(0, []string{"VERSION", "0001_init.sql", "20"}, "migrate", "status")
 	step(0, []string{`"version":1`, `"applied_at":"20`}, "migrate", "status", "--json")
-	step(0, []string{"✓ storage"}, "doctor")
+	step(0, []string{"✓ storage", "! pepper", "AGENTAPI_KEY_PEPPER"}, "doctor")
 	step(2, []string{"--yes"}, "migrate", "down")
 	for i, name := range slices.Backward(all) {
 		step(0, []string{"took back " + name, fmt.Sprintf("version %d (%d applied, %d pending)", numbered(t, all, i), i, len(all)-i)}, "migrate", "down", "--yes")

@@ -30,8 +30,16 @@ func TestThePagesConfigurationsWork(t *testing.T) {
 	if len(blocks) < 10 {
 		t.Fatalf("only %d configurations were found", len(blocks))
 	}
-	for _, block := range blocks {
-		dir, text := t.TempDir(), "version: 1\n"+block[1]
+	page, err = os.ReadFile("../../configs/deploy/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := regexp.MustCompile("(?s)```yaml\n([^`]*\nversion: 1\n.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(moved) == 0 {
+		t.Fatal("where to come from is shown by no configuration")
+	}
+	for _, block := range append(blocks, moved...) {
+		dir, text := t.TempDir(), "version: 1\n"+strings.Replace(block[1], "version: 1\n", "", 1)
 		if strings.HasPrefix(block[1], "routing:") {
 			text += "agents:\n"
 			for _, name := range []string{"openai", "ccr", "up", "two"} {
@@ -42,7 +50,7 @@ func TestThePagesConfigurationsWork(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		keys := []string{"OPENAI_API_KEY=sk-test", "OPENROUTER_API_KEY=sk-test", "ANTHROPIC_API_KEY=sk-test"}
+		keys := []string{"OPENAI_API_KEY=sk-test", "OPENROUTER_API_KEY=sk-test", "ANTHROPIC_API_KEY=sk-test", "AGENTAPI_DEV_TOKEN=sk-test"}
 		if out, errs, code := command(t, dir, keys, "", "config", "validate", file); code != 0 {
 			t.Errorf("exit %d: %s %s of\n%s", code, out, errs, text)
 		}

@@ -136,6 +136,9 @@ func TestAnOrganisationAsksForAllowedModelsOnly(t *testing.T) {
 			t.Errorf("%d %s", code, out)
 		}
 		see("lone team mock-1 up/mock-1", map[string]string{"team": "up", "two/echo": ""})
+		if out, code := agentapi(t, env, "models", "list"); code != 0 || out != "lone\nteam\nmock-1\nup/mock-1\n" {
+			t.Errorf("%d %s", code, out)
+		}
 		if out, code := agentapi(t, env, "models", "allow", "--all", "--org", org); code != 0 || out != org+" may ask for all models\n" {
 			t.Errorf("%d %s", code, out)
 		}

@@ -130,7 +130,7 @@ func TestSessionsAreKeptInOrderFromTheCommandLine(t *testing.T) {
 		{0, []string{"deleted " + id}, []string{"delete", id, "--yes"}},
 		{1, []string{"There is no such session."}, []string{"show", id}},
 		{1, []string{"status must be"}, []string{"list", "--status", "x"}},
-		{2, []string{"unknown command"}, []string{"lst"}},
+		{2, []string{"unknown command", "did you mean agentapi sessions list?"}, []string{"lst"}},
 	} {
 		out, code := agentapi(t, env, append([]string{"sessions"}, step.args...)...)
 		if code != step.code {

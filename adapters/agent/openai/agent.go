@@ -124,6 +124,14 @@ func (a *Agent) Capabilities() agent.Capabilities {
 	return agent.Capabilities{Raw: true, Tools: true, Choices: true, Media: true, Schema: true, MaxTokens: true}
 }
 
+// Notes tells of an address that is most likely not meant.
+func (a *Agent) Notes() []string {
+	if a.base.Path == "" {
+		return []string{"base_url has no path, and most end in /v1"}
+	}
+	return nil
+}
+
 // Models asks the upstream for its models. One that has no list says nothing.
 func (a *Agent) Models(ctx context.Context) (out []agent.Model, err error) {
 	body, err := a.get(ctx, "/models")

@@ -335,6 +335,22 @@ func TestHalvesOfASurrogatePairDoNotBreakTheStream(t *testing.T) {
 	}
 }
 
+func TestAnAddressWithoutV1IsSaid(t *testing.T) {
+	a := upstream(t, func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) })
+	_, _, err := collect(t, t.Context(), a, task(asked))
+	if f := fault.As(err); f == nil || !strings.Contains(f.Hint, "/v1") {
+		t.Errorf("got %+v", f)
+	}
+	for address, notes := range map[string]int{"https://x.example": 1, "https://x.example/": 1, "https://x.example/v1": 0} {
+		o := Options{BaseURL: address}
+		o.SetDefaults()
+		a, err := Open(o)
+		if err != nil || len(a.Notes()) != notes {
+			t.Errorf("%s: %v, %v", address, a.Notes(), err)
+		}
+	}
+}
+
 func TestWhatAnUpstreamsErrorsBecome(t *testing.T) {
 	openAI := `{"error":{"message":"no sk-secret-key","type":"t","param":"p","code":"c"}}`
 	for name, c := range map[string]struct {

@@ -100,6 +100,9 @@ func classify(status int, said saying) *fault.Error {
 		if f.Code == "" {
 			f.Code = "model_not_found"
 		}
+		if f.Code != "model_not_found" || said.message == "" {
+			return f.WithHint("Where none of its models answers, the operator of this server must check the agent's base_url, which mostly ends in /v1.")
+		}
 		return f
 	case status == http.StatusRequestEntityTooLarge:
 		return keep(fault.TooLarge, "The request is too large for the agent's upstream.")

@@ -56,7 +56,7 @@ func (a *Agent) run(ctx context.Context, task agent.Task, yield func(chat.Event,
 		if err != nil {
 			text = nil // the status says enough
 		}
-		return refusal.Fault(refusal.Answer{Status: resp.StatusCode, Header: resp.Header.Get, Body: text})
+		return refused(resp.StatusCode, refusal.Fault(refusal.Answer{Status: resp.StatusCode, Header: resp.Header.Get, Body: text}))
 	}
 	s := stream{agent: a, yield: yield, in: sse.NewReader(resp.Body, maxLine)}
 	err = s.read()
@@ -260,4 +260,16 @@ func (g *signatures) of(id string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.known[id]
+}
+
+// refused says of a refusal what to mend at Google.
+func refused(status int, f *fault.Error) *fault.Error {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return f.WithHint("The operator of this server must see that the agent's credentials have the role Vertex AI User in its project, and that the Vertex AI API is enabled there; the log has Google's words.")
+	case http.StatusNotFound:
+		return f.WithHint("The operator of this server must see that the model is served in the agent's location (vertex.location).")
+	default:
+		return f
+	}
 }

@@ -227,6 +227,11 @@ func TestWhatVertexSaysIsSaid(t *testing.T) {
 			t.Errorf("%s: %v", prompt, err)
 		}
 	}
+	for prompt, hint := range map[string]string{"fail 403": "Vertex AI User", "fail 404": "vertex.location"} {
+		if _, err := collect(t, a, task(prompt)); fault.As(err) == nil || !strings.Contains(fault.As(err).Hint, hint) {
+			t.Errorf("%s: %+v", prompt, err)
+		}
+	}
 	if got, err := collect(t, a, task("long")); err != nil || len(got.Choices[0].Message.Text()) != 200<<10 {
 		t.Errorf("a line of 200 KB: %v", err)
 	}

@@ -132,13 +132,13 @@ func (c *Client) tell(away bool) {
 	c.told(away, err)
 }
 
-// Probe tells whether Redis answers, and what to mend where it does not.
+// Probe tells whether Redis lets us write, and what to mend where it does not.
 func (c *Client) Probe(ctx context.Context) error {
 	err := c.do(ctx, func(ctx context.Context, conn rueidis.Client) error {
-		return conn.Do(ctx, conn.B().Ping().Build()).Error()
+		return conn.Do(ctx, conn.B().Del().Key(c.prefix+"probe").Build()).Error() // who may only read may not do this either, and it leaves nothing
 	})
 	if f := fault.As(err); f != nil {
-		return f.WithHint(fmt.Sprintf("See that Redis listens at %s, with TLS where the address is rediss://, and takes the user and password: %v", c.o.InitAddress[0], errors.Unwrap(f)))
+		return f.WithHint(fmt.Sprintf("See that Redis listens at %s, with TLS where the address is rediss://, takes the user and password, and lets that user write: %v", c.o.InitAddress[0], errors.Unwrap(f)))
 	}
 	return err
 }

@@ -181,6 +181,16 @@ func TestARedisThatCannotWorkIsAway(t *testing.T) {
 	}
 }
 
+func TestARedisThatMayOnlyBeReadWillNotDo(t *testing.T) {
+	t.Parallel()
+	s := server.New(t)
+	s.Do(t, "ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection")
+	err := connect(t, strings.Replace(s.URL, "redis://", "redis://reader:pw@", 1)).Probe(t.Context())
+	if f := fault.As(err); f == nil || !strings.Contains(f.Hint, "NOPERM") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAServerStartsWithoutItsRedis(t *testing.T) {
 	t.Parallel()
 	s := server.New(t)

@@ -73,7 +73,7 @@ func (s *Store) check(ctx context.Context) error {
 		return migrations.Check(ctx, w, migrations.Postgres)
 	})
 	if err != nil && ctx.Err() == nil {
-		return diagnose(err, s.o.URL)
+		return diagnose(err, account{url: s.o.URL, named: s.o.named()})
 	}
 	return bunstore.Failed(ctx, err)
 }

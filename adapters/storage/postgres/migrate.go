@@ -22,7 +22,7 @@ import (
 // tables' owner. It is no part of serving.
 type Migrator struct {
 	o      Options
-	url    string // the owner's
+	owner  account
 	db     *sql.DB
 	server *pgx.ConnConfig // how the server itself logs in
 }
@@ -30,8 +30,9 @@ type Migrator struct {
 // Migrate connects as the owner, whose address is direct_url, or url if there is
 // no other.
 func Migrate(ctx context.Context, o Options) (*Migrator, error) {
+	named := "DIRECT_URL"
 	if o.DirectURL == "" {
-		o.DirectURL = o.URL
+		o.DirectURL, named = o.URL, o.named()
 	}
 	if o.URL == "" {
 		o.URL = o.DirectURL
@@ -43,8 +44,8 @@ func Migrate(ctx context.Context, o Options) (*Migrator, error) {
 	if err := o.resolve(); err != nil {
 		return nil, err
 	}
-	m := &Migrator{o: o, url: o.DirectURL}
-	c, err := pgx.ParseConfig(m.url)
+	m := &Migrator{o: o, owner: account{url: o.DirectURL, named: named, owner: true}}
+	c, err := pgx.ParseConfig(o.DirectURL)
 	if err != nil {
 		return nil, badURL()
 	}
@@ -58,7 +59,7 @@ func Migrate(ctx context.Context, o Options) (*Migrator, error) {
 	}))
 	if err := m.db.PingContext(ctx); err != nil {
 		_ = m.db.Close()
-		return nil, diagnose(err, m.url)
+		return nil, diagnose(err, m.owner)
 	}
 	return m, nil
 }
@@ -77,7 +78,7 @@ func (m *Migrator) Up(ctx context.Context, tell func(string)) error {
 	}
 	steps, err := migrations.Up(ctx, m.db, migrations.Postgres)
 	if err != nil {
-		return diagnose(err, m.url)
+		return diagnose(err, m.owner)
 	}
 	for _, s := range steps {
 		tell(fmt.Sprintf("applied %s (%d ms)", s.Name, s.Took.Milliseconds()))
@@ -127,24 +128,24 @@ func (m *Migrator) adopt(ctx context.Context, tx *sql.Tx, tell func(string)) err
 func (m *Migrator) alone(ctx context.Context, fn func(*sql.Tx) error) error {
 	tx, err := m.db.BeginTx(ctx, nil)
 	if err != nil {
-		return diagnose(err, m.url)
+		return diagnose(err, m.owner)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing, after a commit
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('agentapi migrate'))"); err != nil {
-		return diagnose(err, m.url)
+		return diagnose(err, m.owner)
 	}
 	if err := fn(tx); err != nil {
-		return diagnose(err, m.url)
+		return diagnose(err, m.owner)
 	}
 	if err := tx.Commit(); err != nil {
-		return diagnose(err, m.url)
+		return diagnose(err, m.owner)
 	}
 	return nil
 }
 
 // admit gives the server's role its rights, and no others.
 func (m *Migrator) admit(ctx context.Context, tx *sql.Tx, tell func(string)) error {
-	owner, err := pgx.ParseConfig(m.url)
+	owner, err := pgx.ParseConfig(m.owner.url)
 	if err != nil {
 		return badURL()
 	}
@@ -216,7 +217,7 @@ func grants(schema, role string) []string {
 func (m *Migrator) Down(ctx context.Context) (*migrations.Step, error) {
 	s, err := migrations.Down(ctx, m.db, migrations.Postgres)
 	if err != nil {
-		return nil, diagnose(err, m.url)
+		return nil, diagnose(err, m.owner)
 	}
 	return s, nil
 }
@@ -225,14 +226,14 @@ func (m *Migrator) Down(ctx context.Context) (*migrations.Step, error) {
 func (m *Migrator) Status(ctx context.Context) ([]migrations.Step, error) {
 	var there bool
 	if err := m.db.QueryRowContext(ctx, "SELECT to_regnamespace($1) IS NOT NULL", m.o.Schema).Scan(&there); err != nil {
-		return nil, diagnose(err, m.url)
+		return nil, diagnose(err, m.owner)
 	}
 	if !there {
 		return nil, fault.New(fault.Unavailable, "The database has no schema %s.", m.o.Schema).WithCode("storage_unavailable").WithHint("Run: agentapi migrate up")
 	}
 	steps, err := migrations.Status(ctx, m.db, migrations.Postgres)
 	if err != nil {
-		return nil, diagnose(err, m.url)
+		return nil, diagnose(err, m.owner)
 	}
 	return steps, nil
 }

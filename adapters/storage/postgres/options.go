@@ -81,6 +81,18 @@ func (o *Options) resolve() error {
 	return nil
 }
 
+// named is the variable that says where the database is.
+func (o *Options) named() string {
+	switch {
+	case o.Supabase.URL == "":
+		return "DATABASE_URL"
+	case o.Supabase.PoolerHost != "":
+		return "SUPABASE_POOLER_HOST"
+	default:
+		return "SUPABASE_URL"
+	}
+}
+
 // withoutMarker takes pgbouncer=true out of a URL, which others take as a hint
 // and a server as an unknown setting.
 func withoutMarker(text string) string {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"agentapi/domain/fault"
 )
 
@@ -42,7 +44,7 @@ func TestAProjectIsReachedAsTheServersOwnRole(t *testing.T) {
 	if direct.URL == open(Supabase{URL: "https://abc.supabase.co", Password: "other"}).URL {
 		t.Error("the server's password does not follow the database's")
 	}
-	for _, s := range []Supabase{{URL: "https://abc.supabase.co"}, {URL: "https://abc.supabase.co", Password: "sb_secret_x"}, {URL: "x", Password: "p"}} {
+	for _, s := range []Supabase{{URL: "https://abc.supabase.co"}, {URL: "https://abc.supabase.co", Password: "sb_secret_x"}, {URL: "x", Password: "p"}, {URL: "https://abc.supabase.co", Password: "p", PoolerHost: "aws-0-x.pooler.supabase.com:6543"}} {
 		o := Options{Supabase: s}
 		o.SetDefaults()
 		if err := o.resolve(); !fault.Is(err, fault.Invalid) {
@@ -73,6 +75,31 @@ func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
+// What to mend is said by the variable that was set.
+func TestADiagnosisNamesTheVariableThatSaysIt(t *testing.T) {
+	t.Parallel()
+	const address = "postgres://u:p@127.0.0.1:5439/db"
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	wrong := &pgconn.PgError{Code: "28P01"}
+	for name, c := range map[string]struct {
+		err         error
+		at          account
+		want, hints string
+	}{
+		"a port":        {refused, account{address, "DIRECT_URL", true}, "127.0.0.1:5439", "DIRECT_URL"},
+		"no port":       {refused, account{"postgres://u@db/x", "DATABASE_URL", false}, "db:5432", "DATABASE_URL"},
+		"the server":    {wrong, account{address, "DATABASE_URL", false}, "login of u", "migrate up"},
+		"the migrator":  {wrong, account{address, "DATABASE_URL", true}, "login of u", "set DIRECT_URL"},
+		"at Supabase":   {wrong, account{address, "SUPABASE_URL", true}, "login of u", "SUPABASE_DB_PASSWORD"},
+		"no such thing": {&pgconn.PgError{Code: "3D000"}, account{address, "DIRECT_URL", true}, "no such database", "DIRECT_URL"},
+	} {
+		f := fault.As(diagnose(c.err, c.at))
+		if f == nil || !strings.Contains(f.Message, c.want) || !strings.Contains(f.Hint, c.hints) {
+			t.Errorf("%s: got %+v", name, f)
+		}
+	}
+}
+
 func TestAnAddressThatOnlyIPv6ReachesIsSaidToBe(t *testing.T) {
 	t.Parallel()
 	const address = "postgres://u:p@db.abc.supabase.co:5432/postgres"
@@ -88,7 +115,7 @@ func TestAnAddressThatOnlyIPv6ReachesIsSaidToBe(t *testing.T) {
 		"IPv4":        {dial("192.0.2.1", syscall.EHOSTUNREACH), "no route to db.abc", "address"},
 		"both failed": {errors.Join(dial("192.0.2.1", syscall.ECONNREFUSED), dial("2001:db8::1", syscall.ENETUNREACH)), "", ""},
 	} {
-		f := fault.As(diagnose(c.err, address))
+		f := fault.As(diagnose(c.err, account{url: address, named: "DATABASE_URL"}))
 		if f == nil || f.Kind != fault.Unavailable || !strings.Contains(f.Message, c.want) || !strings.Contains(f.Hint, c.hint) {
 			t.Errorf("%s: got %+v", name, f)
 		}

@@ -35,6 +35,9 @@ func (s *Supabase) derive(o *Options) error {
 	address := func(user, password, host string) string {
 		return (&url.URL{Scheme: "postgres", User: url.UserPassword(user, password), Host: host, Path: "/postgres", RawQuery: "sslmode=require"}).String()
 	}
+	if strings.ContainsAny(s.PoolerHost, ":/@ ") { // not shown: a whole address has a password in it
+		return fault.Invalidf("supabase.pooler_host", "invalid_value", "supabase.pooler_host: give the host's name alone, such as aws-0-REGION.pooler.supabase.com, without user and port")
+	}
 	if s.PoolerHost != "" {
 		o.URL = address(role+"."+project, own, s.PoolerHost+":6543")
 		o.DirectURL = address("postgres."+project, s.Password, s.PoolerHost+":5432") // which pools sessions
