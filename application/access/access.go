@@ -88,6 +88,9 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, from tenancy.
 // is one whatever the directory says.
 func (s *Service) Configured() bool { return len(s.admins) > 0 }
 
+// Names tells whether the configuration names a user as a platform admin.
+func (s *Service) Names(u *tenancy.User) bool { return s.admins[Admin{u.Issuer, u.Subject}] }
+
 // admit also tells who was refused, where that is somebody who is known.
 func (s *Service) admit(ctx context.Context, bearer string) (p tenancy.Principal, known tenancy.Scope, err error) {
 	for _, a := range s.Chain {
@@ -156,7 +159,7 @@ func (s *Service) role(who tenancy.Identity, known tenancy.Standing) tenancy.Rol
 	if known.User.Platform != "" {
 		own = known.User.Platform
 	}
-	if s.admins[Admin{known.User.Issuer, known.User.Subject}] {
+	if s.Names(known.User) {
 		own = tenancy.PlatformAdmin
 	}
 	if who.Key != nil {

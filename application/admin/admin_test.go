@@ -16,8 +16,9 @@ import (
 // deaf is an Access that nothing needs to be told.
 type deaf struct{}
 
-func (deaf) Forget(context.Context) {}
-func (deaf) Configured() bool       { return false }
+func (deaf) Forget(context.Context)   {}
+func (deaf) Configured() bool         { return false }
+func (deaf) Names(*tenancy.User) bool { return false }
 
 // house is an organisation, and who administers it.
 type house struct {
