@@ -11,6 +11,7 @@ import (
 	"agentapi/domain/page"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
+	"agentapi/domain/usage"
 	"agentapi/ports"
 )
 
@@ -41,21 +42,48 @@ func (s *Service) ask(ctx context.Context, who tenancy.Principal, org tenancy.Or
 	if err != nil {
 		return nil, err
 	}
+	there, err := s.traces(ctx, in, user)
+	if err != nil {
+		return nil, err
+	}
 	j := s.queued(who, org, kind)
 	j.User = user
-	return s.enqueue(ctx, who, j, on(who, what, in, user, map[string]string{"job": j.ID.String()}), o, func(ctx context.Context, tx ports.Repositories) error {
+	n := note(who, what, "", nil)
+	if there { // nobody gets a pseudonym for not being there
+		n = on(who, what, in, user, map[string]string{"job": j.ID.String()})
+	}
+	return s.enqueue(ctx, who, j, n, o, func(ctx context.Context, tx ports.Repositories) error {
+		if !there {
+			return tenancy.NoMember()
+		}
 		known, err := tx.Directory().Standing(ctx, org, user)
 		if err != nil {
 			return err
-		}
-		if known.Member == nil && known.User == nil {
-			return tenancy.NoMember()
 		}
 		if kind == job.EraseUser {
 			return erasable(who, known)
 		}
 		return nil
 	})
+}
+
+// traces tells whether a user is a member of an organisation, or has left something
+// behind in it. Whether they are anywhere else is not the organisation's to know.
+func (s *Service) traces(ctx context.Context, in tenancy.Realm, user tenancy.UserID) (bool, error) {
+	known, err := s.Storage.Directory().Standing(ctx, in.Org(), user)
+	if err != nil || known.Member != nil {
+		return err == nil, err
+	}
+	talks, err := s.Storage.Sessions().List(ctx, in.Of(user), session.Filter{}, page.Query{Limit: 1})
+	if err != nil || len(talks.Items) > 0 {
+		return err == nil, err
+	}
+	used, err := s.Storage.Usage().Records(ctx, in.Of(user), usage.ID{}, 1)
+	if err != nil || len(used) > 0 {
+		return err == nil, err
+	}
+	named, err := s.Storage.Audit().Known(ctx, in, []tenancy.UserID{user}, nil)
+	return len(named) > 0, err
 }
 
 // queued makes a job about nobody yet.
