@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -91,3 +92,15 @@ type naming struct {
 }
 
 func (n naming) Names(u *tenancy.User) bool { return u.ID == n.user }
+
+// Of who gives the most away it is known from where.
+func TestWhereAnAdministratorIsAppointedFromIsRecorded(t *testing.T) {
+	h := newHouse(t)
+	op := h.caller(t, h.has(t, "op", tenancy.OrgMember).User(), tenancy.PlatformAdmin, nil).At(tenancy.Origin{Address: netip.MustParseAddr("192.0.2.1"), Agent: "curl/8"})
+	if _, err := h.Appoint(t.Context(), op, "dev", "ann", tenancy.PlatformAuditor); err != nil {
+		t.Fatal(err)
+	}
+	if known, err := h.store.Audit().Values(t.Context(), op.Scope()); err != nil || len(known) != 2 {
+		t.Errorf("got %v, %v", known, err)
+	}
+}
