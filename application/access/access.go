@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/roster"
@@ -219,15 +220,8 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		missing.Member = &tenancy.Member{Org: org, User: user, Name: who.Subject, Email: who.Email, Role: role, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
 		known.Member = missing.Member
 	case !m.Given && m.Role != role:
-		err := s.Storage.Directory().UpdateMember(ctx, tenancy.RealmOf(org), user, func(m *tenancy.Member) error {
-			if !m.Given {
-				m.Role, m.Updated = role, at
-			}
-			c := *m
-			known.Member = &c
-			return nil
-		})
-		if err != nil {
+		var err error
+		if known.Member, err = s.assume(ctx, tenancy.RealmOf(org).Of(user), role); err != nil {
 			return known, err
 		}
 	}
@@ -235,6 +229,31 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		return known, s.Storage.Directory().Enrol(ctx, missing)
 	}
 	return known, nil
+}
+
+// assume gives a member the role that their token says, unless one was given here
+// meanwhile, and records it.
+func (s *Service) assume(ctx context.Context, who tenancy.Scope, role tenancy.Role) (now *tenancy.Member, err error) {
+	entry, err := s.Audit.Entry(ctx, trail.Note{Who: who, Action: audit.MemberChanged, About: who, Details: map[string]string{"by": "token", "role": string(role)}})
+	if err != nil {
+		return nil, err
+	}
+	err = s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		settled := false
+		err := tx.Directory().UpdateMember(ctx, tenancy.RealmOf(who.Org()), who.User(), func(m *tenancy.Member) error {
+			if settled = m.Given || m.Role == role; !settled {
+				m.Role, m.Updated = role, s.Now()
+			}
+			c := *m
+			now = &c
+			return nil
+		})
+		if err != nil || settled {
+			return err
+		}
+		return s.Audit.Append(ctx, tx, entry)
+	})
+	return now, err
 }
 
 // provisioned tells whether an identity provider says who belongs to an organisation.
