@@ -31,7 +31,8 @@ func (s *Service) ExportUser(ctx context.Context, who tenancy.Principal, org ten
 }
 
 // EraseUser has all that is stored of a user removed, and the user with it.
-// fault.Forbidden: they are more than the caller, or the caller. fault.Conflict: they
+// fault.Forbidden: they are more than the caller, or the caller, or suspended by the
+// platform, which the caller does not administer. fault.Conflict: they
 // administer the platform.
 func (s *Service) EraseUser(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, o Once) (*job.Job, error) {
 	return s.ask(ctx, who, org, user, job.EraseUser, audit.ErasureAsked, o)
@@ -128,6 +129,9 @@ func erasable(who tenancy.Principal, known tenancy.Standing) error {
 	}
 	if known.User != nil && known.User.Platform != "" {
 		return tenancy.Administers()
+	}
+	if known.User != nil && known.User.Status == tenancy.Suspended && !who.Can(tenancy.WritePlatform) { // it would be forgotten
+		return fault.New(fault.Forbidden, "They are suspended on the whole platform.").WithCode("insufficient_permissions").WithHint("Ask whoever runs this server to erase them.")
 	}
 	if known.Member != nil {
 		return above(who, known.Member)

@@ -58,3 +58,24 @@ func TestAnAdministratorLearnsOfNobodyElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// With a user goes what the platform has decided of them: they would come back as new.
+func TestAnAdministratorErasesNobodyWhomThePlatformHasSuspended(t *testing.T) {
+	h := newHouse(t)
+	h.Data = still{}
+	boss, ann := h.has(t, "boss", tenancy.OrgOwner), h.has(t, "ann", tenancy.OrgMember)
+	err := h.store.Directory().UpdateUser(t.Context(), ann.User(), func(u *tenancy.User, _ int) error {
+		u.Status = tenancy.Suspended
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.EraseUser(t.Context(), boss, h.org, ann.User(), admin.Once{}); !fault.Is(err, fault.Forbidden) {
+		t.Errorf("got %v", err)
+	}
+	op := h.caller(t, h.has(t, "op", tenancy.OrgMember).User(), tenancy.PlatformAdmin, nil)
+	if _, err := h.EraseUser(t.Context(), op, h.org, ann.User(), admin.Once{}); err != nil {
+		t.Errorf("whoever runs the platform: %v", err)
+	}
+}
