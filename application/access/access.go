@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/roster"
@@ -88,6 +89,9 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, from tenancy.
 // is one whatever the directory says.
 func (s *Service) Configured() bool { return len(s.admins) > 0 }
 
+// Names tells whether the configuration names a user as a platform admin.
+func (s *Service) Names(u *tenancy.User) bool { return s.admins[Admin{u.Issuer, u.Subject}] }
+
 // admit also tells who was refused, where that is somebody who is known.
 func (s *Service) admit(ctx context.Context, bearer string) (p tenancy.Principal, known tenancy.Scope, err error) {
 	for _, a := range s.Chain {
@@ -156,7 +160,7 @@ func (s *Service) role(who tenancy.Identity, known tenancy.Standing) tenancy.Rol
 	if known.User.Platform != "" {
 		own = known.User.Platform
 	}
-	if s.admins[Admin{known.User.Issuer, known.User.Subject}] {
+	if s.Names(known.User) {
 		own = tenancy.PlatformAdmin
 	}
 	if who.Key != nil {
@@ -216,15 +220,8 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		missing.Member = &tenancy.Member{Org: org, User: user, Name: who.Subject, Email: who.Email, Role: role, Status: tenancy.Active, Version: 1, Created: at, Updated: at}
 		known.Member = missing.Member
 	case !m.Given && m.Role != role:
-		err := s.Storage.Directory().UpdateMember(ctx, tenancy.RealmOf(org), user, func(m *tenancy.Member) error {
-			if !m.Given {
-				m.Role, m.Updated = role, at
-			}
-			c := *m
-			known.Member = &c
-			return nil
-		})
-		if err != nil {
+		var err error
+		if known.Member, err = s.assume(ctx, tenancy.RealmOf(org).Of(user), role); err != nil {
 			return known, err
 		}
 	}
@@ -232,6 +229,31 @@ func (s *Service) enrol(ctx context.Context, who tenancy.Identity, org tenancy.O
 		return known, s.Storage.Directory().Enrol(ctx, missing)
 	}
 	return known, nil
+}
+
+// assume gives a member the role that their token says, unless one was given here
+// meanwhile, and records it.
+func (s *Service) assume(ctx context.Context, who tenancy.Scope, role tenancy.Role) (now *tenancy.Member, err error) {
+	entry, err := s.Audit.Entry(ctx, trail.Note{Who: who, Action: audit.MemberChanged, About: who, Details: map[string]string{"by": "token", "role": string(role)}})
+	if err != nil {
+		return nil, err
+	}
+	err = s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
+		settled := false
+		err := tx.Directory().UpdateMember(ctx, tenancy.RealmOf(who.Org()), who.User(), func(m *tenancy.Member) error {
+			if settled = m.Given || m.Role == role; !settled {
+				m.Role, m.Updated = role, s.Now()
+			}
+			c := *m
+			now = &c
+			return nil
+		})
+		if err != nil || settled {
+			return err
+		}
+		return s.Audit.Append(ctx, tx, entry)
+	})
+	return now, err
 }
 
 // provisioned tells whether an identity provider says who belongs to an organisation.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +101,36 @@ func TestTheSameNameAtAnotherIssuerIsSomebodyElse(t *testing.T) {
 	}
 	if a.Org() == b.Org() || a.User() == b.User() {
 		t.Error("two issuers' names were taken for the same")
+	}
+}
+
+// Who became an administrator, and when, is in the log whoever said so.
+func TestARoleThatATokenGivesIsRecorded(t *testing.T) {
+	var o memory.Options
+	o.SetDefaults()
+	store, err := memory.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := opened(t, access.Params{
+		Storage: store, Audit: trail.NewRecorder(store, "i", time.Now, func(b []byte) { rand.Read(b) }),
+		Chain: []ports.Authenticator{
+			door{knows: "before", who: tenancy.Identity{Issuer: "dev", Subject: "ann", Org: "a", Role: tenancy.OrgMember}},
+			door{knows: "after", who: tenancy.Identity{Issuer: "dev", Subject: "ann", Org: "a", Role: tenancy.OrgAdmin}},
+		},
+	})
+	for _, token := range []string{"before", "after", "after"} {
+		s.Hear() // it is looked up anew
+		if _, err := s.Authenticate(t.Context(), token, tenancy.Origin{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := store.Trail().List(t.Context(), audit.Filter{Action: audit.MemberChanged}, page.Query{Limit: 10})
+	if err != nil || len(found.Items) != 1 {
+		t.Fatalf("got %v, %v", found.Items, err)
+	}
+	if said := string(found.Items[0].Canon); !strings.Contains(said, `"details":{"by":"token","role":"org_admin"}`) {
+		t.Errorf("got %s", said)
 	}
 }
 

@@ -44,6 +44,8 @@ type Access interface {
 	Forget(ctx context.Context)
 	// Configured tells whether the configuration names platform admins.
 	Configured() bool
+	// Names tells whether it names a user.
+	Names(*tenancy.User) bool
 }
 
 // Service changes who may do what. Each change holds at once on this

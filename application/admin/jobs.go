@@ -11,6 +11,7 @@ import (
 	"agentapi/domain/page"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
+	"agentapi/domain/usage"
 	"agentapi/ports"
 )
 
@@ -30,7 +31,8 @@ func (s *Service) ExportUser(ctx context.Context, who tenancy.Principal, org ten
 }
 
 // EraseUser has all that is stored of a user removed, and the user with it.
-// fault.Forbidden: they are more than the caller, or the caller. fault.Conflict: they
+// fault.Forbidden: they are more than the caller, or the caller, or suspended by the
+// platform, which the caller does not administer. fault.Conflict: they
 // administer the platform.
 func (s *Service) EraseUser(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, o Once) (*job.Job, error) {
 	return s.ask(ctx, who, org, user, job.EraseUser, audit.ErasureAsked, o)
@@ -41,21 +43,48 @@ func (s *Service) ask(ctx context.Context, who tenancy.Principal, org tenancy.Or
 	if err != nil {
 		return nil, err
 	}
+	there, err := s.traces(ctx, in, user)
+	if err != nil {
+		return nil, err
+	}
 	j := s.queued(who, org, kind)
 	j.User = user
-	return s.enqueue(ctx, who, j, on(who, what, in, user, map[string]string{"job": j.ID.String()}), o, func(ctx context.Context, tx ports.Repositories) error {
+	n := note(who, what, "", nil)
+	if there { // nobody gets a pseudonym for not being there
+		n = on(who, what, in, user, map[string]string{"job": j.ID.String()})
+	}
+	return s.enqueue(ctx, who, j, n, o, func(ctx context.Context, tx ports.Repositories) error {
+		if !there {
+			return tenancy.NoMember()
+		}
 		known, err := tx.Directory().Standing(ctx, org, user)
 		if err != nil {
 			return err
-		}
-		if known.Member == nil && known.User == nil {
-			return tenancy.NoMember()
 		}
 		if kind == job.EraseUser {
 			return erasable(who, known)
 		}
 		return nil
 	})
+}
+
+// traces tells whether a user is a member of an organisation, or has left something
+// behind in it. Whether they are anywhere else is not the organisation's to know.
+func (s *Service) traces(ctx context.Context, in tenancy.Realm, user tenancy.UserID) (bool, error) {
+	known, err := s.Storage.Directory().Standing(ctx, in.Org(), user)
+	if err != nil || known.Member != nil {
+		return err == nil, err
+	}
+	talks, err := s.Storage.Sessions().List(ctx, in.Of(user), session.Filter{}, page.Query{Limit: 1})
+	if err != nil || len(talks.Items) > 0 {
+		return err == nil, err
+	}
+	used, err := s.Storage.Usage().Records(ctx, in.Of(user), usage.ID{}, 1)
+	if err != nil || len(used) > 0 {
+		return err == nil, err
+	}
+	named, err := s.Storage.Audit().Known(ctx, in, []tenancy.UserID{user}, nil)
+	return len(named) > 0, err
 }
 
 // queued makes a job about nobody yet.
@@ -100,6 +129,9 @@ func erasable(who tenancy.Principal, known tenancy.Standing) error {
 	}
 	if known.User != nil && known.User.Platform != "" {
 		return tenancy.Administers()
+	}
+	if known.User != nil && known.User.Status == tenancy.Suspended && !who.Can(tenancy.WritePlatform) { // it would be forgotten
+		return fault.New(fault.Forbidden, "They are suspended on the whole platform.").WithCode("insufficient_permissions").WithHint("Ask whoever runs this server to erase them.")
 	}
 	if known.Member != nil {
 		return above(who, known.Member)

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -81,21 +82,31 @@ func (s *Service) newKey(who tenancy.Principal, in tenancy.Realm, n NewKey, user
 		Org: in.Org(), User: user, Name: n.Name, Role: n.Role, Models: n.Models, Networks: n.Networks, SCIM: n.SCIM, Expires: n.Expires,
 		Version: 1, Created: at, Updated: at,
 	}
-	if !k.Role.Within(who.Role()) {
-		return nil, "", fault.New(fault.Forbidden, "A key may not be more than you are: %s is more than %s.", k.Role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
-	}
-	if k.SCIM {
-		if err := who.May(tenancy.WriteSCIM); err != nil {
-			return nil, "", err
-		}
-	}
-	if by := who.Key(); by != nil && (len(by.Models) > 0 || len(by.Networks) > 0) {
-		return nil, "", fault.New(fault.Forbidden, "A key that is bound to models or networks makes no other keys.").WithCode("insufficient_permissions")
-	}
-	if err := k.Check(at); err != nil {
+	if err := cmp.Or(exceeds(who, k), bound(who), k.Check(at)); err != nil {
 		return nil, "", err
 	}
 	return k, s.arm(k), nil
+}
+
+// exceeds refuses a key that may do more than the caller.
+func exceeds(who tenancy.Principal, k *tenancy.APIKey) error {
+	if !k.Role.Within(who.Role()) {
+		return fault.New(fault.Forbidden, "A key may not be more than you are: %s is more than %s.", k.Role, who.Role()).WithCode("insufficient_permissions").WithParam("role")
+	}
+	if k.SCIM {
+		return who.May(tenancy.WriteSCIM)
+	}
+	return nil
+}
+
+// bound refuses a caller who has come by a key that is for some models or networks only:
+// whoever has found it would come by others out of these bounds.
+func bound(who tenancy.Principal) error {
+	if by := who.Key(); by != nil && (len(by.Models) > 0 || len(by.Networks) > 0) {
+		return fault.New(fault.Forbidden, "A key that is bound to models or networks makes and changes no keys.").WithCode("insufficient_permissions").
+			WithHint("It can be rotated and revoked by itself.")
+	}
+	return nil
 }
 
 // made is the key that an earlier request has made.
@@ -190,6 +201,9 @@ func (s *Service) Key(ctx context.Context, who tenancy.Principal, org tenancy.Or
 // zero, it is one of the caller's own, as with the methods that follow.
 func (s *Service) EditKey(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, versions []int, e KeyEdit) (*tenancy.APIKey, error) {
 	return s.alter(ctx, who, audit.KeyChanged, org, id, versions, func(k *tenancy.APIKey, at time.Time) error {
+		if err := cmp.Or(exceeds(who, k), bound(who)); err != nil {
+			return err
+		}
 		if err := k.Good(at); err != nil {
 			return fault.New(fault.Conflict, "The key is not good any more, and stays so.").WithCode("key_ended")
 		}
@@ -251,7 +265,8 @@ func (s *Service) alter(ctx context.Context, who tenancy.Principal, what audit.A
 }
 
 // RotateKey makes a key like another, in its place: that one stays good for a time.
-// The credential is given this once.
+// The credential is given this once, and so only to whom the key belongs or, of a
+// service account's, to who administers it: fault.Forbidden.
 func (s *Service) RotateKey(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, id tenancy.KeyID, grace time.Duration, o Once) (*tenancy.APIKey, string, error) {
 	if grace < 0 || grace > MaxGrace {
 		return nil, "", fault.Invalidf("grace_seconds", "out_of_range", "grace_seconds must be between 0 and %d.", int(MaxGrace.Seconds()))
@@ -265,10 +280,10 @@ func (s *Service) RotateKey(ctx context.Context, who tenancy.Principal, org tena
 	credential := s.arm(&armed)
 	var next tenancy.APIKey
 	made, err := s.create(ctx, who, within(in.Org(), note(who, audit.KeyRotated, id.String(), map[string]string{"by": armed.ID.String()})), o, func(ctx context.Context, d ports.Directory) (string, error) {
+		if err := receives(ctx, d, who, in, id, own); err != nil {
+			return "", err
+		}
 		err := d.UpdateKey(ctx, in, id, func(k *tenancy.APIKey) error {
-			if own && k.User != who.User() {
-				return tenancy.NoKey()
-			}
 			if err := k.Good(at); err != nil {
 				return fault.New(fault.Conflict, "The key is not good any more: make a new one.").WithCode("key_ended")
 			}
@@ -294,4 +309,30 @@ func (s *Service) RotateKey(ctx context.Context, who tenancy.Principal, org tena
 	}
 	k, err := s.made(ctx, in, made)
 	return k, "", err
+}
+
+// receives refuses a caller who may not have the credential of a key: whoever presents
+// it is its owner.
+func receives(ctx context.Context, d ports.Directory, who tenancy.Principal, in tenancy.Realm, id tenancy.KeyID, own bool) error {
+	k, err := d.Key(ctx, in, id)
+	if err != nil {
+		return err
+	}
+	if k.User != who.User() {
+		if own {
+			return tenancy.NoKey()
+		}
+		m, err := d.Member(ctx, in, k.User)
+		if err != nil {
+			return err
+		}
+		if m.Role != tenancy.Service {
+			return fault.New(fault.Forbidden, "The key is somebody's own, and only they may have its credential.").WithCode("insufficient_permissions").
+				WithHint("Revoke it, and have them make another.")
+		}
+	}
+	if by := who.Key(); by == nil || by.ID != k.ID {
+		err = bound(who)
+	}
+	return cmp.Or(exceeds(who, k), err)
 }

@@ -88,15 +88,21 @@ func beyond(role tenancy.Role, who tenancy.Principal) error {
 }
 
 // EditMember changes a member's role or status. Nobody changes who is more than
-// they are, makes anybody more than they are, or changes themselves.
+// they are, makes anybody more than they are, or changes themselves. fault.Conflict,
+// code last_owner: the organisation would be left without an owner.
 func (s *Service) EditMember(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, versions []int, e tenancy.Edit) (*tenancy.Member, error) {
 	in, err := who.Realm(org, tenancy.WriteMembers)
 	if err != nil {
 		return nil, err
 	}
 	var after tenancy.Member
-	err = s.change(ctx, on(who, audit.MemberChanged, in, user, map[string]string{"role": text(e.Role), "status": text(e.Status)}), func(ctx context.Context, d ports.Directory) error {
-		return d.UpdateMember(ctx, in, user, func(m *tenancy.Member) error {
+	n := on(who, audit.MemberChanged, in, user, map[string]string{"role": text(e.Role), "status": text(e.Status)})
+	err = s.transact(ctx, n, func(ctx context.Context, tx ports.Repositories) error {
+		stays := (e.Role == nil || *e.Role == "" || *e.Role == tenancy.OrgOwner) && (e.Status == nil || *e.Status == tenancy.Active)
+		if err := s.reaches(ctx, tx, who, in, user, stays); err != nil {
+			return err
+		}
+		return tx.Directory().UpdateMember(ctx, in, user, func(m *tenancy.Member) error {
 			if err := above(who, m); err != nil {
 				return err
 			}
@@ -131,23 +137,51 @@ func above(who tenancy.Principal, m *tenancy.Member) error {
 	return nil
 }
 
-// RemoveMember takes somebody out of an organisation, with all keys.
+// reaches refuses to change somebody who is more than the caller in the organisation or
+// on the platform and, unless it takes no owner away, its last owner: others are made
+// by whoever administers the platform.
+func (s *Service) reaches(ctx context.Context, tx ports.Repositories, who tenancy.Principal, in tenancy.Realm, user tenancy.UserID, stays bool) error {
+	known, err := tx.Directory().Standing(ctx, in.Org(), user)
+	if err != nil {
+		return err
+	}
+	if known.Member == nil {
+		return tenancy.NoMember()
+	}
+	if err := above(who, known.Member); err != nil {
+		return err
+	}
+	role := known.User.Platform
+	if s.Access.Names(known.User) {
+		role = tenancy.PlatformAdmin
+	}
+	if role != "" && !role.Within(who.Role()) {
+		return fault.New(fault.Forbidden, "You cannot change somebody who is %s, being %s.", role, who.Role()).WithCode("insufficient_permissions")
+	}
+	if stays || who.Can(tenancy.WritePlatform) {
+		return nil
+	}
+	return access.Spare(ctx, tx.Roster(), in, user)
+}
+
+// RemoveMember takes somebody out of an organisation, with all keys. fault.Conflict,
+// code last_owner: the organisation would be left without an owner.
 func (s *Service) RemoveMember(ctx context.Context, who tenancy.Principal, org tenancy.OrgID, user tenancy.UserID, versions []int) error {
 	in, err := who.Realm(org, tenancy.WriteMembers)
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, on(who, audit.MemberRemoved, in, user, nil), func(ctx context.Context, d ports.Directory) error {
-		m, err := d.Member(ctx, in, user)
-		if err == nil {
-			err = above(who, m)
+	return s.transact(ctx, on(who, audit.MemberRemoved, in, user, nil), func(ctx context.Context, tx ports.Repositories) error {
+		if err := s.reaches(ctx, tx, who, in, user, false); err != nil {
+			return err
 		}
+		m, err := tx.Directory().Member(ctx, in, user)
 		if err == nil {
-			err = expect(versions, m.Version)
+			err = cmp.Or(above(who, m), expect(versions, m.Version))
 		}
 		if err != nil {
 			return err
 		}
-		return d.RemoveMember(ctx, in, user)
+		return tx.Directory().RemoveMember(ctx, in, user)
 	})
 }

@@ -38,7 +38,7 @@ func (s *Service) Appoint(ctx context.Context, who tenancy.Principal, issuer, su
 	if err := who.May(tenancy.WritePlatform); err != nil {
 		return nil, err
 	}
-	return s.appoint(ctx, trail.Note{Who: who.Scope()}, issuer, subject, role)
+	return s.appoint(ctx, trail.Note{Who: who.Scope(), From: who.Origin()}, issuer, subject, role)
 }
 
 // Bootstrap appoints the first platform admin, for whoever has the storage itself in

@@ -166,9 +166,11 @@ func (s *Service) alter(ctx context.Context, who tenancy.Principal, in tenancy.R
 // notes are the records of a plan.
 func (p *plan) notes(who tenancy.Principal, in tenancy.Realm, id roster.GroupID, what audit.Action) []trail.Note {
 	details := map[string]string{"by": by, "added": fmt.Sprint(len(p.add)), "removed": fmt.Sprint(len(p.remove))}
-	notes := []trail.Note{{Who: who.Scope(), Action: what, Target: id.String(), Details: details}}
-	for _, g := range p.grants {
-		notes = append(notes, on(who, audit.MemberChanged, in, g.user, map[string]string{"by": by, "group": id.String(), "role": string(g.role)}))
+	notes := []trail.Note{{Who: who.Scope(), From: who.Origin(), Action: what, Target: id.String(), Details: details}}
+	for _, g := range p.grants { // they may be many: where it came from stands with the group's
+		n := on(who, audit.MemberChanged, in, g.user, map[string]string{"by": by, "group": id.String(), "role": string(g.role)})
+		n.From = tenancy.Origin{}
+		notes = append(notes, n)
 	}
 	return notes
 }

@@ -73,7 +73,7 @@ const by = "scim"
 
 // on says what a provider does to a member.
 func on(who tenancy.Principal, what audit.Action, in tenancy.Realm, user tenancy.UserID, details map[string]string) trail.Note {
-	return trail.Note{Who: who.Scope(), Action: what, About: in.Of(user), Details: details}
+	return trail.Note{Who: who.Scope(), From: who.Origin(), Action: what, About: in.Of(user), Details: details}
 }
 
 // expect refuses a version that a change was not meant for; nil: any was.

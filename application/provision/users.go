@@ -94,7 +94,7 @@ func (s *Service) AddUser(ctx context.Context, who tenancy.Principal, p roster.P
 // last_owner: the organisation would be left without an owner.
 func (s *Service) settle(ctx context.Context, tx ports.Repositories, in tenancy.Realm, p *roster.Person) error {
 	if !p.Active {
-		if err := spare(ctx, tx, in, p.User); err != nil {
+		if err := access.Spare(ctx, tx.Roster(), in, p.User); err != nil {
 			return err
 		}
 	}
@@ -105,15 +105,6 @@ func (s *Service) settle(ctx context.Context, tx ports.Repositories, in tenancy.
 		}
 		return nil
 	})
-}
-
-// spare refuses to shut out the last who owns the organisation.
-func spare(ctx context.Context, tx ports.Repositories, in tenancy.Realm, user tenancy.UserID) error {
-	owners, err := tx.Roster().Owners(ctx, in)
-	if err == nil && len(owners) == 1 && owners[0] == user {
-		return fault.New(fault.Conflict, "They are the last active owner of the organisation: make somebody else one first.").WithCode("last_owner")
-	}
-	return err
 }
 
 // EditUser changes somebody who is in one of the versions; nil: in any. Who they are
@@ -199,7 +190,7 @@ func (s *Service) RemoveUser(ctx context.Context, who tenancy.Principal, user te
 			err = expect(versions, p.Tag())
 		}
 		if err == nil {
-			err = spare(ctx, tx, in, user)
+			err = access.Spare(ctx, tx.Roster(), in, user)
 		}
 		var groups []*roster.Group
 		if err == nil {

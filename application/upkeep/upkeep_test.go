@@ -2,11 +2,15 @@ package upkeep
 
 import (
 	"context"
+	"crypto/rand"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"agentapi/adapters/storage/memory"
+	"agentapi/application/trail"
+	"agentapi/domain/audit"
 	"agentapi/domain/fault"
 	"agentapi/domain/id"
 	"agentapi/domain/page"
@@ -114,6 +118,25 @@ func TestAnErasedUserIsGone(t *testing.T) {
 	s.store(t, in, 2*batch+1)
 	if n, err := s.Erase(t.Context(), in); err != nil || n != 2*batch+1 || s.left(t, in) != 0 {
 		t.Errorf("erased %d, %v; left are %d", n, err, s.left(t, in))
+	}
+}
+
+// What the log knew of somebody goes with them, whether or not it still grows.
+func TestAnErasedUserIsGoneFromALogThatWasTurnedOff(t *testing.T) {
+	s, _, who := build(t, retention.Policies{})
+	log := trail.NewRecorder(s.Storage, "here", time.Now, func(b []byte) { rand.Read(b) })
+	from := tenancy.Origin{Address: netip.MustParseAddr("192.0.2.1"), Agent: "curl/8"}
+	if err := log.Record(t.Context(), trail.Note{Action: audit.KeyCreated, Who: who, From: from}); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.Storage.Audit().Values(t.Context(), who); err != nil || len(left) == 0 {
+		t.Fatal(left, err)
+	}
+	if _, err := s.Erase(t.Context(), who); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.Storage.Audit().Values(t.Context(), who); err != nil || len(left) > 0 {
+		t.Errorf("left is %v, %v", left, err)
 	}
 }
 

@@ -78,12 +78,14 @@ func (r Role) Within(other Role) bool {
 	return rights[r] != nil
 }
 
-// Lesser is the role that may do less; other where neither does.
+// Lesser is the most that may be done by whoever is bounded by both roles.
 func (r Role) Lesser(other Role) Role {
-	if r.Within(other) {
-		return r
+	for _, most := range slices.Backward(Roles()) {
+		if most.Within(r) && most.Within(other) {
+			return most
+		}
 	}
-	return other
+	return ""
 }
 
 // Can tells whether the caller has a permission in the caller's own organisation,

@@ -42,8 +42,18 @@ func TestNobodyGivesMoreThanTheyAre(t *testing.T) {
 			t.Errorf("%s given by %s: %v", c.role, c.by, !c.want)
 		}
 	}
-	if OrgAdmin.Lesser(OrgMember) != OrgMember || OrgMember.Lesser(OrgAdmin) != OrgMember {
-		t.Error("the lesser role is the greater")
+}
+
+func TestTheLesserOfTwoRolesIsWithinBoth(t *testing.T) {
+	for _, a := range Roles() {
+		for _, b := range Roles() {
+			if both := a.Lesser(b); !both.Within(a) || !both.Within(b) || both != b.Lesser(a) || a.Within(b) && both != a {
+				t.Errorf("of %s and %s it is %s", a, b, both)
+			}
+		}
+	}
+	if OrgAdmin.Lesser(PlatformAuditor) != OrgAuditor { // neither may do all that the other may
+		t.Error("an administrator's key sees the platform when its owner may, or an auditor's changes something")
 	}
 }
 

@@ -334,6 +334,15 @@ func TestWhatMayNotBeDoneAndWhatOthersReadIsRecorded(t *testing.T) {
 		if a := call(t, s, 200, http.MethodGet, "/api/v1/platform/audit?action=org.read", "", as("platform_admin")...); strings.Count(a.Body, `"object":"audit_entry"`) != 3 {
 			t.Errorf("got %s", a.Body)
 		}
+		// In OpenAI's words a header names the organisation; and a list's head tells who is on it.
+		call(t, s, 200, http.MethodGet, "/v1/organization/users", "", append(as("platform_auditor"), "OpenAI-Organization", evil)...)
+		call(t, s, 200, http.MethodGet, "/v1/organization/users", "", append(as("platform_auditor"), "OpenAI-Organization", own)...)
+		call(t, s, 404, http.MethodGet, "/v1/organization/users/user_01kdy7585ee0080000000000ke", "", append(as("platform_auditor"), "OpenAI-Organization", evil)...)
+		call(t, s, 200, http.MethodHead, "/api/v1/orgs/"+evil+"/members?limit=1", "", as("platform_auditor")...)
+		seen = call(t, s, 200, http.MethodGet, "/api/v1/orgs/"+evil+"/audit?action=org.read", "", as("eve")...)
+		if strings.Count(seen.Body, `"target":"/v1/organization/users"`) != 1 || strings.Count(seen.Body, `"target":"/api/v1/orgs/:org/members"`) != 4 {
+			t.Errorf("of two more reads are recorded %s", seen.Body)
+		}
 	})
 }
 

@@ -252,6 +252,11 @@ func TestWhatAProviderDoesIsRecordedWithoutNames(t *testing.T) {
 				t.Errorf("%s is %d times in %s", text, strings.Count(a.Body, text), a.Body)
 			}
 		}
+		for _, action := range []string{"member.removed", "group.removed"} {
+			if a := call(t, d.Server, 200, http.MethodGet, "/api/v1/orgs/"+d.org+"/audit?action="+action, "", as("org_auditor")...); !strings.Contains(a.Body, `"ip":`) {
+				t.Errorf("from where is not in %s", a.Body)
+			}
+		}
 	})
 }
 

@@ -59,6 +59,7 @@ func (h *Handler) in(c *fiber.Ctx, do func(call) error) error {
 	default:
 		return fault.Invalidf("OpenAI-Organization", "invalid_value", "Send one OpenAI-Organization, not %d.", len(named))
 	}
+	request.Of(c).Org = r.org
 	if p := c.Params("project"); p != "" {
 		if id, err := tenancy.ParseProjectID(p); err != nil || id != tenancy.ProjectOf(r.org) {
 			return fault.NotFoundf("project_not_found", "There is no such project.")

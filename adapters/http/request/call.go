@@ -25,6 +25,7 @@ type Call struct {
 	Path     string
 	Route    string            // the pattern that the path matched; empty: none did
 	Caller   tenancy.Principal // set once the caller is authenticated
+	Org      tenancy.OrgID     // that it is about, where the path does not say so; zero: none
 
 	Span ports.Span // the zero value: it is not traced
 
