@@ -131,7 +131,7 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 		// A head that is read in the last statement before the commit is the head when
 		// the batch is sent again, too.
 		if entries := b.entries.All(); len(entries) > 0 {
-			b.add(sealing(entries)).last = true
+			b.queue = append(b.queue, sealing(entries))
 		}
 		b.add(commit).last = true
 	}
@@ -219,7 +219,7 @@ func (b *batch) committed() (is bool, err error) {
 		err = w.flush(ctx)
 		w.release()
 		if err == nil {
-			return found.rows == 1, nil
+			return found.n == 1, nil
 		}
 		select {
 		case <-ctx.Done():

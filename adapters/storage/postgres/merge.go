@@ -61,7 +61,8 @@ func merge(queue []*statement) []*statement {
 // tenantBatch is what a batch writes of one organisation.
 type tenantBatch struct {
 	name   *statement // names it to the transaction
-	heads  []string   // of the inserts, in order
+	adds   []*adding  // rows, by table
+	heads  []string   // of other inserts, in order
 	at     map[string]*strings.Builder
 	others []*statement
 	// opens are those that make budgets: they wait for whoever has booked, so before
@@ -76,6 +77,15 @@ type tenantBatch struct {
 }
 
 func (b *tenantBatch) add(s *statement) {
+	if s.rows.Rows != nil {
+		i := slices.IndexFunc(b.adds, func(a *adding) bool { return a.into == s.rows.Table })
+		if i < 0 {
+			i = len(b.adds)
+			b.adds = append(b.adds, &adding{into: s.rows.Table})
+		}
+		b.adds[i].rows(s.rows)
+		return
+	}
 	head, rows, tail, ok := bunstore.Rows(s.text)
 	switch {
 	case strings.HasPrefix(s.text, bunstore.Opens):
@@ -106,22 +116,23 @@ func (b *tenantBatch) add(s *statement) {
 
 func (b *tenantBatch) append(out []*statement) []*statement {
 	out = append(out, b.name)
-	insert := func(sessions bool) {
-		for _, key := range b.heads {
-			if strings.HasPrefix(key, bunstore.IntoSessions) != sessions {
-				continue
-			}
-			text := b.at[key].String()
-			if strings.HasSuffix(key, bunstore.Unless) {
-				text += bunstore.Unless
-			}
-			out = append(out, &statement{text: text, job: none})
-		}
+	others := b.adds
+	if i := slices.IndexFunc(b.adds, func(a *adding) bool { return a.into.Name == bunstore.Sessions }); i >= 0 { // what others refer to
+		out = append(out, b.adds[i].statement(none))
+		others = slices.Delete(b.adds, i, i+1)
 	}
-	insert(true) // what others refer to
 	out = append(out, b.others...)
 	slices.SortFunc(b.claims, func(a, b *statement) int { return strings.Compare(a.text, b.text) })
 	out = append(out, b.claims...)
-	insert(false)
+	for _, key := range b.heads {
+		text := b.at[key].String()
+		if strings.HasSuffix(key, bunstore.Unless) {
+			text += bunstore.Unless
+		}
+		out = append(out, &statement{text: text, job: none})
+	}
+	for _, a := range others {
+		out = append(out, a.statement(none))
+	}
 	return append(out, b.reserves...)
 }
