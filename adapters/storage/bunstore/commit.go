@@ -17,6 +17,8 @@ const (
 	grace = 2 * time.Second
 	// again is how often a job is run that collides with another instance's.
 	again = 3
+	// many is how many transactions of a commit are awaited again.
+	many = 8
 )
 
 // Writer is how a database writes; a Committer uses it from one goroutine.
@@ -28,6 +30,10 @@ type Writer struct {
 	// Limit bounds a batch, and how long a caller waits where the database does
 	// not answer; 0: both take as long as they take.
 	Limit time.Duration
+	// Pause is how long a batch waits at most for half of those who came with the one
+	// before, if that were many: they are answered together, and soon ask again. Who comes
+	// first would else have a commit alone. 0: it does not wait.
+	Pause time.Duration
 	// Collided tells the error of a statement that may succeed when its job is
 	// run again; nil: there is none.
 	Collided func(error) bool
@@ -63,6 +69,7 @@ type Committer struct {
 	closed bool
 	jobs   chan *job
 	writer sync.WaitGroup
+	before int // how many transactions the batch before had
 }
 
 type job struct {
@@ -216,6 +223,7 @@ func (c *Committer) commit(first *job, turn <-chan struct{}) (ended chan struct{
 		ctx, cancel = context.WithTimeout(ctx, c.w.Limit)
 	}
 	start, batch := time.Now(), []*job{first}
+	var pause <-chan time.Time // begins when the batch could go
 	tx, err := c.w.Begin(ctx, turn)
 	for err == nil {
 		if err = c.attempt(ctx, tx, len(batch)-1, batch[len(batch)-1], false); err != nil {
@@ -225,11 +233,18 @@ func (c *Committer) commit(first *job, turn <-chan struct{}) (ended chan struct{
 			break
 		}
 		j := c.next(ctx, turn)
+		if j == nil && c.w.Pause > 0 && c.before >= many && len(batch) < c.before/2 {
+			if pause == nil {
+				pause = time.After(c.w.Pause)
+			}
+			j = c.late(ctx, pause)
+		}
 		if j == nil {
 			break
 		}
 		batch = append(batch, j)
 	}
+	c.before = len(batch)
 	<-turn // it has a limit, too, and two of them are enough
 	ended = make(chan struct{})
 	c.writer.Go(func() {
@@ -267,6 +282,17 @@ func (c *Committer) next(ctx context.Context, turn <-chan struct{}) *job {
 	default:
 		return nil
 	}
+}
+
+// late gives a job that comes before the pause is over; nil where none does.
+func (c *Committer) late(ctx context.Context, pause <-chan time.Time) *job {
+	select {
+	case j := <-c.jobs:
+		return j
+	case <-ctx.Done():
+	case <-pause:
+	}
+	return nil
 }
 
 // finish commits, after those jobs have been run again that turned out to have
