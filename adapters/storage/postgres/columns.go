@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"encoding/binary"
-	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -59,12 +57,35 @@ func put[T string | []byte](c *column, k kindOf, s T) {
 }
 
 func (c *column) uuid(text string) {
-	c.value(uuids, 16)
-	var id [16]byte
-	if n, err := hex.Decode(id[:], []byte(strings.ReplaceAll(text, "-", ""))); n != 16 || err != nil {
-		panic(fmt.Sprintf("%q is no id", text)) // ids were made or checked before
-	}
+	id, _ := uuidOf(text) // it was looked at before
+	c.value(uuids, len(id))
 	c.b = append(c.b, id[:]...)
+}
+
+// uuidOf reads an id.
+func uuidOf(text string) (id [16]byte, ok bool) {
+	if len(text) != 36 {
+		return id, false
+	}
+	var not byte
+	for i, at := range [...]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
+		high, low := digit(text[at]), digit(text[at+1])
+		not |= high | low
+		id[i] = high<<4 | low
+	}
+	return id, not < 16
+}
+
+// digit is the value of a digit, or more than any has.
+func digit(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	default:
+		return 0xff
+	}
 }
 
 // bytes is the column as an argument.
@@ -161,11 +182,18 @@ type sound struct {
 
 var _ bunstore.Columns = (*sound)(nil)
 
-// UUID is taken.
-func (s *sound) UUID(string) { s.size += 16 }
+// UUID looks whether it is one.
+func (s *sound) UUID(text string) {
+	_, ok := uuidOf(text)
+	s.not = s.not || !ok
+}
 
-// UUIDOrNull is taken.
-func (s *sound) UUIDOrNull(*string) { s.size += 16 }
+// UUIDOrNull looks at an id, if there is one.
+func (s *sound) UUIDOrNull(text *string) {
+	if text != nil {
+		s.UUID(*text)
+	}
+}
 
 // Text looks at a text.
 func (s *sound) Text(text string) {
