@@ -222,27 +222,18 @@ func (c *Committer) commit(first *job, turn <-chan struct{}) (ended chan struct{
 	if c.w.Limit > 0 {
 		ctx, cancel = context.WithTimeout(ctx, c.w.Limit)
 	}
-	start, batch := time.Now(), []*job{first}
-	var pause <-chan time.Time // begins when the batch could go
+	start, batch := time.Now(), c.company(first, turn)
 	tx, err := c.w.Begin(ctx, turn)
-	for err == nil {
-		if err = c.attempt(ctx, tx, len(batch)-1, batch[len(batch)-1], false); err != nil {
+	for n := 0; err == nil && n < len(batch); n++ {
+		if err = c.attempt(ctx, tx, n, batch[n], false); err != nil {
 			break // the transaction itself is broken
 		}
-		if len(batch) == maxBatch || c.w.Limit > 0 && time.Since(start) > c.w.Limit/2 {
-			break
+		if n+1 < len(batch) || n+1 == maxBatch || c.w.Limit > 0 && time.Since(start) > c.w.Limit/2 {
+			continue
 		}
-		j := c.next(ctx, turn)
-		if j == nil && c.w.Pause > 0 && c.before >= many && len(batch) < c.before/2 {
-			if pause == nil {
-				pause = time.After(c.w.Pause)
-			}
-			j = c.late(ctx, pause)
+		if j := c.next(ctx, turn); j != nil {
+			batch = append(batch, j)
 		}
-		if j == nil {
-			break
-		}
-		batch = append(batch, j)
 	}
 	c.before = len(batch)
 	<-turn // it has a limit, too, and two of them are enough
@@ -284,15 +275,32 @@ func (c *Committer) next(ctx context.Context, turn <-chan struct{}) *job {
 	}
 }
 
-// late gives a job that comes before the pause is over; nil where none does.
-func (c *Committer) late(ctx context.Context, pause <-chan time.Time) *job {
-	select {
-	case j := <-c.jobs:
-		return j
-	case <-ctx.Done():
-	case <-pause:
+// company gives those with whom a job begins a batch. Nothing is read or locked while
+// they are waited for, and where a batch is under way, that gives them time.
+func (c *Committer) company(first *job, turn <-chan struct{}) []*job {
+	batch := []*job{first}
+	if c.w.Pause == 0 || c.before < many {
+		return batch
 	}
-	return nil
+	select {
+	case <-turn:
+	default:
+		return batch
+	}
+	over := time.NewTimer(c.w.Pause)
+	defer over.Stop()
+	for len(batch) < c.before/2 {
+		select {
+		case j, open := <-c.jobs:
+			if !open {
+				return batch
+			}
+			batch = append(batch, j)
+		case <-over.C:
+			return batch
+		}
+	}
+	return batch
 }
 
 // finish commits, after those jobs have been run again that turned out to have
