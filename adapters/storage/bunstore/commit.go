@@ -17,6 +17,8 @@ const (
 	grace = 2 * time.Second
 	// again is how often a job is run that collides with another instance's.
 	again = 3
+	// many is how many transactions of a commit are awaited again.
+	many = 8
 )
 
 // Writer is how a database writes; a Committer uses it from one goroutine.
@@ -28,6 +30,10 @@ type Writer struct {
 	// Limit bounds a batch, and how long a caller waits where the database does
 	// not answer; 0: both take as long as they take.
 	Limit time.Duration
+	// Pause is how long a batch waits at most for half of those who came with the one
+	// before, if that were many: they are answered together, and soon ask again. Who comes
+	// first would else have a commit alone. 0: it does not wait.
+	Pause time.Duration
 	// Collided tells the error of a statement that may succeed when its job is
 	// run again; nil: there is none.
 	Collided func(error) bool
@@ -63,6 +69,7 @@ type Committer struct {
 	closed bool
 	jobs   chan *job
 	writer sync.WaitGroup
+	before int // how many transactions the batch before had
 }
 
 type job struct {
@@ -215,21 +222,20 @@ func (c *Committer) commit(first *job, turn <-chan struct{}) (ended chan struct{
 	if c.w.Limit > 0 {
 		ctx, cancel = context.WithTimeout(ctx, c.w.Limit)
 	}
-	start, batch := time.Now(), []*job{first}
+	start, batch := time.Now(), c.company(first, turn)
 	tx, err := c.w.Begin(ctx, turn)
-	for err == nil {
-		if err = c.attempt(ctx, tx, len(batch)-1, batch[len(batch)-1], false); err != nil {
+	for n := 0; err == nil && n < len(batch); n++ {
+		if err = c.attempt(ctx, tx, n, batch[n], false); err != nil {
 			break // the transaction itself is broken
 		}
-		if len(batch) == maxBatch || c.w.Limit > 0 && time.Since(start) > c.w.Limit/2 {
-			break
+		if n+1 < len(batch) || n+1 == maxBatch || c.w.Limit > 0 && time.Since(start) > c.w.Limit/2 {
+			continue
 		}
-		j := c.next(ctx, turn)
-		if j == nil {
-			break
+		if j := c.next(ctx, turn); j != nil {
+			batch = append(batch, j)
 		}
-		batch = append(batch, j)
 	}
+	c.before = len(batch)
 	<-turn // it has a limit, too, and two of them are enough
 	ended = make(chan struct{})
 	c.writer.Go(func() {
@@ -267,6 +273,34 @@ func (c *Committer) next(ctx context.Context, turn <-chan struct{}) *job {
 	default:
 		return nil
 	}
+}
+
+// company gives those with whom a job begins a batch. Nothing is read or locked while
+// they are waited for, and where a batch is under way, that gives them time.
+func (c *Committer) company(first *job, turn <-chan struct{}) []*job {
+	batch := []*job{first}
+	if c.w.Pause == 0 || c.before < many {
+		return batch
+	}
+	select {
+	case <-turn:
+	default:
+		return batch
+	}
+	over := time.NewTimer(c.w.Pause)
+	defer over.Stop()
+	for len(batch) < c.before/2 {
+		select {
+		case j, open := <-c.jobs:
+			if !open {
+				return batch
+			}
+			batch = append(batch, j)
+		case <-over.C:
+			return batch
+		}
+	}
+	return batch
 }
 
 // finish commits, after those jobs have been run again that turned out to have

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -229,6 +231,64 @@ func TestOneThatFailsInABatchFailsAlone(t *testing.T) {
 			t.Errorf("%d: stored is %v", n, stored(t, c, n))
 		}
 	}
+}
+
+// Whoever comes first after a commit of many waits a little for half of the others, and
+// nobody waits for long for those who do not come back.
+func TestThoseOfACommitMeetAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &counting{}
+		c := NewCommitter(Writer{Begin: func(_ context.Context, turn <-chan struct{}) (Batch, error) {
+			<-turn
+			w.sizes = append(w.sizes, 0)
+			return w, nil
+		}, Pause: 4 * time.Millisecond})
+		write := func(after time.Duration) {
+			time.Sleep(after)
+			if err := c.Atomically(t.Context(), func(context.Context, ports.Repositories) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		var all sync.WaitGroup
+		all.Go(func() { write(0) }) // takes a millisecond
+		for n := range 2 * many {
+			all.Go(func() {
+				write(500 * time.Microsecond)
+				write(time.Duration(n+1) * 100 * time.Microsecond)
+			})
+		}
+		all.Wait()
+		begun := time.Now()
+		for range 3 {
+			write(0)
+		}
+		// The first of them waits in vain; after it nobody does.
+		if took := time.Since(begun); took != 4*time.Millisecond+3*time.Millisecond {
+			t.Errorf("three in a row take %v", took)
+		}
+		c.Stop()
+		if want := []int{1, 2 * many, many, many, 1, 1, 1}; !slices.Equal(w.sizes, want) {
+			t.Errorf("batches are of %v, not %v", w.sizes, want)
+		}
+	})
+}
+
+// counting is a batch of which each commit takes a millisecond.
+type counting struct{ sizes []int }
+
+func (c *counting) Job(context.Context, int, bool) (*Repositories, error) {
+	c.sizes[len(c.sizes)-1]++
+	return nil, nil
+}
+
+func (c *counting) Keep(context.Context) error { return nil }
+func (c *counting) Undo(context.Context) error { return nil }
+func (c *counting) Rollback()                  {}
+
+func (c *counting) Commit(context.Context) ([]int, error) {
+	time.Sleep(time.Millisecond)
+	return nil, nil
 }
 
 func TestStopCommitsWhatWaits(t *testing.T) {

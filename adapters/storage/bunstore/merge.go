@@ -4,9 +4,8 @@ import "strings"
 
 // What inserts begin and end with.
 const (
-	IntoSessions = `INSERT INTO "chat_sessions" `
-	IntoKeys     = `INSERT INTO "idempotency"`
-	Unless       = " ON CONFLICT DO NOTHING" // a row that is there already
+	IntoKeys = `INSERT INTO "idempotency"`
+	Unless   = " ON CONFLICT DO NOTHING" // a row that is there already
 )
 
 // What stands between what reservations have in common and their own.

@@ -10,6 +10,7 @@ import (
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
+	"agentapi/domain/jsontext"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 )
@@ -37,6 +38,30 @@ type sessionRow struct {
 	Folded    *string   `bun:"title_folded"` // null in rows of builds that did not search
 	CreatedAt time.Time `bun:"created_at"`
 	UpdatedAt time.Time `bun:"updated_at"`
+}
+
+func (*sessionRow) table() Table {
+	return Table{Name: Sessions, Columns: "org_id, id, user_id, key_source, key_value, title, agent, model, native, turns, metadata, archived, version, title_folded, created_at, updated_at"}
+}
+
+// Values gives the columns' values.
+func (r *sessionRow) Values(to Columns) {
+	to.UUID(r.OrgID)
+	to.UUID(r.ID)
+	to.UUID(r.UserID)
+	to.TextOrNull(r.KeySource)
+	to.TextOrNull(r.KeyValue)
+	to.Text(r.Title)
+	to.Text(r.Agent)
+	to.Text(r.Model)
+	to.Text(r.Native)
+	to.Integer(r.Turns)
+	to.JSON(r.Metadata)
+	to.Boolean(r.Archived)
+	to.Bigint(int64(r.Version))
+	to.TextOrNull(r.Folded)
+	to.Time(r.CreatedAt)
+	to.Time(r.UpdatedAt)
 }
 
 func rowOfSession(s *session.Session) *sessionRow {
@@ -106,6 +131,25 @@ type messageRow struct {
 	UpdatedAt time.Time `bun:"updated_at"`
 }
 
+func (*messageRow) table() Table {
+	return Table{Name: "chat_messages", Columns: "org_id, session_id, seq, id, role, content, tokens_in, tokens_out, metadata, created_at, updated_at"}
+}
+
+// Values gives the columns' values.
+func (r *messageRow) Values(to Columns) {
+	to.UUID(r.OrgID)
+	to.UUID(r.SessionID)
+	to.Integer(r.Seq)
+	to.UUID(r.ID)
+	to.Text(r.Role)
+	to.TextOrNull(r.Content)
+	to.Integer(r.TokensIn)
+	to.Integer(r.TokensOut)
+	to.JSON(r.Metadata)
+	to.Time(r.CreatedAt)
+	to.Time(r.UpdatedAt)
+}
+
 // metadata is what of a turn has no column of its own.
 type metadata struct {
 	Name       words  `json:"name,omitempty"`
@@ -119,6 +163,34 @@ type metadata struct {
 	Finish     words  `json:"finish,omitempty"`
 	Request    words  `json:"request,omitempty"`
 	Store      bool   `json:"store,omitempty"`
+}
+
+// text is the metadata in JSON, by hand for a turn that is nothing but words: every
+// request writes some.
+func (m *metadata) text() ([]byte, error) {
+	if m.Parts != nil || m.ToolCalls != nil {
+		return json.Marshal(m)
+	}
+	b := append(make([]byte, 0, 192), `{"parts":null`...)
+	for _, f := range [...]struct {
+		name string
+		is   words
+	}{
+		{"name", m.Name}, {"tool_call_id", m.ToolCallID}, {"refusal", m.Refusal}, {"agent", m.Agent}, {"model", m.Model},
+		{"native", m.Native}, {"finish", m.Finish}, {"request", m.Request},
+	} {
+		if strings.IndexByte(string(f.is), 0) >= 0 {
+			return json.Marshal(m)
+		}
+		if f.is != "" {
+			b = append(append(append(b, `,"`...), f.name...), `":`...)
+			b = jsontext.AppendString(b, string(f.is))
+		}
+	}
+	if m.Store {
+		b = append(b, `,"store":true`...)
+	}
+	return append(b, '}'), nil
 }
 
 type part struct {
@@ -181,7 +253,7 @@ func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow,
 	for _, c := range m.ToolCalls {
 		meta.ToolCalls = append(meta.ToolCalls, call{words(c.ID), c.Custom, words(c.Name), words(c.Arguments)})
 	}
-	text, err := json.Marshal(meta)
+	text, err := meta.text()
 	if err != nil {
 		return nil, fault.Internalf("encoding a turn: %w", err)
 	}

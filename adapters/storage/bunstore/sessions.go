@@ -27,8 +27,8 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 	}
 	row := rowOfSession(s)
 	row.Turns, row.Version = len(turns), 1
-	if _, err := c.db.NewInsert().Model(row).Returning(nothing).Exec(ctx); err != nil {
-		return c.failed(ctx, err)
+	if err := insert(ctx, c.Repositories, row); err != nil {
+		return err
 	}
 	return c.insert(ctx, in, s.ID, 0, turns)
 }
@@ -140,9 +140,6 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 
 // insert stores turns of a session that has been told of them.
 func (c sessions) insert(ctx context.Context, in tenancy.Scope, id session.ID, after int, turns []session.Turn) (err error) {
-	if len(turns) == 0 {
-		return nil
-	}
 	rows := make([]*messageRow, len(turns))
 	for i := range turns {
 		t := turns[i]
@@ -151,8 +148,7 @@ func (c sessions) insert(ctx context.Context, in tenancy.Scope, id session.ID, a
 			return err
 		}
 	}
-	_, err = c.db.NewInsert().Model(&rows).Returning(nothing).Exec(ctx)
-	return c.failed(ctx, err)
+	return insert(ctx, c.Repositories, rows...)
 }
 
 // history selects a session's turns.

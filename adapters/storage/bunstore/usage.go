@@ -35,6 +35,29 @@ type usageRow struct {
 	CreatedAt  time.Time `bun:"created_at"`
 }
 
+func (*usageRow) table() Table {
+	return Table{Name: "usage", Unless: true,
+		Columns: "org_id, id, user_id, request, session_id, key_id, agent, model, prompt_tokens, completion_tokens, details, outcome, cost_micro, created_at"}
+}
+
+// Values gives the columns' values.
+func (r *usageRow) Values(to Columns) {
+	to.UUID(r.OrgID)
+	to.UUID(r.ID)
+	to.UUID(r.UserID)
+	to.Text(r.Request)
+	to.UUID(r.SessionID)
+	to.UUIDOrNull(r.KeyID)
+	to.Text(r.Agent)
+	to.Text(r.Model)
+	to.Integer(r.Prompt)
+	to.Integer(r.Completion)
+	to.JSON(r.Details)
+	to.Text(r.Outcome)
+	to.Bigint(r.Cost)
+	to.Time(r.CreatedAt)
+}
+
 type usages struct{ *Repositories }
 
 // Record books records.
@@ -55,11 +78,7 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 			KeyID: keyColumn(r.Key), Details: string(details), Outcome: string(r.Outcome), Cost: int64(r.Cost), CreatedAt: session.Moment(r.At),
 		}
 	}
-	if len(rows) == 0 {
-		return nil
-	}
-	_, err := c.db.NewInsert().Model(&rows).On("CONFLICT DO NOTHING").Returning(nothing).Exec(ctx)
-	return c.failed(ctx, err)
+	return insert(ctx, c.Repositories, rows...)
 }
 
 // Records returns the user's records after the one with this id.

@@ -28,11 +28,14 @@ const patience = time.Second
 // look is how long it is tried to find out about a commit.
 const look = 1500 * time.Millisecond
 
-// replan is after how many jobs plans are made anew. The one by which a
-// message's session is looked up is kept in the connection; made while the tables
-// were empty, it reads all of an organisation's sessions each time, until the
-// database counts its rows.
-const replan = 256
+// replan is after how many jobs plans are made anew, and after twice as many each time
+// as the tables grow, up to seldom. The one by which a message's session is looked up is
+// kept in the connection; made while the tables were empty, it reads all of an
+// organisation's sessions each time, until the database counts its rows.
+const (
+	replan = 256
+	seldom = 1 << 14
+)
 
 // batch is a transaction of the instance's writer.
 type batch struct {
@@ -56,9 +59,9 @@ func (s *Store) begin(w *wire) *batch {
 	s.number++
 	w.add("BEGIN")
 	w.add(s.settings)
-	if s.planned >= replan {
+	if s.planned >= s.replan {
 		w.add("DISCARD PLANS")
-		s.planned = 0
+		s.planned, s.replan = 0, min(2*s.replan, seldom)
 	}
 	// That the server lives, and what tells after a lost answer whether this was
 	// committed. An older transaction that was given up may come in later.
@@ -131,7 +134,7 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 		// A head that is read in the last statement before the commit is the head when
 		// the batch is sent again, too.
 		if entries := b.entries.All(); len(entries) > 0 {
-			b.add(sealing(entries)).last = true
+			b.queue = append(b.queue, sealing(entries))
 		}
 		b.add(commit).last = true
 	}
@@ -219,7 +222,7 @@ func (b *batch) committed() (is bool, err error) {
 		err = w.flush(ctx)
 		w.release()
 		if err == nil {
-			return found.rows == 1, nil
+			return found.n == 1, nil
 		}
 		select {
 		case <-ctx.Done():

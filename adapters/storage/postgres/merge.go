@@ -61,7 +61,8 @@ func merge(queue []*statement) []*statement {
 // tenantBatch is what a batch writes of one organisation.
 type tenantBatch struct {
 	name   *statement // names it to the transaction
-	heads  []string   // of what goes together, in order
+	adds   []*adding  // rows, by table
+	heads  []string   // of what else goes together, in order
 	at     map[string]*together
 	others []*statement
 	// opens are those that make budgets: they wait for whoever has booked, so before
@@ -79,6 +80,15 @@ type together struct {
 }
 
 func (b *tenantBatch) add(s *statement) {
+	if s.rows.Rows != nil {
+		i := slices.IndexFunc(b.adds, func(a *adding) bool { return a.into == s.rows.Table })
+		if i < 0 {
+			i = len(b.adds)
+			b.adds = append(b.adds, &adding{into: s.rows.Table})
+		}
+		b.adds[i].rows(s.rows)
+		return
+	}
 	head, rows, tail, ok := bunstore.Rows(s.text)
 	switch {
 	case strings.HasPrefix(s.text, bunstore.Opens):
@@ -106,22 +116,27 @@ func (b *tenantBatch) add(s *statement) {
 
 func (b *tenantBatch) append(out []*statement) []*statement {
 	out = append(out, b.name)
-	these := func(which func(head string) bool) {
+	these := func(reserves bool) {
 		for _, key := range b.heads {
-			if which(key) {
+			if strings.HasPrefix(key, bunstore.Reserves) == reserves {
 				text := b.at[key]
 				text.WriteString(text.tail)
 				out = append(out, &statement{text: text.String(), job: none})
 			}
 		}
 	}
-	sessions := func(head string) bool { return strings.HasPrefix(head, bunstore.IntoSessions) }
-	reserves := func(head string) bool { return strings.HasPrefix(head, bunstore.Reserves) }
-	these(sessions) // what others refer to
+	others := b.adds
+	if i := slices.IndexFunc(b.adds, func(a *adding) bool { return a.into.Name == bunstore.Sessions }); i >= 0 { // what others refer to
+		out = append(out, b.adds[i].statement(none))
+		others = slices.Delete(b.adds, i, i+1)
+	}
 	out = append(out, b.others...)
 	slices.SortFunc(b.claims, func(a, b *statement) int { return strings.Compare(a.text, b.text) })
 	out = append(out, b.claims...)
-	these(func(head string) bool { return !sessions(head) && !reserves(head) })
-	these(reserves) // after all that ends has been booked, of which a part may have been taken back already
+	these(false)
+	for _, a := range others {
+		out = append(out, a.statement(none))
+	}
+	these(true) // after all that ends has been booked, of which a part may have been taken back already
 	return out
 }

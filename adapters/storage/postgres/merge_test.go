@@ -18,15 +18,21 @@ import (
 	server "agentapi/test/postgres"
 )
 
+// words is a row of one text.
+type words string
+
+func (w words) Values(to bunstore.Columns) { to.Text(string(w)) }
+
 func TestABatchIsMergedByOrganisationAndTable(t *testing.T) {
+	begun, said := bunstore.Table{Name: bunstore.Sessions, Columns: "x"}, bunstore.Table{Name: "said", Columns: "x", Unless: true}
 	queue := []*statement{
 		{text: "BEGIN", job: none}, {text: savepoint}, {text: naming + "a'"},
-		{text: `INSERT INTO "chat_messages" ("x") VALUES ('it''s) VALUES (')`},
+		{text: `INSERT INTO "audit_subjects" ("x") VALUES ('it''s) VALUES (')`}, {rows: bunstore.Insert{Table: said, Rows: []bunstore.Row{words("a")}}},
 		{text: `WITH one AS (UPDATE a) SELECT 1/count(*) FROM one`},
-		{text: `INSERT INTO "chat_sessions" ("x") VALUES (1)`}, {text: forget},
+		{rows: bunstore.Insert{Table: begun, Rows: []bunstore.Row{words("b")}}}, {text: forget},
 		{text: savepoint, job: 1}, {text: naming + "b'", job: 1}, {text: `INSERT INTO "usage" ("x") VALUES (2) ON CONFLICT DO NOTHING`, job: 1}, {text: forget, job: 1},
 		{text: savepoint, job: 2}, {text: naming + "a'", job: 2},
-		{text: `INSERT INTO "chat_sessions" ("x") VALUES (3)`, job: 2}, {text: `INSERT INTO "chat_messages" ("x") VALUES (4), (5)`, job: 2}, {text: forget, job: 2},
+		{text: `INSERT INTO "audit_subjects" ("x") VALUES (4), (5)`, job: 2}, {rows: bunstore.Insert{Table: begun, Rows: []bunstore.Row{words("c")}}, job: 2}, {text: forget, job: 2},
 		{text: savepoint, job: 3}, {text: naming + "a'", job: 3}, {text: bunstore.Reserves + "'a', ARRAY[(1, NULL)]::budget_reservation[])", job: 3}, {text: forget, job: 3},
 		{text: savepoint, job: 4}, {text: naming + "a'", job: 4},
 		{text: bunstore.Releases + "'a' AND id IN ('6')", job: 4}, {text: bunstore.Reserves + "'a', ARRAY[(2, 'k')]::budget_reservation[])", job: 4}, {text: forget, job: 4},
@@ -35,12 +41,16 @@ func TestABatchIsMergedByOrganisationAndTable(t *testing.T) {
 	}
 	var got []string
 	for _, s := range merge(queue) {
-		got = append(got, s.text)
+		text := s.text
+		for _, c := range s.args {
+			text += fmt.Sprintf(" %q", c.b[headSize:])
+		}
+		got = append(got, text)
 	}
 	want := []string{
-		"BEGIN", naming + "a'", `INSERT INTO "chat_sessions" ("x") VALUES (1), (3)`, `WITH one AS (UPDATE a) SELECT 1/count(*) FROM one`,
-		`INSERT INTO "chat_messages" ("x") VALUES ('it''s) VALUES ('), (4), (5)`,
-		bunstore.Releases + "'a' AND id IN ('6', '7')", bunstore.Reserves + "'a', ARRAY[(1, NULL), (2, 'k')]::budget_reservation[])",
+		"BEGIN", naming + "a'", `INSERT INTO chat_sessions (x) SELECT * FROM unnest($1) "\x00\x00\x00\x01b\x00\x00\x00\x01c"`, `WITH one AS (UPDATE a) SELECT 1/count(*) FROM one`,
+		`INSERT INTO "audit_subjects" ("x") VALUES ('it''s) VALUES ('), (4), (5)`, bunstore.Releases + "'a' AND id IN ('6', '7')",
+		`INSERT INTO said (x) SELECT * FROM unnest($1) ON CONFLICT DO NOTHING "\x00\x00\x00\x01a"`, bunstore.Reserves + "'a', ARRAY[(1, NULL), (2, 'k')]::budget_reservation[])",
 		naming + "b'", `INSERT INTO "usage" ("x") VALUES (2) ON CONFLICT DO NOTHING`, commit,
 	}
 	if strings.Join(got, ";\n") != strings.Join(want, ";\n") {

@@ -23,6 +23,7 @@ type Store struct {
 	settings string // that a transaction begins with
 	number   int64  // of the writer's last transaction
 	planned  int    // jobs that its plans have served
+	replan   int    // of how many they are to be made anew
 
 	mu     sync.RWMutex // guards what follows
 	reads  *pool
@@ -40,7 +41,7 @@ func Open(o Options) (*Store, error) {
 	if err := o.resolve(); err != nil {
 		return nil, err
 	}
-	s := &Store{o: o}
+	s := &Store{o: o, replan: replan}
 	// They are the transaction's own, since a session's do not survive a pooler. The
 	// timeouts end what this process has begun, should it hang.
 	s.settings = fmt.Sprintf("SELECT set_config('search_path', '%s, pg_temp', true), set_config('lock_timeout', '%d', true), "+
@@ -55,6 +56,9 @@ func Open(o Options) (*Store, error) {
 // writers is how many connections are for writing: the writer's own, one for looking
 // after what that has lost, and one for what runs apart.
 const writers = 3
+
+// pause is how long a batch waits for those who came with the one before.
+const pause = 4 * time.Millisecond
 
 // Start connects, checks that the role, the server and the schema are what they
 // must be, and makes this instance known. fault.Unavailable: something is not,
@@ -80,7 +84,7 @@ func (s *Store) Start(ctx context.Context) (err error) {
 		return err
 	}
 	s.mu.Lock()
-	s.commit = bunstore.NewCommitter(bunstore.Writer{Begin: s.beginning(writes), Limit: s.o.Timeout, Collided: collided})
+	s.commit = bunstore.NewCommitter(bunstore.Writer{Begin: s.beginning(writes), Limit: s.o.Timeout, Pause: pause, Collided: collided})
 	s.mu.Unlock()
 	if err := s.live(ctx); err != nil {
 		return err

@@ -50,15 +50,17 @@ const full = 1 << 20
 // statement is one that waits, or was sent.
 type statement struct {
 	text string
+	args []column
+	rows bunstore.Insert // to be added, in place of a text
 	job  int
 	last bool // it ends the transaction, and is nothing where a job is to be run again
 	done bool
-	rows int64
+	n    int64 // rows that it has touched
 }
 
 var _ sql.Result = (*statement)(nil)
 
-func (s *statement) LastInsertId() (int64, error) { return s.rows, nil }
+func (s *statement) LastInsertId() (int64, error) { return s.n, nil }
 
 // guarded is what a statement begins with that fails unless it touches a row.
 const guarded = "WITH one AS ("
@@ -67,10 +69,23 @@ const guarded = "WITH one AS ("
 // to fail it where it is not, and then its job runs again carefully.
 func (s *statement) RowsAffected() (int64, error) {
 	if s.done {
-		return s.rows, nil
+		return s.n, nil
 	}
 	s.text = guarded + s.text + " RETURNING 1) SELECT 1/count(*) FROM one"
 	return 1, nil
+}
+
+// into adds the statement to a message.
+func (s *statement) into(message *pgconn.Batch) {
+	if len(s.args) == 0 {
+		message.ExecParams(s.text, nil, nil, nil, nil)
+		return
+	}
+	values, types, binary := make([][]byte, len(s.args)), make([]uint32, len(s.args)), []int16{1}
+	for i := range s.args {
+		values[i], types[i] = s.args[i].bytes(), s.args[i].array
+	}
+	message.ExecParams(s.text, values, types, binary, nil)
 }
 
 // wire makes a wire that sends nothing before its turn.
@@ -128,6 +143,26 @@ func (w *wire) ExecContext(ctx context.Context, query string, _ ...any) (sql.Res
 		return s, w.flush(ctx)
 	}
 	return s, nil
+}
+
+// Insert has rows wait, which may go with those of others.
+func (w *wire) Insert(ctx context.Context, i bunstore.Insert) error {
+	if w.broken != nil {
+		return w.broken
+	}
+	var s sound
+	for _, row := range i.Rows {
+		row.Values(&s)
+	}
+	if s.not {
+		return fault.Internalf("a row of %s is none that the database takes", i.Name)
+	}
+	w.add("").rows = i
+	w.size += s.size
+	if w.careful || w.size > full {
+		return w.flush(ctx)
+	}
+	return nil
 }
 
 // QueryContext sends what waits, and then the query.
@@ -193,7 +228,7 @@ func (w *wire) flush(ctx context.Context) error {
 			w.unread = false
 		}
 		for i, n := range tags {
-			batch[i].rows, batch[i].done = n, true
+			batch[i].n, batch[i].done = n, true
 		}
 		if err == nil {
 			w.queue, w.size = nil, 0
@@ -236,14 +271,18 @@ func (w *wire) reopen(ctx context.Context) error {
 // send sends the statements in one message and gives how many rows each of those
 // that succeeded has touched.
 func (w *wire) send(ctx context.Context, batch []*statement) (tags []int64, err error) {
-	var text strings.Builder
+	message := &pgconn.Batch{}
 	for _, s := range batch {
-		text.WriteString(s.text)
-		text.WriteByte(';')
+		if s.rows.Rows != nil {
+			a := adding{into: s.rows.Table}
+			a.rows(s.rows)
+			s = a.statement(s.job)
+		}
+		s.into(message)
 	}
 	w.sent = true
 	err = w.raw(func(conn *pgconn.PgConn) error {
-		results := conn.Exec(ctx, text.String())
+		results := conn.ExecBatch(ctx, message)
 		for results.NextResult() {
 			tag, err := results.ResultReader().Close()
 			if err != nil {
