@@ -120,7 +120,8 @@ func New(p Params) *Server {
 		Immutable:     true, // strings that outlive their request must not alias its buffers
 		CaseSensitive: true, StrictRouting: true, DisableStartupMessage: true,
 		BodyLimit: p.MaxBody, ReadBufferSize: headerBuffer,
-		ReadTimeout: p.ReadTimeout, WriteTimeout: stallTimeout, IdleTimeout: idleTimeout,
+		ReduceMemoryUsage: true, // no buffers while a connection waits, or its answer streams
+		ReadTimeout:       p.ReadTimeout, WriteTimeout: stallTimeout, IdleTimeout: idleTimeout,
 		DisablePreParseMultipartForm: true,
 		ErrorHandler:                 s.fail,
 	})

@@ -110,36 +110,3 @@ func (s *Server) servesHost(c *fiber.Ctx) bool {
 		return allowed == "*" || strings.EqualFold(strings.Trim(allowed, "[]"), host)
 	})
 }
-
-// ahead is how much of an answer may wait for a client who reads slowly, of which the
-// system keeps as much again for itself: it would let megabytes wait, and the agent run
-// ahead by as much.
-const ahead = 64 << 10
-
-// counting counts what its connections read.
-type counting struct{ net.Listener }
-
-func (l counting) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(ahead) // where it cannot be set the system's own holds
-		return &countingConn{TCPConn: tcp}, nil
-	}
-	return c, nil
-}
-
-// countingConn is a connection that knows how many bytes were read from it. The
-// server reads it from one goroutine.
-type countingConn struct {
-	*net.TCPConn
-	read int
-}
-
-func (c *countingConn) Read(b []byte) (int, error) {
-	n, err := c.TCPConn.Read(b)
-	c.read += n
-	return n, err
-}

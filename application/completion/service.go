@@ -119,7 +119,8 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err erro
 
 // Begin returns when the first content event of a streaming answer is there, or
 // when no candidate could give one: until then a failing agent is replaced
-// unseen. ctx must last as long as the reply; when it ends, so does the agent.
+// unseen. ctx must last as long as the reply; when it ends, so does the agent. The
+// request is the service's from then on.
 // A request with an Idempotency-Key that runs on this instance already joins the
 // running answer: it gets all of it, from the first event on, and the agent ends
 // when the last of those who listen has left, or Linger later where the key is the
@@ -172,6 +173,7 @@ func (s *Service) begin(ctx context.Context, cmd Command) (_ *Reply, err error) 
 		r.end(ctx, err)
 		return nil, err
 	}
+	cmd.Request.Raw = nil // no other agent will be asked: it need not be kept as long as the stream
 	reply.Head, reply.hasFirst = r.Head, true
 	s.Observer.FirstEvent(ctx, r.Agent, s.Now().Sub(r.began))
 	return reply, nil

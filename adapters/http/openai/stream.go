@@ -8,20 +8,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"agentapi/adapters/http/request"
 	"agentapi/application/completion"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
 )
 
-// body is a streaming answer as the HTTP server reads it: each Read pulls the
-// next events and renders them, and the server writes and flushes what it got
-// before it reads again. So the whole stream runs in the connection's own
-// goroutine, without a pipe or a channel, and a client that does not read holds
-// up the agent.
+// body is a streaming answer that the HTTP server has write itself: WriteTo pulls the
+// next events, renders them and writes them at once. So the whole stream runs in the
+// connection's own goroutine, without a pipe or a channel, and a client that does not
+// read holds up the agent.
 //
-// While Read waits for an event nothing is buffered in the server; that is when
-// the heartbeat writes its comment straight to the connection.
+// While it waits for an event it holds no buffer and nothing is buffered in the
+// server; that is when the heartbeat writes its comment straight to the connection.
 type body struct {
 	reply *completion.Reply
 	enc   *encoder
@@ -32,44 +33,80 @@ type body struct {
 	beat  time.Duration   // between heartbeats; 0: none
 	err   func(error)     // is told what ended the stream early
 
-	rest     []byte // rendered and not yet read
 	over     bool
-	reads    int
+	begun    bool      // the answer's head and its first piece are written
 	deadline time.Time // the connection's write deadline
 
 	mu      sync.Mutex // serialises the heartbeat with what follows it
-	waiting bool       // Read waits for an event and all before it is written
+	waiting bool       // the next event is waited for and all before it is written
 	timer   *time.Timer
-	wrote   time.Time // when Read last returned or the heartbeat last beat
+	wrote   time.Time // when a piece was last ready or the heartbeat last beat
 }
 
-var _ io.ReadCloser = (*body)(nil)
+var (
+	_ fasthttp.BodyWriterTo = (*body)(nil)
+	_ io.ReadCloser         = (*body)(nil)
+)
 
-// Read gives the next piece of the stream.
-func (b *body) Read(p []byte) (n int, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			n, err = copy(p, b.broke(fault.Internalf("panic in a stream: %v", r))), nil
+// SupportsBodyWriteTo has the server call WriteTo.
+func (b *body) SupportsBodyWriteTo() bool { return true }
+
+// Read fails: the stream is not there to be read.
+func (b *body) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// WriteTo writes the stream to its end: its first piece to w, behind the answer's head,
+// and the others straight to the connection.
+func (b *body) WriteTo(w io.Writer) (n int64, err error) {
+	for !b.over && err == nil {
+		piece := b.render()
+		if piece == nil {
+			continue
 		}
-	}()
-	b.reads++
-	if len(b.rest) == 0 {
-		if b.over {
-			return 0, io.EOF
+		var k int
+		if text := *piece; len(text) > room {
+			b.progress()
+			if b.begun {
+				k, err = b.conn.Write(framed(text))
+			} else {
+				k, err = w.Write(text[room:])
+			}
+			b.begun = true
 		}
-		b.rest = b.render(p[:0])
-		if len(b.rest) == 0 {
-			return 0, io.EOF
+		n += int64(k)
+		if cap(*piece) <= maxPiece {
+			pieces.Put(piece)
 		}
 	}
-	n = copy(p, b.rest)
-	b.rest = b.rest[n:]
-	b.progress()
-	return n, nil
+	return n, err
 }
 
-// render appends events to buf until the next would have to be waited for.
-func (b *body) render(buf []byte) []byte {
+const (
+	room     = len("ffffffff\r\n") // before each piece, for its length
+	maxPiece = 32 << 10            // that is kept for other pieces
+)
+
+// pieces hold what is rendered until it is written.
+var pieces = sync.Pool{New: func() any { b := make([]byte, room, 4<<10); return &b }}
+
+// framed makes one of HTTP's chunks of a piece that has room before it.
+func framed(text []byte) []byte {
+	at := room - len("\r\n")
+	copy(text[at:], "\r\n")
+	for n := len(text) - room; n > 0; n >>= 4 {
+		at--
+		text[at] = "0123456789abcdef"[n&15]
+	}
+	return append(text, "\r\n"...)[at:]
+}
+
+// render renders events until the next would have to be waited for; nil where there are
+// no more.
+func (b *body) render() (piece *[]byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			piece = b.broke(piece, fault.Internalf("panic in a stream: %v", r))
+		}
+	}()
 	for {
 		b.wait(true)
 		e, err, ok := b.reply.Next()
@@ -77,30 +114,44 @@ func (b *body) render(buf []byte) []byte {
 		switch {
 		case !ok:
 			b.over = true
-			return buf
+			return piece
 		case err != nil:
-			return append(buf, b.broke(err)...)
+			return b.broke(piece, err)
 		}
-		buf = b.enc.event(buf, &e)
+		if piece == nil {
+			piece = blank()
+		}
+		*piece = b.enc.event(*piece, &e)
 		if e.Kind == chat.Finished {
 			b.over = true
-			return buf
+			return piece
 		}
-		if len(buf) > 0 && (!e.More || len(buf) > 3<<10) {
-			return buf
+		if n := len(*piece); n > room && (!e.More || n > 3<<10) {
+			return piece
 		}
 	}
 }
 
-// broke renders the error that ends the stream. A stream that ends because the
-// server stops says so.
-func (b *body) broke(err error) []byte {
+// blank is a piece with nothing in it.
+func blank() *[]byte {
+	piece := pieces.Get().(*[]byte)
+	*piece = (*piece)[:room]
+	return piece
+}
+
+// broke renders the error that ends the stream, behind what comes before it. A stream
+// that ends because the server stops says so.
+func (b *body) broke(piece *[]byte, err error) *[]byte {
 	b.over = true
 	b.err(err)
 	if errors.Is(context.Cause(b.ctx), request.ErrShutdown) {
 		err = request.ErrShutdown
 	}
-	return b.enc.fail(nil, err)
+	if piece == nil {
+		piece = blank()
+	}
+	*piece = b.enc.fail(*piece, err)
+	return piece
 }
 
 // progress moves the write deadline on, now and then.
@@ -116,10 +167,10 @@ func (b *body) progress() {
 	b.mu.Unlock()
 }
 
-// wait says whether Read waits for an event. The answer's header is written
-// with the first piece, so there is no heartbeat before the second.
+// wait says whether the next event is waited for. The answer's head is written with the
+// first piece, so there is no heartbeat before the second.
 func (b *body) wait(on bool) {
-	if b.beat <= 0 || b.reads < 2 {
+	if b.beat <= 0 || !b.begun {
 		return
 	}
 	b.mu.Lock()
