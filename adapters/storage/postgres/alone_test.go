@@ -56,7 +56,9 @@ type work = func(context.Context, ports.Repositories) error
 // reserve is a job that sets money aside.
 func (c *crossing) reserve(org int, amount price.Micro) work {
 	r := budget.Reservation{ID: budget.NewReservationID(c.at, c.entropy()), Amount: amount, At: c.at, Expires: c.at.Add(time.Hour)}
-	return func(ctx context.Context, tx ports.Repositories) error { return tx.Budgets().Reserve(ctx, c.orgs[org], r) }
+	return func(ctx context.Context, tx ports.Repositories) error {
+		return tx.Budgets().Reserve(ctx, c.orgs[org], r)
+	}
 }
 
 // slowly returns when n servers are setting money aside slowly.
