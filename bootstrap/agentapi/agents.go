@@ -54,7 +54,7 @@ func agentsListCommand(files *[]string) *cobra.Command {
 			return printAgents(c.OutOrStdout(), all, asJSON)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 

@@ -156,7 +156,7 @@ func statusCommand(files *[]string) *cobra.Command {
 			return printSteps(c.OutOrStdout(), steps, asJSON)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 

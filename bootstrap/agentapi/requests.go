@@ -98,7 +98,7 @@ func requestsExplain() *cobra.Command {
 			return e.print(c.OutOrStdout())
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 
