@@ -33,7 +33,7 @@ func TestJSONIsAskedForInOneWay(t *testing.T) {
 			walk(sub)
 		}
 	}
-	if walk(command()); known < 20 {
+	if walk(command(nil)); known < 20 {
 		t.Errorf("only %d commands know JSON", known)
 	}
 }
