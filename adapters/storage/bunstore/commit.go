@@ -47,10 +47,10 @@ type Batch interface {
 	Undo(ctx context.Context) error
 	// Commit makes all that was kept durable; where its outcome is not known, it
 	// finds out. If it turns out that statements of jobs had failed, it undoes and
-	// gives those: they are to be run again, carefully and in that order, in the
-	// transaction that the batch is from then on, in which they hold nothing up that the
-	// others have locked.
-	Commit(ctx context.Context) (failed []int, err error)
+	// gives those: they are to be run again, carefully and in that order. Where they
+	// could wait for somebody who waits for the others, those are stored before, and the
+	// batch is another transaction from then on.
+	Commit(ctx context.Context) (failed []int, stored bool, err error)
 	// Rollback gives the batch up.
 	Rollback()
 }
@@ -279,22 +279,23 @@ func (c *Committer) next(ctx context.Context, turn <-chan struct{}) *job {
 	}
 }
 
-// finish commits, and then those jobs apart from the others that turned out to have
-// failed, which are run again. It gives the jobs that have not been told how they went,
-// which is as the last commit did.
+// finish commits, after those jobs have been run again that turned out to have failed. It
+// gives the jobs that have not been told how they went, which is as the last commit did.
 func (c *Committer) finish(ctx context.Context, tx Batch, batch []*job) (waiting []*job, err error) {
 	waiting = batch
 	for {
-		failed, err := tx.Commit(ctx)
+		failed, stored, err := tx.Commit(ctx)
 		if err != nil || len(failed) == 0 {
 			return waiting, err
 		}
-		rest := make([]*job, len(failed))
-		for i, n := range failed {
-			rest[i] = batch[n]
+		if stored {
+			rest := make([]*job, len(failed))
+			for i, n := range failed {
+				rest[i] = batch[n]
+			}
+			tell(slices.DeleteFunc(slices.Clone(waiting), func(j *job) bool { return slices.Contains(rest, j) }), nil)
+			waiting = rest
 		}
-		tell(slices.DeleteFunc(slices.Clone(waiting), func(j *job) bool { return slices.Contains(rest, j) }), nil)
-		waiting = rest
 		for _, n := range failed {
 			if err := c.attempt(ctx, tx, n, batch[n], true); err != nil {
 				return waiting, err

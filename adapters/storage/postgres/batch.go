@@ -137,42 +137,60 @@ func (b *batch) Undo(context.Context) error {
 	return nil
 }
 
-// Commit sends what waits, and with it the commit. Where jobs have failed, what else
-// there is is committed without them first.
-func (b *batch) Commit(ctx context.Context) ([]int, error) {
+// Commit sends what waits, and with it the commit, if no job has failed.
+func (b *batch) Commit(ctx context.Context) (failed []int, stored bool, err error) {
 	if err := b.ready(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	b.careful = false
-	for {
-		known := len(b.failed)
-		for n := range b.failed {
-			b.entries.Drop(n)
-		}
-		// A head that is read in the last statement before the commit is the head when
-		// the batch is sent again, too.
-		if entries := b.entries.All(); len(entries) > 0 {
-			b.add(sealing(entries)).last = true
-		}
-		b.add(commit).last = true
-		if err := b.end(ctx); err != nil {
-			return nil, err
-		}
-		if len(b.failed) == known {
-			break
-		}
+	if len(b.failed) == 0 {
+		b.seal()
+	}
+	if err := b.end(ctx); err != nil {
+		return nil, false, err
 	}
 	if len(b.failed) == 0 {
 		b.release()
-		return nil, nil
+		return nil, false, nil
 	}
-	failed := slices.Sorted(maps.Keys(b.failed))
+	failed = slices.Sorted(maps.Keys(b.failed))
 	slices.SortStableFunc(failed, b.byOrg)
-	clear(b.failed)
+	for _, n := range failed {
+		b.entries.Drop(n)
+		delete(b.failed, n)
+	}
+	if !b.crosses(failed) {
+		return failed, false, nil
+	}
+	b.seal()
+	if err := b.end(ctx); err != nil {
+		return nil, false, err
+	}
 	b.entries = bunstore.Gathered{}
 	b.sent, b.number = false, b.number+1
 	b.open()
-	return failed, nil
+	return failed, true, nil
+}
+
+// seal has the end of the transaction wait with the rest. A head that is read in the last
+// statement before the commit is the head when the batch is sent again, too.
+func (b *batch) seal() {
+	if entries := b.entries.All(); len(entries) > 0 {
+		b.add(sealing(entries)).last = true
+	}
+	b.add(commit).last = true
+}
+
+// crosses tells whether jobs that are run again come to organisations before one whose rows
+// others of the batch have locked.
+func (b *batch) crosses(again []int) bool {
+	greatest := ""
+	for n, org := range b.orgs {
+		if !slices.Contains(again, n) {
+			greatest = max(greatest, org)
+		}
+	}
+	return slices.ContainsFunc(again, func(n int) bool { return b.orgs[n] < greatest })
 }
 
 // byOrg puts jobs in the order in which all servers come to organisations, so that they
