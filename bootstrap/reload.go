@@ -88,7 +88,7 @@ func (r *Reloader) Reload(ctx context.Context) (operations.Reloaded, error) {
 		return operations.Reloaded{}, fault.Wrap(fault.Invalid, err, "The configuration stays as it was: %v", err).WithCode("invalid_configuration").
 			WithHint("agentapi config validate checks it without changing anything.")
 	}
-	r.p.Log.Info("the configuration was read again", zap.Strings("changed", done.Changed), zap.Strings("takes_a_restart", done.Restart))
+	r.p.Log.Info("the configuration was read again", zap.Strings("added", done.Added), zap.Strings("removed", done.Removed), zap.Strings("changed", done.Changed), zap.Strings("takes_a_restart", done.Restart))
 	return done, nil
 }
 
@@ -97,8 +97,9 @@ func (r *Reloader) reload(ctx context.Context) (done operations.Reloaded, err er
 	if err != nil {
 		return done, err
 	}
+	done.Added, done.Removed = strangers(c, r.now), strangers(r.now, c)
 	for _, path := range c.Differs(r.now) {
-		if live(path) {
+		if live(path) && !slices.ContainsFunc(slices.Concat(done.Added, done.Removed), func(a string) bool { return configs.Under(path, a) }) {
 			done.Changed = append(done.Changed, path)
 		}
 	}
@@ -107,7 +108,8 @@ func (r *Reloader) reload(ctx context.Context) (done operations.Reloaded, err er
 			done.Restart = append(done.Restart, path)
 		}
 	}
-	if len(done.Changed) == 0 {
+	all := done.All()
+	if len(all) == 0 {
 		return done, nil
 	}
 	kept, err := policies(c)
@@ -117,7 +119,7 @@ func (r *Reloader) reload(ctx context.Context) (done operations.Reloaded, err er
 	within, cancel := context.WithTimeout(ctx, reloadLimit)
 	defer cancel()
 	crew, fresh, err := r.p.Fleet.prepare(within, c, func(name string) bool {
-		return slices.ContainsFunc(done.Changed, func(path string) bool { return configs.Under(path, "agents."+name) })
+		return slices.ContainsFunc(all, func(path string) bool { return configs.Under(path, "agents."+name) })
 	})
 	if err != nil {
 		return done, err
@@ -142,4 +144,14 @@ func (r *Reloader) reload(ctx context.Context) (done operations.Reloaded, err er
 	r.p.Operations.Describe(described(r.start, c))
 	r.now = c
 	return done, nil
+}
+
+// strangers are the agents of a configuration, by path, that are not in another.
+func strangers(c, other *configs.Config) (out []string) {
+	for _, name := range c.AgentNames() {
+		if _, known := other.Agents[name]; !known {
+			out = append(out, "agents."+name)
+		}
+	}
+	return out
 }

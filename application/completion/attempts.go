@@ -3,11 +3,13 @@ package completion
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"agentapi/application/routing"
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
+	"agentapi/domain/fault"
 	"agentapi/ports"
 )
 
@@ -65,7 +67,7 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		failures = append(failures, failed...)
 		i += len(failed) - 1
 		err := failed[len(failed)-1].err
-		if ctx.Err() != nil || !agent.MayFailOver(err) {
+		if ctx.Err() != nil || !agent.MayFailOver(err) && !r.roomier(i, err) {
 			return err
 		}
 		last := i == len(r.candidates)-1
@@ -85,6 +87,20 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 			i, n = i+1, 1
 		}
 	}
+}
+
+// roomier leaves, behind the candidate at a place that had no room for the prompt, only
+// those that are known to have more; and tells whether there are any.
+func (r *run) roomier(i int, err error) bool {
+	if !fault.Is(err, fault.TooLong) {
+		return false
+	}
+	small, rest := r.cat.Known(r.candidates[i]), slices.Clone(r.candidates[i+1:])
+	rest = slices.DeleteFunc(rest, func(c agent.Candidate) bool {
+		return !r.cat.Known(c).Roomier(small, r.s.Tokens.Prompt(c.Model, r.transcript, r.cmd.Request.Tools))
+	})
+	r.candidates = append(slices.Clone(r.candidates[:i+1]), rest...)
+	return len(rest) > 0
 }
 
 // try asks the candidate at a place and, where that takes long and it may, the next one

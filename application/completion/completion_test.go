@@ -117,7 +117,7 @@ func buildWith(t *testing.T, change func(*catalog.Params, *completion.Params), a
 	}
 	p := catalog.Params{Cache: cache, Now: time.Now}
 	for i, a := range agents {
-		name := agent.Name([]string{"first", "second", "third"}[i])
+		name := agent.Name([]string{"first", "second", "third", "fourth"}[i])
 		p.Entries = append(p.Entries, catalog.Entry{Name: name, Agent: a, Models: []agent.Model{{ID: "m"}}})
 		p.Routing.Default = append(p.Routing.Default, name)
 	}

@@ -56,6 +56,47 @@ func TestAModelWithoutRoomIsPassedOverAndNotAsked(t *testing.T) {
 	}
 }
 
+// What a prompt really takes only its model knows. Where that has no room for it, one that
+// is known to have more is asked, and nobody else.
+func TestAPromptThatIsTooLongIsForAModelWithMoreRoom(t *testing.T) {
+	tooLong := fault.New(fault.TooLong, "The prompt is too long for the model.").WithCode("context_length_exceeded")
+	for name, c := range map[string]struct {
+		contexts []int
+		by       agent.Name // empty: nobody answers
+		asked    []int32
+	}{
+		"one with more room":                   {[]int{500, 500, 0, 2000}, "fourth", []int32{1, 0, 0, 1}},
+		"the first one has none that is known": {[]int{0, 20, 2000, 0}, "third", []int32{1, 0, 1, 0}},
+		"none is known to have more":           {[]int{500, 500, 0, 400}, "", []int32{1, 0, 0, 0}},
+		"none is known at all":                 {[]int{0, 0, 0, 0}, "", []int32{1, 0, 0, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			agents := []*scripted{fails(tooLong)}
+			for range 3 {
+				agents = append(agents, says(text("ok"), used, stopped, finished))
+			}
+			h := rooms(t, nil, c.contexts, agents...)
+			w, err := h.Complete(t.Context(), h.long(20))
+			switch {
+			case c.by == "" && (!fault.Is(err, fault.TooLong) || fault.As(err).Code != "context_length_exceeded"), c.by != "" && err != nil:
+				t.Errorf("got %v", err)
+			case c.by != "" && (w.Agent != c.by || w.Attempts != 2):
+				t.Errorf("by %s after %d attempts", w.Agent, w.Attempts)
+			}
+			for i, a := range agents {
+				if a.runs.Load() != c.asked[i] {
+					t.Errorf("the agent %d was asked %d times", i, a.runs.Load())
+				}
+			}
+		})
+	}
+	both := []*scripted{fails(tooLong), fails(tooLong)}
+	h := rooms(t, nil, []int{500, 1000}, both...)
+	if _, err := h.Complete(t.Context(), h.long(20)); !fault.Is(err, fault.TooLong) || fault.As(err).Code != "context_length_exceeded" || both[1].runs.Load() != 1 {
+		t.Errorf("where the one with more room has too little: %v", err)
+	}
+}
+
 func TestAnAgentWithASessionOfItsOwnMindsItsContext(t *testing.T) {
 	own := says(chat.Event{Kind: chat.Started, Text: "native-1"}, text("ok"), used, stopped, finished)
 	h := rooms(t, nil, []int{500}, own)

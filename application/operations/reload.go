@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"agentapi/application/trail"
@@ -20,9 +21,15 @@ type Described struct {
 // Describe has operators see another configuration.
 func (s *Service) Describe(d Described) { s.shown.Store(&d) }
 
-// Reloaded is what came of reading the configuration again: the settings, by path, that
-// hold now, and those that are others and hold once the server has been restarted.
-type Reloaded struct{ Changed, Restart []string }
+// Reloaded is what came of reading the configuration again, by path: the agents that have
+// come and gone, the other settings that hold now, and those that are others and hold once
+// the server has been restarted.
+type Reloaded struct{ Added, Removed, Changed, Restart []string }
+
+// All are the settings that hold now, or that are there no more.
+func (r Reloaded) All() []string {
+	return slices.Sorted(slices.Values(slices.Concat(r.Added, r.Removed, r.Changed)))
+}
 
 // ReloadConfig reads the configuration again and has what changed of it hold for
 // requests that come from now on; what runs goes on as it began. Where anything is wrong
@@ -48,7 +55,7 @@ func (s *Service) HangUp(ctx context.Context) {
 
 func (s *Service) reload(ctx context.Context, note trail.Note) (Reloaded, error) {
 	r, err := s.Reload(ctx)
-	note.Action, note.Target, note.Details = audit.ConfigReloaded, s.Instance, map[string]string{"changed": sections(r.Changed), "restart": sections(r.Restart)}
+	note.Action, note.Target, note.Details = audit.ConfigReloaded, s.Instance, map[string]string{"changed": sections(r.All()), "restart": sections(r.Restart)}
 	if err != nil {
 		note.Outcome = audit.Failed
 	}

@@ -46,7 +46,7 @@ func agentsTurnCommand(verb, short string) *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 

@@ -100,33 +100,18 @@ func (a *asked) filter() (f audit.Filter, err error) {
 	return f, nil
 }
 
-// output is the flag that says in what form.
-func output(c *cobra.Command) (asJSON func() (bool, error)) {
-	var form string
-	c.Flags().StringVarP(&form, "output", "o", "table", "table or json")
-	return func() (bool, error) {
-		if form != "table" && form != "json" {
-			return false, &exit{code: exitUsage, err: fmt.Errorf("--output is table or json, not %q", form)}
-		}
-		return form == "json", nil
-	}
-}
-
 func auditTail(files *[]string) *cobra.Command {
 	var (
-		a     asked
-		limit int
+		a      asked
+		limit  int
+		asJSON bool
 	)
 	c := &cobra.Command{Use: "tail", Short: "Show the last entries, the newest at the end", Args: cobra.NoArgs}
 	a.flags(c)
 	c.Flags().IntVarP(&limit, "limit", "n", page.DefaultLimit, fmt.Sprintf("how many, %d at most", page.MaxLimit))
-	form := output(c)
+	output(c, &asJSON)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		f, err := a.filter()
-		if err != nil {
-			return err
-		}
-		asJSON, err := form()
 		if err != nil {
 			return err
 		}
@@ -215,6 +200,7 @@ func auditVerify(files *[]string) *cobra.Command {
 	var (
 		notes, org  string
 		paths, keys []string
+		asJSON      bool
 	)
 	c := &cobra.Command{
 		Use: "verify", Short: "Say whether the log is what it was", Args: cobra.NoArgs,
@@ -228,12 +214,8 @@ func auditVerify(files *[]string) *cobra.Command {
 	c.Flags().StringVar(&notes, "checkpoints", "", "hold it against the checkpoints in this file, too; those in the data folder if absent")
 	c.Flags().StringVar(&org, "org", "", "the export is of this organisation alone")
 	c.Flags().StringArrayVar(&keys, "key", nil, "a public key that has signed checkpoints, as agentapi audit checkpoints shows it; the configured one if absent")
-	form := output(c)
+	output(c, &asJSON)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		asJSON, err := form()
-		if err != nil {
-			return err
-		}
 		trusted, err := parseKeys(keys)
 		if err != nil {
 			return err
@@ -377,16 +359,13 @@ func auditRetain(files *[]string) *cobra.Command {
 }
 
 func auditCheckpoints(files *[]string) *cobra.Command {
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "checkpoints", Short: "Show the checkpoints that are stored, and the key", Args: cobra.NoArgs,
 		Long: "Show the last checkpoints that are stored, and the public key that signs them. With -o json each is whole.",
 	}
-	form := output(c)
+	output(c, &asJSON)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		asJSON, err := form()
-		if err != nil {
-			return err
-		}
 		return auditing(c, *files, func(conf *configs.Config, s bootstrap.Setting, storage ports.Storage) error {
 			key, err := bootstrap.AuditKey(conf, s)
 			if err != nil {

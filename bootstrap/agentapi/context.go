@@ -72,7 +72,7 @@ func contextList() *cobra.Command {
 			return table.Flush()
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 
@@ -127,7 +127,7 @@ func contextShow() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 

@@ -68,7 +68,7 @@ func doctorCommand(files *[]string) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 

@@ -50,7 +50,7 @@ func limitsShow(of *whoseLimits) *cobra.Command {
 		Use: "show", Short: "Show what holds, and where each limit is from", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return limitsSend(c, of, http.MethodGet, nil, asJSON) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 

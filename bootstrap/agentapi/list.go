@@ -20,7 +20,7 @@ type listing struct {
 // flags are those of a command that lists something.
 func (l *listing) flags(c *cobra.Command, usual int) {
 	c.Flags().IntVar(&l.limit, "limit", usual, "how many at most")
-	c.Flags().BoolVar(&l.asJSON, "json", false, "as JSON")
+	output(c, &l.asJSON)
 }
 
 // showAll prints what a server has at a path: as JSON, or as a table with a row for each,

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -47,9 +48,9 @@ func main() {
 }
 
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, again, stop := interruptible(context.Background())
 	defer stop()
-	root := command()
+	root := command(again)
 	root.SetArgs(args)
 	asked, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -81,7 +82,29 @@ func meant(c *cobra.Command) string {
 	return ""
 }
 
-func command() *cobra.Command {
+// interruptible gives a context that ends with the first signal to stop, and where those
+// come that follow: from now on none is lost.
+func interruptible(parent context.Context) (ctx context.Context, again <-chan os.Signal, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	var first sync.WaitGroup
+	first.Go(func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, signals, func() {
+		signal.Stop(signals)
+		cancel()
+		first.Wait()
+	}
+}
+
+// command is the whole program; again is where a second signal to stop comes.
+func command(again <-chan os.Signal) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "agentapi",
 		Short: "Coding agents and language models behind one OpenAI-compatible API",
@@ -94,7 +117,7 @@ func command() *cobra.Command {
 	var files []string
 	root.PersistentFlags().StringArrayVar(&files, "config", nil, "read this configuration file (again: lay another over it)")
 	root.AddCommand(
-		serveCommand(&files), migrateCommand(&files), storageCommand(&files), lifeCommand(&files), auditCommand(&files), agentsCommand(&files), doctorCommand(&files), configCommand(&files), tokenCommand(&files),
+		serveCommand(&files, again), migrateCommand(&files), storageCommand(&files), lifeCommand(&files), auditCommand(&files), agentsCommand(&files), doctorCommand(&files), configCommand(&files), tokenCommand(&files),
 		loginCommand(), contextCommand(), healthcheckCommand(), versionCommand(),
 	)
 	root.AddCommand(talksToServer(chatCommand(), reloadCommand(), sessionsCommand(), keysCommand(), budgetsCommand(), limitsCommand(), modelsCommand(), requestsCommand(), adminCommand(&files), logoutCommand())...)

@@ -32,15 +32,23 @@ func migrateCommand(files *[]string) *cobra.Command {
 	return c
 }
 
-// migrator connects to the configured database; ok is false where the storage
-// needs no migrations, which is said.
+// migrator connects to the configured database; ok is false where the storage needs no
+// migrations, which is said, and an error where a database is named all the same.
 func migrator(ctx context.Context, files []string, out io.Writer) (m *postgres.Migrator, ok bool, err error) {
 	loaded, err := load(files, nil)
 	if err != nil {
 		return nil, false, err
 	}
 	if d := loaded.Storage.Driver; d != "postgres" {
-		for _, n := range loaded.Notices { // such as that DATABASE_URL has no effect
+		for _, name := range []string{"DATABASE_URL", "DIRECT_URL"} { // whoever sets these means a database
+			if os.Getenv(name) != "" {
+				return nil, false, &exit{
+					code: exitConfig, err: fmt.Errorf("%s is set, but storage.driver is %s: no database was touched", name, d),
+					fix: "set storage.driver to postgres, or unset " + name,
+				}
+			}
+		}
+		for _, n := range loaded.Notices {
 			fmt.Fprintf(out, "note: %s\n", n)
 		}
 		fmt.Fprintf(out, "storage.driver is %s, which needs no migrations; set DATABASE_URL for PostgreSQL\n", d)
@@ -156,7 +164,7 @@ func statusCommand(files *[]string) *cobra.Command {
 			return printSteps(c.OutOrStdout(), steps, asJSON)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 

@@ -14,7 +14,7 @@ import (
 func TestTheListOfCommandsIsTheProgramsOwn(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| command | does | flags |\n| --- | --- | --- |\n")
-	list(&b, command())
+	list(&b, command(nil))
 	reference.Hold(t, "README.md", "commands", b.String())
 }
 

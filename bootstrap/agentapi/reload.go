@@ -22,22 +22,24 @@ func reloadCommand() *cobra.Command {
 			if err != nil || asJSON {
 				return orPrint(c.OutOrStdout(), raw, err)
 			}
-			var r struct{ Changed, Restart []string }
+			var r struct{ Added, Removed, Changed, Restart []string }
 			if err := json.Unmarshal(raw, &r); err != nil {
 				return notOurs(err)
 			}
-			if len(r.Changed)+len(r.Restart) == 0 {
+			if len(r.Added)+len(r.Removed)+len(r.Changed)+len(r.Restart) == 0 {
 				fmt.Fprintln(c.OutOrStdout(), "nothing has changed")
 			}
-			for _, path := range r.Changed {
-				fmt.Fprintf(c.OutOrStdout(), "changed          %s\n", line(path))
-			}
-			for _, path := range r.Restart {
-				fmt.Fprintf(c.OutOrStdout(), "takes a restart  %s\n", line(path))
+			for _, became := range []struct {
+				what  string
+				paths []string
+			}{{"added", r.Added}, {"removed", r.Removed}, {"changed", r.Changed}, {"takes a restart", r.Restart}} {
+				for _, path := range became.paths {
+					fmt.Fprintf(c.OutOrStdout(), "%-15s  %s\n", became.what, line(path))
+				}
 			}
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }

@@ -65,11 +65,17 @@ type explanation struct {
 		Waited float64  `json:"waited_seconds"`
 		Took   float64  `json:"took_seconds"`
 	} `json:"attempts"`
-	Stopped *string   `json:"stopped"`
-	Status  string    `json:"status"`
-	Error   *failure  `json:"error"`
-	Began   time.Time `json:"started_at"`
-	Took    float64   `json:"took_seconds"`
+	Stopped  *string   `json:"stopped"`
+	Status   string    `json:"status"`
+	Error    *failure  `json:"error"`
+	Began    time.Time `json:"started_at"`
+	Took     float64   `json:"took_seconds"`
+	Recalled *struct {
+		Agent    string    `json:"agent"`
+		Model    string    `json:"model"`
+		Attempts int       `json:"attempts"`
+		At       time.Time `json:"recorded_at"`
+	} `json:"recalled"`
 }
 
 func requestsExplain() *cobra.Command {
@@ -77,7 +83,8 @@ func requestsExplain() *cobra.Command {
 	c := &cobra.Command{
 		Use: "explain ID", Short: "Tell why a request went where it went", Args: cobra.ExactArgs(1),
 		Long: "Tell why a request went where it went: who could answer, who was asked and how that ended. Its id is x-request-id of the answer.\n\n" +
-			"A server remembers its last 2,000 requests; with a shared cache, the others know for an hour those that failed or were tried more than once.",
+			"A server remembers its last 2,000 requests; with a shared cache, the others know for an hour those that failed or were tried more than once.\n" +
+			"Of older ones the audit log says how they ended.",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := newClient(c, "")
 			if err != nil {
@@ -98,7 +105,7 @@ func requestsExplain() *cobra.Command {
 			return e.print(c.OutOrStdout())
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 
@@ -107,6 +114,16 @@ func lasted(seconds float64) time.Duration {
 }
 
 func (e *explanation) print(out io.Writer) error {
+	if r := e.Recalled; r != nil {
+		end := ""
+		if e.Error != nil {
+			end = " with " + e.Error.String()
+		}
+		_, err := fmt.Fprintf(out, "%s of %s, on server %s, %s%s at %s\n%s/%s was asked last, after %d attempts\n"+
+			"why it went there is not remembered any more: this is what the audit log says\n",
+			line(e.ID), line(e.Org), line(e.Instance), line(e.Status), end, r.At.Format(time.RFC3339), line(r.Agent), line(r.Model), r.Attempts)
+		return err
+	}
 	fmt.Fprintf(out, "%s asked for %s at %s (%s of %s, server %s)\n", line(e.ID), line(e.Model), e.Began.Format(time.RFC3339), e.User, e.Org, line(e.Instance))
 	switch {
 	case e.Route == nil:

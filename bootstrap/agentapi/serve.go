@@ -27,7 +27,7 @@ import (
 	"agentapi/domain/fault"
 )
 
-func serveCommand(files *[]string) *cobra.Command {
+func serveCommand(files *[]string, again <-chan os.Signal) *cobra.Command {
 	var (
 		memory bool
 		addr   string
@@ -43,7 +43,7 @@ func serveCommand(files *[]string) *cobra.Command {
 			if addr != "" {
 				flags["server.addr"] = addr
 			}
-			return serve(c.Context(), *files, flags, c.ErrOrStderr())
+			return serve(c.Context(), again, *files, flags, c.ErrOrStderr())
 		},
 	}
 	c.Flags().BoolVar(&memory, "memory", false, "keep nothing: storage in memory")
@@ -54,8 +54,8 @@ func serveCommand(files *[]string) *cobra.Command {
 // moment is how long a server that is told twice to stop takes at most.
 const moment = 5 * time.Second
 
-// serve runs the server until ctx ends.
-func serve(ctx context.Context, files []string, flags map[string]string, out io.Writer) error {
+// serve runs the server until ctx ends; what again has then means at once.
+func serve(ctx context.Context, again <-chan os.Signal, files []string, flags map[string]string, out io.Writer) error {
 	loaded, err := load(files, flags)
 	if err != nil {
 		return err
@@ -114,9 +114,6 @@ func serve(ctx context.Context, files []string, flags map[string]string, out io.
 	stop, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
 	defer cancel()
 	// A second signal means now: what runs is told so, and what is left to do has a moment.
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(again)
 	go func() {
 		select {
 		case <-again:

@@ -134,7 +134,7 @@ func sessionsShow() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "the session as JSON")
+	output(c, &asJSON)
 	return c
 }
 
@@ -156,7 +156,7 @@ func sessionsRename() *cobra.Command {
 			return changeSession(c, args[0], map[string]any{"title": strings.Join(args[1:], " ")}, asJSON, "renamed")
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "the session as JSON")
+	output(c, &asJSON)
 	return c
 }
 
@@ -173,7 +173,7 @@ func sessionsArchive() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&undo, "undo", false, "open it again")
-	c.Flags().BoolVar(&asJSON, "json", false, "the session as JSON")
+	output(c, &asJSON)
 	return c
 }
 
@@ -217,7 +217,7 @@ func sessionsDelete() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	return c
 }
 
@@ -250,7 +250,7 @@ func sessionsExport() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&file, "output", "o", "", "the file to write, readable by you only; the standard output if absent")
+	c.Flags().StringVar(&file, "out", "", "the file to write, readable by you only; the standard output if absent")
 	return c
 }
 

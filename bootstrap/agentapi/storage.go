@@ -62,7 +62,7 @@ func copyCommand(files *[]string) *cobra.Command {
 	}
 	c.Flags().StringVar(&from, "from", "", "the SQLite file: a path or sqlite://PATH; agentapi.db in the data folder if absent")
 	c.Flags().StringVar(&to, "to", "", "the database, as the server's role: postgres://…; DATABASE_URL if absent, which other users of this machine do not see")
-	c.Flags().BoolVar(&asJSON, "json", false, "the result as JSON")
+	output(c, &asJSON)
 	return c
 }
 

@@ -27,7 +27,7 @@ func versionCommand() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	output(c, &asJSON)
 	c.Flags().BoolVar(&sbom, "sbom", false, "list all that it is built of, as CycloneDX JSON")
 	return c
 }

@@ -89,4 +89,15 @@ type Decision struct {
 	Ended      bool
 	Kind, Code string // of the request's failure; empty: it has none
 	Took       time.Duration
+	// Recalled is what is stored of how the request ended, where nobody remembers the
+	// decision any more; then little else is known. nil: it is remembered.
+	Recalled *Recalled
+}
+
+// Recalled is who answered a request, or was asked last, and how many had been asked by
+// then.
+type Recalled struct {
+	Candidate
+	Attempts int
+	At       time.Time
 }

@@ -107,8 +107,13 @@ func SplitModel(s string, known func(Name) bool) (Candidate, bool) {
 	return Candidate{Agent: Name(head), Model: rest}, true
 }
 
-// MayFailOver tells whether another candidate may be tried after err. No event
-// may have been delivered, which the caller knows.
+// Roomier tells whether a model is known to have more room than another one, which a prompt
+// of about so many tokens was too long for.
+func (m Model) Roomier(than Model, prompt int) bool { return m.Context > max(than.Context, prompt) }
+
+// MayFailOver tells whether any other candidate may be tried after err; after
+// fault.TooLong a Roomier one may. No event may have been delivered, which the caller
+// knows.
 func MayFailOver(err error) bool {
 	k := fault.KindOf(err)
 	return k.Retryable() || k == fault.Unsupported

@@ -43,6 +43,14 @@ const (
 	Model        Tier = "model"
 )
 
+// words is the tier as texts call it.
+func (t Tier) words() string {
+	if t == Organization {
+		return "organisation"
+	}
+	return string(t)
+}
+
 // Holder is one that has limits.
 type Holder struct {
 	Tier Tier
@@ -72,11 +80,11 @@ type Rule struct {
 func (r Rule) String() string {
 	switch r.Per {
 	case 0:
-		return string(r.Unit) + " of the " + string(r.Tier)
+		return string(r.Unit) + " of the " + r.Tier.words()
 	case time.Minute:
-		return string(r.Unit) + " per minute of the " + string(r.Tier)
+		return string(r.Unit) + " per minute of the " + r.Tier.words()
 	default:
-		return string(r.Unit) + " per day of the " + string(r.Tier)
+		return string(r.Unit) + " per day of the " + r.Tier.words()
 	}
 }
 

@@ -116,7 +116,7 @@ func TestAProgramTakesAPlaceOfItsOwn(t *testing.T) {
 		}
 	}
 	p := Compose("id", time.Minute, Want{Program: true, Only: true}, limits)
-	if f := fault.As(p.Refusal(Decision{Refused: 0, RetryAfter: time.Second})); f == nil || f.Code != "concurrency_limit" || f.Message != "Too many agent processes at once of the organization: the limit is 2." {
+	if f := fault.As(p.Refusal(Decision{Refused: 0, RetryAfter: time.Second})); f == nil || f.Code != "concurrency_limit" || f.Message != "Too many agent processes at once of the organisation: the limit is 2." {
 		t.Errorf("got %+v", f)
 	}
 }
@@ -131,9 +131,9 @@ func TestARefusalSaysWhichLimitItWasAndWhenToTryAgain(t *testing.T) {
 		says  string
 		after time.Duration
 	}{
-		{Decision{Refused: 1, RetryAfter: 900 * time.Millisecond, Levels: levels}, fault.RateLimited, "rate_limit_exceeded", "requests per minute of the organization is reached: it is 60", 900 * time.Millisecond},
-		{Decision{Refused: 2, RetryAfter: time.Hour, Levels: levels}, fault.RateLimited, "rate_limit_exceeded", "tokens per day of the organization is reached: it is 10000, and 50 remain", time.Hour},
-		{Decision{Refused: 3, RetryAfter: time.Second, Levels: levels}, fault.RateLimited, "concurrency_limit", "requests at once of the organization: the limit is 4", time.Second},
+		{Decision{Refused: 1, RetryAfter: 900 * time.Millisecond, Levels: levels}, fault.RateLimited, "rate_limit_exceeded", "requests per minute of the organisation is reached: it is 60", 900 * time.Millisecond},
+		{Decision{Refused: 2, RetryAfter: time.Hour, Levels: levels}, fault.RateLimited, "rate_limit_exceeded", "tokens per day of the organisation is reached: it is 10000, and 50 remain", time.Hour},
+		{Decision{Refused: 3, RetryAfter: time.Second, Levels: levels}, fault.RateLimited, "concurrency_limit", "requests at once of the organisation: the limit is 4", time.Second},
 		{Decision{Refused: 2, RetryAfter: -1, Levels: levels}, fault.TooLong, "tokens_exceed_limit", "100 tokens", 0},
 	} {
 		f := fault.As(plan().Refusal(c.d))

@@ -19,7 +19,7 @@ import (
 type LimiterBench struct {
 	Limiter ports.Limiter
 	Pass    func(d time.Duration) // lets time pass for it
-	Back    func(d time.Duration) // sets its clock back; nil: it never goes back
+	Set     func(d time.Duration) // sets its clock by so much; nil: nobody can
 }
 
 // Limiter tests the contract of ports.Limiter. within runs a test with a fresh bench:
@@ -36,6 +36,7 @@ func Limiter(t *testing.T, within func(t *testing.T, test func(t *testing.T, b L
 		"a place is free when its claim is settled":          limiterPlaces,
 		"a place is free after its lease, unless renewed":    limiterLease,
 		"a clock that is set back lengthens no time":         limiterBackwards,
+		"a clock that is set forward gives nothing":          limiterForwards,
 		"what remains is told":                               limiterLevels,
 		"a limit that changes holds for what is in use":      limiterChanges,
 		"random claims are decided as a plain model decides": limiterModel,
@@ -215,9 +216,7 @@ func limiterLease(t *testing.T, b LimiterBench) {
 // limiterBackwards sets the clock back while a rate and a place are in use, whether they
 // are asked for right then or later.
 func limiterBackwards(t *testing.T, b LimiterBench) {
-	if b.Back == nil {
-		t.Skip("its clock never goes back")
-	}
+	settable(t, b)
 	rate := quota.Claim{Rates: []quota.Charge{rateOf("r", 6, time.Minute, 6)}}
 	held := func(id, key string) quota.Claim {
 		return quota.Claim{ID: id, Places: []quota.Places{{Key: key, Most: 1}}, Lease: time.Minute}
@@ -225,7 +224,7 @@ func limiterBackwards(t *testing.T, b LimiterBench) {
 	takes(t, b, rate, true)
 	takes(t, b, held("dead", "p"), true)
 	takes(t, b, held("alive", "q"), true)
-	b.Back(time.Hour)
+	b.Set(-time.Hour)
 	takes(t, b, rate, false) // nothing is forgotten
 	takes(t, b, held("2", "p"), false)
 	takes(t, b, held("2", "q"), false)
@@ -242,13 +241,46 @@ func limiterBackwards(t *testing.T, b LimiterBench) {
 	b.Pass(time.Hour)
 	rate.Rates[0].N = 6
 	takes(t, b, rate, true)
-	b.Back(time.Hour)
+	b.Set(-time.Hour)
 	must(t, b.Limiter.Settle(t.Context(), rate, 3))
 	rate.Rates[0].N = 3
 	takes(t, b, rate, true)
 	takes(t, b, rate, false)
 	b.Pass(30 * time.Second)
 	takes(t, b, rate, true)
+}
+
+func settable(t *testing.T, b LimiterBench) {
+	t.Helper()
+	if b.Set == nil {
+		t.Skip("nobody can set its clock")
+	}
+}
+
+// limiterForwards sets the clock forward while a rate and a place are in use, and back
+// again later.
+func limiterForwards(t *testing.T, b LimiterBench) {
+	settable(t, b)
+	rate := func(n int64) quota.Claim {
+		return quota.Claim{Rates: []quota.Charge{rateOf("r", 6, time.Minute, n)}}
+	}
+	held := func(id string) quota.Claim {
+		return quota.Claim{ID: id, Places: []quota.Places{{Key: "p", Most: 1}}, Lease: time.Minute}
+	}
+	takes(t, b, rate(6), true)
+	takes(t, b, held("1"), true)
+	for _, by := range []time.Duration{time.Hour, -time.Hour, 5 * time.Minute, -5 * time.Minute} {
+		b.Set(by)
+		takes(t, b, rate(1), false) // nothing has come back
+		takes(t, b, held("2"), false)
+		b.Pass(10 * time.Second)
+		takes(t, b, rate(1), true) // and what does takes no longer than else
+		takes(t, b, rate(1), false)
+	}
+	b.Set(time.Hour)
+	b.Pass(20 * time.Second)
+	takes(t, b, rate(2), true)
+	takes(t, b, held("2"), true)
 }
 
 func limiterLevels(t *testing.T, b LimiterBench) {

@@ -61,6 +61,18 @@ func drainUnderLoad(t *testing.T, s *kit.Server, streams int) {
 	}
 }
 
+// Whoever asks twice means it, however soon the second time comes.
+func TestASecondSignalIsNotLost(t *testing.T) {
+	for range kit.Size(3, 5, 50) {
+		s := kit.Start(t, kit.Options{Env: []string{"AGENTAPI_SERVER__DRAIN_DELAY=60s", "AGENTAPI_SERVER__DRAIN=30s"}})
+		s.Signal(syscall.SIGINT)
+		s.Signal(syscall.SIGTERM) // another one, of which the kernel makes no single one
+		if code, err := s.Wait(20 * time.Second); err != nil || code != 0 {
+			t.Fatalf("exit %d, %v", code, err)
+		}
+	}
+}
+
 func TestAServerThatIsIdleStopsAtOnce(t *testing.T) {
 	s := kit.Start(t, kit.Options{})
 	if code, err := s.Stop(3 * time.Second); err != nil || code != 0 {

@@ -39,7 +39,7 @@ func mirror(t *testing.T, dir string, env []string, open func() *sql.DB, columns
   prog: {driver: exec, models: [p], exec: {command: [cat], env: {TOKEN: planted-environment}}}
 `
 	env = append(env, "AGENTAPI_CONFIG="+filepath.Join(dir, "agentapi.yaml"))
-	run := func(config string, ready func(rows []listedAgent) bool) (rows []listedAgent) {
+	run := func(config string, ready func(rows []listedAgent) bool, do ...string) (rows []listedAgent) {
 		t.Helper()
 		for range 50 { // until the first probes are stored
 			s, err := kit.Launch(t, kit.Options{Dir: dir, Env: env, Config: config})
@@ -47,6 +47,11 @@ func mirror(t *testing.T, dir string, env []string, open func() *sql.DB, columns
 				t.Fatal(err)
 			}
 			time.Sleep(200 * time.Millisecond)
+			if do != nil {
+				if out, code := agentapi(t, []string{"AGENTAPI_URL=" + s.URL, "AGENTAPI_TOKEN=boss-token"}, do...); code != 0 {
+					t.Errorf("%v: %d, %s", do, code, out)
+				}
+			}
 			if code, err := s.Stop(10 * time.Second); err != nil || code != 0 {
 				t.Fatalf("%d, %v", code, err)
 			}
@@ -77,6 +82,12 @@ func mirror(t *testing.T, dir string, env []string, open func() *sql.DB, columns
 	if one[0].Enabled || !one[1].Enabled || strings.Join(one[1].Models, " ") != "echo" {
 		t.Errorf("stored are %+v", one)
 	}
+	drained := run("agents: {up: {driver: demo, models: [echo]}}\nidentity: {chain: [dev], dev: {tokens: [{token: boss-token, org: o, user: u, role: platform_admin}]}}\n", func(rows []listedAgent) bool {
+		return len(rows) == 2 && rows[1].Switch == "drained"
+	}, "agents", "drain", "up")
+	if len(drained) != 2 || drained[0].Switch != "on" || drained[1].Switch != "drained" {
+		t.Errorf("once it is drained, stored are %+v", drained)
+	}
 	if out, code := agentapi(t, env, "agents", "list"); code != 0 || !strings.Contains(out, "CONFIGURED") || strings.Count(out, "\n") != 3 {
 		t.Errorf("%d, %s", code, out)
 	}
@@ -91,6 +102,7 @@ func mirror(t *testing.T, dir string, env []string, open func() *sql.DB, columns
 type listedAgent struct {
 	Name, Type string
 	Enabled    bool
+	Switch     string
 	Models     []string
 	Config     json.RawMessage
 	Status     string

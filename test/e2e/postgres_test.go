@@ -85,6 +85,12 @@ func TestTheSchemaIsBroughtUpToDateByCommandOnly(t *testing.T) {
 	if out, code := agentapi(t, nil, "migrate", "up"); code != 0 || !strings.Contains(out, "needs no migrations") {
 		t.Errorf("with SQLite: %d, %s", code, out)
 	}
+	for _, name := range []string{"DATABASE_URL", "DIRECT_URL"} {
+		out, code := agentapi(t, []string{"AGENTAPI_STORAGE__DRIVER=sqlite", name + "=" + d.Owner}, "migrate", "up")
+		if code != 3 || !strings.Contains(out, name+" is set, but storage.driver is sqlite") || !strings.Contains(out, "→ set storage.driver to postgres, or unset "+name) {
+			t.Errorf("with SQLite, where %s is set: %d, %s", name, code, out)
+		}
+	}
 }
 
 // numbered is the number of the schema after the first n steps.

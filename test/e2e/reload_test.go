@@ -64,7 +64,17 @@ func TestTheConfigurationIsReadAgain(t *testing.T) {
 	// takes a restart says so.
 	reconfigure(t, s, with("agents:\n  demo: {driver: demo, models: [echo, slow], demo: {delay: 1ms}}\n  new: {driver: demo, models: [echo]}\nrouting: {aliases: {fast: [new/echo]}}\nlimits: {models: {fast: {requests_per_day: 1}}}\nserver: {heartbeat: 7s}\nlog: {level: debug}\n"))
 	r := reload(t, s, 200)
-	for _, path := range []string{"agents.demo.demo.delay", "agents.new.driver", "agents.up.driver", "routing.aliases.fast", "limits.models.fast.requests_per_day", "log.level"} {
+	for what, agent := range map[string]string{"added": "agents.new", "removed": "agents.up"} {
+		if got := settingsIn(r[what]); !slices.Equal(got, []string{agent}) {
+			t.Errorf("%s is said to be %v", what, got)
+		}
+	}
+	if slices.ContainsFunc(settingsIn(r["changed"]), func(path string) bool {
+		return strings.HasPrefix(path, "agents.new") || strings.HasPrefix(path, "agents.up")
+	}) {
+		t.Errorf("agents that came and went are said to be changed: %v", r["changed"])
+	}
+	for _, path := range []string{"agents.demo.demo.delay", "routing.aliases.fast", "limits.models.fast.requests_per_day", "log.level"} {
 		if !slices.Contains(settingsIn(r["changed"]), path) {
 			t.Errorf("%s is not among %v", path, r["changed"])
 		}
@@ -135,10 +145,10 @@ func TestASignalAndACommandReloadToo(t *testing.T) {
 	if !kit.Soon(5*time.Second, func() bool { return strings.Contains(s.Logs.String(), "the configuration stays as it was") }) {
 		t.Error("the log does not say what is wrong")
 	}
-	reconfigure(t, s, base+"routing: {aliases: {two: [demo/echo]}}\nserver: {heartbeat: 5s}\n")
+	reconfigure(t, s, strings.Replace(base, "{demo:", "{other: {driver: demo}, demo:", 1)+"routing: {aliases: {two: [demo/echo]}}\nserver: {heartbeat: 5s}\n")
 	env := append(os.Environ(), "AGENTAPI_URL="+s.URL, "AGENTAPI_TOKEN="+strings.TrimPrefix(as("platform_admin")[1], "Bearer "))
 	out, code := agentapi(t, env, "reload")
-	for _, want := range []string{"changed          routing.aliases.one\n", "changed          routing.aliases.two\n", "takes a restart  server.heartbeat\n"} {
+	for _, want := range []string{"added            agents.other\n", "changed          routing.aliases.one\n", "changed          routing.aliases.two\n", "takes a restart  server.heartbeat\n"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit code %d:\n%s", code, out)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestARequestIsExplained(t *testing.T) {
-	configured(t, fleet(t, "500"), func(t *testing.T, s *kit.Server, _ func() *kit.Server) {
+	configured(t, fleet(t, "500"), func(t *testing.T, s *kit.Server, again func() *kit.Server) {
 		explain := func(id string) map[string]any {
 			t.Helper()
 			return object(t, call(t, s, 200, http.MethodGet, "/api/v1/platform/requests/"+id+"/explain", "", as("platform_auditor")...))
@@ -62,6 +62,23 @@ func TestARequestIsExplained(t *testing.T) {
 		if out, code := agentapi(t, env, "requests", "explain", "req_0"); code != 1 || !strings.Contains(out, "last 2,000") {
 			t.Errorf("%d %s", code, out)
 		}
+
+		// After a restart it is known still how it ended, where something is kept.
+		if s = again(); strings.HasSuffix(t.Name(), "in_memory") {
+			return
+		}
+		e = explain(id)
+		if r, _ := e["recalled"].(map[string]any); r["agent"] != "two" || r["model"] != "echo" || r["attempts"] != 2.0 || r["recorded_at"] == nil || e["status"] != "completed" || e["strategy"] != nil || e["error"] != nil {
+			t.Errorf("after a restart: %v", e)
+		}
+		env[0] = "AGENTAPI_URL=" + s.URL
+		out, code = agentapi(t, env, "requests", "explain", id)
+		for _, want := range []string{id + " of org_", " completed at 20", "two/echo was asked last, after 2 attempts\n", "not remembered any more"} {
+			if code != 0 || !strings.Contains(out, want) {
+				t.Errorf("%d: no %q in\n%s", code, want, out)
+			}
+		}
+		call(t, s, 404, http.MethodGet, "/api/v1/platform/requests/req_0/explain", "", as("platform_admin")...)
 	})
 }
 

@@ -1,14 +1,27 @@
--- What all scripts about limits begin with: the time in microseconds, which ARGV[1] may
--- tell, and how an account is kept. The sums are those of domain/quota. Keys live a
--- minute longer than they need, so that a clock that is told may stand still for a while.
--- Where the clock was set back, what is in use is counted from the time that it is now.
-local now = tonumber(ARGV[1])
-if not now then
+-- What all scripts about limits begin with: the time in microseconds, and how an account
+-- is kept. The sums are those of domain/quota. ARGV[1] is the time, empty for Redis's own;
+-- a space; and for how long, at most, no script has run, as the server that asks knows by a
+-- clock that nobody sets, empty where it does not know. The first key has what the clock
+-- said last and how far it is ahead. It may be set, or be another's after a failover: time
+-- goes on from where it was, neither back nor by more than has passed. Keys live an hour
+-- longer than they need, so that a clock that is set forward by less forgets nothing.
+-- Where the first key was lost, and the clock set back, what is in use is counted from the
+-- time that it is now.
+local told, gap = string.match(ARGV[1], '^(%d*) (%d*)$')
+local read = tonumber(told)
+if not read then
   local clock = redis.call('TIME')
-  now = clock[1] * 1000000 + clock[2]
+  read = clock[1] * 1000000 + clock[2]
 end
+local spare, inexact = 3600000, 2000000
+local timekeeper = table.remove(KEYS, 1)
+local last, ahead = string.match(redis.call('GET', timekeeper) or '', '^(%d+) (-?%d+)$')
+local passed = math.max(read - (tonumber(last) or read), 0)
+if tonumber(gap) and passed > gap + inexact then passed = tonumber(gap) end
+local now = (tonumber(last) or read) - (tonumber(ahead) or 0) + passed
+redis.call('SET', timekeeper, string.format('%.0f %.0f', read, read - now))
 local function keep(key, used)
-  redis.call('SET', key, string.format('%.0f %.17g', now, used), 'PX', math.ceil(used / 1000) + 60000)
+  redis.call('SET', key, string.format('%.0f %.17g', now, used), 'PX', math.ceil(used / 1000) + spare)
 end
 local function account(key)
   local at, used = string.match(redis.call('GET', key) or '', '^(%d+) (%S+)$')
@@ -24,6 +37,6 @@ local function free(key, lease)
   end
 end
 local function live(key, lease)
-  local ttl = math.ceil(lease / 1000) + 60000
+  local ttl = math.ceil(lease / 1000) + spare
   if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl) end
 end

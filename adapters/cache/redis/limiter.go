@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -13,23 +14,39 @@ import (
 	"agentapi/ports"
 )
 
-// Limiter is a ports.Limiter for all servers with the same Redis, by its clock.
+// Limiter is a ports.Limiter for all servers with the same Redis, by its clock, which may
+// be set, in both directions.
 type Limiter struct {
 	*Client
-	clock func() time.Time // nil: Redis's
+	clock  func() time.Time     // nil: Redis's
+	steady func() time.Duration // what has passed, by a clock that nobody sets
+	asked  *atomic.Int64        // when the last question was put that was answered, by that clock
 }
 
 var _ ports.Limiter = Limiter{}
 
 // NewLimiter makes a Limiter.
-func NewLimiter(c *Client) Limiter { return Limiter{Client: c} }
+func NewLimiter(c *Client) Limiter {
+	began := time.Now()
+	return Limiter{Client: c, steady: func() time.Duration { return time.Since(began) }, asked: new(atomic.Int64)}
+}
 
-// now is the moment that a script is told, empty where it asks Redis.
-func (l Limiter) now() string {
-	if l.clock == nil {
-		return ""
+// ask runs a script about a claim. It is told the moment, unless it is to ask Redis, and
+// how long ago this server has asked before: no script has run after that but others'.
+func (l Limiter) ask(ctx context.Context, conn rueidis.Client, script *rueidis.Lua, c quota.Claim, args []string) rueidis.RedisResult {
+	var told, gap string
+	if l.clock != nil {
+		told = decimal(l.clock().UnixMicro())
 	}
-	return decimal(l.clock().UnixMicro())
+	begun, before := l.steady(), l.asked.Load()
+	if before > 0 {
+		gap = decimal((begun - time.Duration(before)).Microseconds())
+	}
+	r := script.Exec(ctx, conn, l.keys(c), append([]string{told + " " + gap}, args...))
+	if r.Error() == nil {
+		l.asked.CompareAndSwap(before, max(1, int64(begun))) // or another has asked since
+	}
+	return r
 }
 
 var (
@@ -50,7 +67,8 @@ var (
 // keys are those of all that a claim is about. The part in braces has a cluster keep
 // them in one place: what is decided in one step must be.
 func (l Limiter) keys(c quota.Claim) []string {
-	keys := make([]string, 0, len(c.Rates)+len(c.Places))
+	keys := make([]string, 0, 1+len(c.Rates)+len(c.Places))
+	keys = append(keys, l.prefix+"{limits}:clock")
 	for _, r := range c.Rates {
 		keys = append(keys, l.prefix+"{limits}:rate:"+r.Key)
 	}
@@ -62,8 +80,8 @@ func (l Limiter) keys(c quota.Claim) []string {
 
 // Take grants all of a claim or nothing.
 func (l Limiter) Take(ctx context.Context, c quota.Claim) (d quota.Decision, err error) {
-	args := make([]string, 0, 4+3*len(c.Rates)+len(c.Places))
-	args = append(args, l.now(), decimal(int64(len(c.Rates))), c.ID, decimal(c.Lease.Microseconds()))
+	args := make([]string, 0, 3+3*len(c.Rates)+len(c.Places))
+	args = append(args, decimal(int64(len(c.Rates))), c.ID, decimal(c.Lease.Microseconds()))
 	for _, r := range c.Rates {
 		args = append(args, decimal(r.Limit), decimal(r.Per.Microseconds()), decimal(r.N))
 	}
@@ -72,7 +90,7 @@ func (l Limiter) Take(ctx context.Context, c quota.Claim) (d quota.Decision, err
 	}
 	err = l.do(ctx, func(ctx context.Context, conn rueidis.Client) error {
 		// whether it was granted, the time, what was in use of each rate, and how many hold each place
-		said, err := take.Exec(ctx, conn, l.keys(c), args).AsStrSlice()
+		said, err := l.ask(ctx, conn, take, c, args).AsStrSlice()
 		if err != nil {
 			return err
 		}
@@ -134,8 +152,8 @@ func (l Limiter) Settle(ctx context.Context, c quota.Claim, back ...int64) error
 			left.Rates = append(left.Rates, r)
 		}
 	}
-	args := make([]string, 0, 3+3*len(left.Rates))
-	args = append(args, l.now(), decimal(int64(len(left.Rates))), left.ID)
+	args := make([]string, 0, 2+3*len(left.Rates))
+	args = append(args, decimal(int64(len(left.Rates))), left.ID)
 	for _, r := range left.Rates {
 		args = append(args, decimal(r.Limit), decimal(r.Per.Microseconds()), decimal(r.N))
 	}
@@ -144,7 +162,7 @@ func (l Limiter) Settle(ctx context.Context, c quota.Claim, back ...int64) error
 
 // Renew has the claim hold its places for longer.
 func (l Limiter) Renew(ctx context.Context, c quota.Claim) error {
-	return l.run(ctx, renew, quota.Claim{ID: c.ID, Places: c.Places}, []string{l.now(), c.ID, decimal(c.Lease.Microseconds())})
+	return l.run(ctx, renew, quota.Claim{ID: c.ID, Places: c.Places}, []string{c.ID, decimal(c.Lease.Microseconds())})
 }
 
 func (l Limiter) run(ctx context.Context, script *rueidis.Lua, c quota.Claim, args []string) error {
@@ -152,6 +170,6 @@ func (l Limiter) run(ctx context.Context, script *rueidis.Lua, c quota.Claim, ar
 		return ended(ctx)
 	}
 	return l.do(ctx, func(ctx context.Context, conn rueidis.Client) error {
-		return script.Exec(ctx, conn, l.keys(c), args).Error()
+		return l.ask(ctx, conn, script, c, args).Error()
 	})
 }

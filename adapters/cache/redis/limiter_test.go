@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"agentapi/domain/quota"
 	"agentapi/ports/porttest"
 	server "agentapi/test/redis"
 )
@@ -17,10 +18,27 @@ func TestTheLimiterKeepsThePortsContract(t *testing.T) {
 // limiterSuite tests the contract with a clock that is told to Redis.
 func limiterSuite(t *testing.T, address string) {
 	porttest.Limiter(t, func(t *testing.T, test func(*testing.T, porttest.LimiterBench)) {
-		var passed atomic.Int64
+		var passed, set atomic.Int64
 		began := time.Now().Truncate(time.Second)
 		l := NewLimiter(connect(t, address))
-		l.clock = func() time.Time { return began.Add(time.Duration(passed.Load())) }
-		test(t, porttest.LimiterBench{Limiter: l, Pass: func(d time.Duration) { passed.Add(int64(d)) }, Back: func(d time.Duration) { passed.Add(-int64(d)) }})
+		l.clock = func() time.Time { return began.Add(time.Duration(passed.Load() + set.Load())) }
+		l.steady = func() time.Duration { return time.Duration(passed.Load()) }
+		test(t, porttest.LimiterBench{Limiter: l, Pass: func(d time.Duration) { passed.Add(int64(d)) }, Set: func(d time.Duration) { set.Add(int64(d)) }})
 	})
+}
+
+// Redis forgets keys by its own clock, too.
+func TestAClockThatIsSetForwardForgetsNoLimit(t *testing.T) {
+	t.Parallel()
+	c := connect(t, server.Shared(t))
+	claim := quota.Claim{ID: "1", Lease: time.Second, Rates: []quota.Charge{{Key: "a", Rate: quota.Rate{Limit: 60, Per: time.Minute}, N: 1}}, Places: []quota.Places{{Key: "p", Most: 1}}}
+	if d, err := NewLimiter(c).Take(t.Context(), claim); err != nil || !d.Granted() {
+		t.Fatal(d, err)
+	}
+	for _, key := range NewLimiter(c).keys(claim)[1:] {
+		left, err := c.conn.Do(t.Context(), c.conn.B().Pttl().Key(key).Build()).AsInt64()
+		if err != nil || time.Duration(left)*time.Millisecond < time.Hour {
+			t.Errorf("%s is kept for %d ms, %v", key, left, err)
+		}
+	}
 }

@@ -1,5 +1,5 @@
--- Has a claim hold its places for longer. KEYS: of the places; ARGV: the time as for
--- take, the claim's id and its lease.
+-- Has a claim hold its places for longer. KEYS: of the places; ARGV, after the first: the
+-- claim's id and its lease.
 for i = 1, #KEYS do
   free(KEYS[i], ARGV[3])
   if redis.call('ZADD', KEYS[i], 'XX', 'CH', now + ARGV[3], ARGV[2]) == 1 then

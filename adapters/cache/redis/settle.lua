@@ -1,6 +1,6 @@
--- Ends a claim. KEYS as for take; ARGV: the time as there, how many rates, the claim's
--- id, and for each rate limit, time and the units to use in addition, which come back
--- where negative.
+-- Ends a claim. KEYS as for take; ARGV, after the first: how many rates, the claim's id,
+-- and for each rate limit, time and the units to use in addition, which come back where
+-- negative.
 local rates = tonumber(ARGV[2])
 for i = 1, rates do
   local limit, per, n = tonumber(ARGV[i * 3 + 1]), tonumber(ARGV[i * 3 + 2]), tonumber(ARGV[i * 3 + 3])

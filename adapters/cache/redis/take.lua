@@ -1,7 +1,7 @@
--- Grants all of a claim or nothing. KEYS: of the rates, then of the places. ARGV: the
--- time, empty for Redis's own; how many rates, the claim's id, its lease; for each rate
--- limit, time and units; for each place the most. Gives 1 or 0 for granted, the time, what
--- of each account was in use before, and how many hold each place.
+-- Grants all of a claim or nothing. KEYS: of the rates, then of the places. ARGV, after the
+-- first: how many rates, the claim's id, its lease; for each rate limit, time and units;
+-- for each place the most. Gives 1 or 0 for granted, the time, what of each account was in
+-- use before, and how many hold each place.
 local rates, id, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local granted, out, after = 1, {}, {}
 for i = 1, rates do

@@ -12,23 +12,32 @@ import (
 
 // explanation is why a request went where it went.
 type explanation struct {
-	ID         string         `json:"id"`
-	Object     string         `json:"object"`
-	Org        string         `json:"org_id"`
-	User       string         `json:"user_id"`
-	Instance   string         `json:"instance"`
-	Model      string         `json:"model"`
-	Route      *string        `json:"route"` // null: nobody answers to the model
-	Strategy   agent.Strategy `json:"strategy"`
-	Sticky     *agent.Bond    `json:"sticky_by"`
-	Reason     *string        `json:"reason"`
-	Candidates []considered   `json:"candidates"`
-	Attempts   []attempt      `json:"attempts"`
-	Stopped    *string        `json:"stopped"`
-	Status     string         `json:"status"`
-	Error      *failed        `json:"error"`
-	Began      time.Time      `json:"started_at"`
-	Took       float64        `json:"took_seconds"`
+	ID         string          `json:"id"`
+	Object     string          `json:"object"`
+	Org        string          `json:"org_id"`
+	User       *string         `json:"user_id"`
+	Instance   string          `json:"instance"`
+	Model      *string         `json:"model"`
+	Route      *string         `json:"route"` // null: nobody answers to the model
+	Strategy   *agent.Strategy `json:"strategy"`
+	Sticky     *agent.Bond     `json:"sticky_by"`
+	Reason     *string         `json:"reason"`
+	Candidates []considered    `json:"candidates"`
+	Attempts   []attempt       `json:"attempts"`
+	Stopped    *string         `json:"stopped"`
+	Status     string          `json:"status"`
+	Error      *failed         `json:"error"`
+	Began      *time.Time      `json:"started_at"`
+	Took       *float64        `json:"took_seconds"`
+	Recalled   *recalled       `json:"recalled"`
+}
+
+// recalled is what is stored of a request whose decision nobody remembers.
+type recalled struct {
+	Agent    string    `json:"agent"`
+	Model    string    `json:"model"`
+	Attempts int       `json:"attempts"`
+	At       time.Time `json:"recorded_at"`
 }
 
 type considered struct {
@@ -72,9 +81,15 @@ func orNull[S ~string](s S) *S {
 
 func explanationOf(d agent.Decision) explanation {
 	out := explanation{
-		ID: d.Request, Object: "request.explanation", Org: d.Org, User: d.User, Instance: d.Instance, Model: d.Model, Route: orNull(d.Via),
-		Strategy: cmp.Or(d.Strategy, agent.Ordered), Sticky: orNull(d.Bond), Reason: orNull(d.Reason), Candidates: make([]considered, len(d.Candidates)),
-		Attempts: make([]attempt, len(d.Attempts)), Stopped: orNull(d.Stopped), Status: "running", Error: failedOf(d.Kind, d.Code), Began: d.At.UTC(), Took: d.Took.Seconds(),
+		ID: d.Request, Object: "request.explanation", Org: d.Org, User: orNull(d.User), Instance: d.Instance, Model: orNull(d.Model), Route: orNull(d.Via),
+		Sticky: orNull(d.Bond), Reason: orNull(d.Reason), Candidates: make([]considered, len(d.Candidates)),
+		Attempts: make([]attempt, len(d.Attempts)), Stopped: orNull(d.Stopped), Status: "running", Error: failedOf(d.Kind, d.Code),
+	}
+	if r := d.Recalled; r != nil {
+		out.Recalled = &recalled{string(r.Agent), r.Model, r.Attempts, r.At.UTC()}
+	} else {
+		strategy, began, took := cmp.Or(d.Strategy, agent.Ordered), d.At.UTC(), d.Took.Seconds()
+		out.Strategy, out.Began, out.Took = &strategy, &began, &took
 	}
 	switch {
 	case d.Kind != "":

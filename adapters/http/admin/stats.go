@@ -105,7 +105,12 @@ func (h *Handler) ReloadConfig(c *fiber.Ctx) error {
 	return rest.Send(c, struct {
 		Object   string   `json:"object"`
 		Instance string   `json:"instance"`
+		Added    []string `json:"added"`
+		Removed  []string `json:"removed"`
 		Changed  []string `json:"changed"`
 		Restart  []string `json:"restart"`
-	}{"platform.config_reload", h.Operations.Instance, append([]string{}, r.Changed...), append([]string{}, r.Restart...)})
+	}{
+		"platform.config_reload", h.Operations.Instance,
+		append([]string{}, r.Added...), append([]string{}, r.Removed...), append([]string{}, r.Changed...), append([]string{}, r.Restart...),
+	})
 }

@@ -2,6 +2,7 @@ package bunstore
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,8 +53,10 @@ type Batch interface {
 	Undo(ctx context.Context) error
 	// Commit makes all that was kept durable; where its outcome is not known, it
 	// finds out. If it turns out that statements of jobs had failed, it undoes and
-	// gives those, and commits nothing yet: they are to be run again, carefully.
-	Commit(ctx context.Context) (failed []int, err error)
+	// gives those: they are to be run again, carefully and in that order. Where they
+	// could wait for somebody who waits for the others, those are stored before, and the
+	// batch is another transaction from then on.
+	Commit(ctx context.Context) (failed []int, stored bool, err error)
 	// Rollback gives the batch up.
 	Rollback()
 }
@@ -241,20 +244,27 @@ func (c *Committer) commit(first *job, turn <-chan struct{}) (ended chan struct{
 	c.writer.Go(func() {
 		defer close(ended)
 		defer cancel()
+		waiting := batch
 		if err == nil {
-			err = c.finish(ctx, tx, batch)
+			waiting, err = c.finish(ctx, tx, batch)
 		}
 		if err != nil && tx != nil {
 			tx.Rollback()
 		}
-		for _, j := range batch {
-			if j.err = j.own; j.err == nil {
-				j.err = Failed(ctx, err)
-			}
-			close(j.done)
-		}
+		tell(waiting, Failed(ctx, err))
 	})
 	return ended
+}
+
+// tell says to jobs how they went: what they said themselves or, if that was well, how
+// their commit went.
+func tell(jobs []*job, err error) {
+	for _, j := range jobs {
+		if j.err = j.own; j.err == nil {
+			j.err = err
+		}
+		close(j.done)
+	}
 }
 
 // next gives a job that comes while the batch before is under way or that waits
@@ -303,17 +313,26 @@ func (c *Committer) company(first *job, turn <-chan struct{}) []*job {
 	return batch
 }
 
-// finish commits, after those jobs have been run again that turned out to have
-// failed.
-func (c *Committer) finish(ctx context.Context, tx Batch, batch []*job) error {
+// finish commits, after those jobs have been run again that turned out to have failed. It
+// gives the jobs that have not been told how they went, which is as the last commit did.
+func (c *Committer) finish(ctx context.Context, tx Batch, batch []*job) (waiting []*job, err error) {
+	waiting = batch
 	for {
-		failed, err := tx.Commit(ctx)
+		failed, stored, err := tx.Commit(ctx)
 		if err != nil || len(failed) == 0 {
-			return err
+			return waiting, err
+		}
+		if stored {
+			rest := make([]*job, len(failed))
+			for i, n := range failed {
+				rest[i] = batch[n]
+			}
+			tell(slices.DeleteFunc(slices.Clone(waiting), func(j *job) bool { return slices.Contains(rest, j) }), nil)
+			waiting = rest
 		}
 		for _, n := range failed {
 			if err := c.attempt(ctx, tx, n, batch[n], true); err != nil {
-				return err
+				return waiting, err
 			}
 		}
 	}

@@ -286,9 +286,9 @@ func (c *counting) Keep(context.Context) error { return nil }
 func (c *counting) Undo(context.Context) error { return nil }
 func (c *counting) Rollback()                  {}
 
-func (c *counting) Commit(context.Context) ([]int, error) {
+func (c *counting) Commit(context.Context) ([]int, bool, error) {
 	time.Sleep(time.Millisecond)
-	return nil, nil
+	return nil, false, nil
 }
 
 func TestStopCommitsWhatWaits(t *testing.T) {

@@ -41,11 +41,11 @@ func (s *savepoints) Undo(ctx context.Context) error {
 
 // Commit seals what is to be appended to the audit log, of all jobs together, and
 // commits.
-func (s *savepoints) Commit(ctx context.Context) ([]int, error) {
+func (s *savepoints) Commit(ctx context.Context) ([]int, bool, error) {
 	if err := s.r.seal(ctx, s.entries.All()); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return nil, s.tx.Commit()
+	return nil, false, s.tx.Commit()
 }
 
 func (s *savepoints) exec(ctx context.Context, statement string) error {

@@ -178,6 +178,9 @@ func (t trail) List(ctx context.Context, f audit.Filter, q page.Query) (page.Of[
 		if f.Action != "" {
 			query = query.Where("action = ?", withoutNUL(string(f.Action)))
 		}
+		if f.Request != "" {
+			query = query.Where("request = ?", withoutNUL(f.Request))
+		}
 		if !f.Since.IsZero() {
 			query = query.Where("at_us >= ?", f.Since.UnixMicro())
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"agentapi/adapters/storage/bunstore"
@@ -43,6 +44,7 @@ type batch struct {
 	s       *Store
 	number  int64
 	entries bunstore.Gathered // to be appended to the audit log
+	orgs    map[int]string    // whose rows a job is about, the first that it has named
 }
 
 var _ bunstore.Batch = (*batch)(nil)
@@ -56,19 +58,33 @@ func (s *Store) beginning(writes *pool) func(context.Context, <-chan struct{}) (
 }
 
 func (s *Store) begin(w *wire) *batch {
-	s.number++
-	w.add("BEGIN")
-	w.add(s.settings)
+	s.number += 2 // the one between is for what is run again
+	b := &batch{wire: w, s: s, number: s.number, orgs: map[int]string{}}
+	b.open()
 	if s.planned >= s.replan {
-		w.add("DISCARD PLANS")
+		b.add("DISCARD PLANS")
 		s.planned, s.replan = 0, min(2*s.replan, seldom)
 	}
+	return b
+}
+
+// open begins a transaction.
+func (b *batch) open() {
+	b.add("BEGIN")
+	b.add(b.s.settings)
 	// That the server lives, and what tells after a lost answer whether this was
 	// committed. An older transaction that was given up may come in later.
-	w.add(fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
+	b.add(fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
 		"ON CONFLICT (id) DO UPDATE SET batch = greatest(instances.batch, EXCLUDED.batch), until = EXCLUDED.until, seen_at = clock_timestamp()",
-		s.o.Instance, s.number, s.o.Lease.Milliseconds()))
-	return &batch{wire: w, s: s, number: s.number}
+		b.s.o.Instance, b.number, b.s.o.Lease.Milliseconds()))
+}
+
+// enter names the tenant to the transaction.
+func (b *batch) enter(ctx context.Context, org tenancy.OrgID) error {
+	if b.orgs[b.job] == "" {
+		b.orgs[b.job] = org.UUID()
+	}
+	return b.wire.enter(ctx, org)
 }
 
 // Job begins a job.
@@ -125,28 +141,77 @@ func (b *batch) Undo(context.Context) error {
 }
 
 // Commit sends what waits, and with it the commit, if no job has failed.
-func (b *batch) Commit(ctx context.Context) ([]int, error) {
+func (b *batch) Commit(ctx context.Context) (failed []int, stored bool, err error) {
 	if err := b.ready(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	b.careful = false
 	if len(b.failed) == 0 {
-		// A head that is read in the last statement before the commit is the head when
-		// the batch is sent again, too.
-		if entries := b.entries.All(); len(entries) > 0 {
-			b.queue = append(b.queue, sealing(entries))
-		}
-		b.add(commit).last = true
+		b.seal()
 	}
+	if err := b.end(ctx); err != nil {
+		return nil, false, err
+	}
+	if len(b.failed) == 0 {
+		b.release()
+		return nil, false, nil
+	}
+	failed = slices.Sorted(maps.Keys(b.failed))
+	slices.SortStableFunc(failed, b.byOrg)
+	for _, n := range failed {
+		b.entries.Drop(n)
+		delete(b.failed, n)
+	}
+	if !b.crosses(failed) {
+		return failed, false, nil
+	}
+	b.seal()
+	if err := b.end(ctx); err != nil {
+		return nil, false, err
+	}
+	b.entries = bunstore.Gathered{}
+	b.sent, b.number = false, b.number+1
+	b.open()
+	return failed, true, nil
+}
+
+// seal has the end of the transaction wait with the rest. A head that is read in the last
+// statement before the commit is the head when the batch is sent again, too.
+func (b *batch) seal() {
+	if entries := b.entries.All(); len(entries) > 0 {
+		b.queue = append(b.queue, sealing(entries))
+	}
+	b.add(commit).last = true
+}
+
+// crosses tells whether jobs that are run again come to organisations before one whose rows
+// others of the batch have locked.
+func (b *batch) crosses(again []int) bool {
+	greatest := ""
+	for n, org := range b.orgs {
+		if !slices.Contains(again, n) {
+			greatest = max(greatest, org)
+		}
+	}
+	return slices.ContainsFunc(again, func(n int) bool { return b.orgs[n] < greatest })
+}
+
+// byOrg puts jobs in the order in which all servers come to organisations, so that they
+// never wait for each other.
+func (b *batch) byOrg(one, other int) int { return strings.Compare(b.orgs[one], b.orgs[other]) }
+
+// end sends what waits, with the commit if no more jobs turn out to have failed.
+func (b *batch) end(ctx context.Context) error {
 	first, waiting := !b.sent, slices.Clone(b.queue)
 	done, err := b.together(ctx)
 	if !done {
+		b.inOrder()
 		err = b.flush(ctx)
 	}
 	for again := first; err != nil && !b.unread && (sqlstate(err) == "" || b.dead()) && waiting[len(waiting)-1].text == commit; again = false {
 		committed, lost := b.committed()
 		if lost != nil {
-			return nil, bunstore.Undecided(fault.Unavailable, err)
+			return bunstore.Undecided(fault.Unavailable, err)
 		}
 		if committed {
 			err = nil
@@ -156,20 +221,25 @@ func (b *batch) Commit(ctx context.Context) ([]int, error) {
 		}
 		// It has not happened, and nobody has seen anything of it.
 		b.queue = slices.Clone(waiting)
+		b.inOrder()
 		err = b.flush(ctx)
 	}
-	if err != nil {
-		return nil, err
+	return err
+}
+
+// inOrder puts the jobs that wait in the order of their organisations, but for what ends
+// one that was sent in part.
+func (b *batch) inOrder() {
+	own := func(s *statement) bool { return s.job != none }
+	from := slices.IndexFunc(b.queue, own)
+	if from < 0 {
+		return
 	}
-	failed := slices.Sorted(maps.Keys(b.failed))
-	for _, n := range failed {
-		b.entries.Drop(n)
+	to := from
+	for to < len(b.queue) && own(b.queue[to]) {
+		to++
 	}
-	clear(b.failed)
-	if len(failed) == 0 {
-		b.release()
-	}
-	return failed, nil
+	slices.SortStableFunc(b.queue[from:to], func(one, other *statement) int { return b.byOrg(one.job, other.job) })
 }
 
 // together sends a batch of which nothing was sent yet merged. It is done, well or
