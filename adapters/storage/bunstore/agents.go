@@ -70,7 +70,7 @@ func (a agents) Mirror(ctx context.Context, all []agent.Described) error {
 }
 
 func (r *Repositories) mirror(ctx context.Context, d agent.Described) error {
-	row := &agentRow{ID: agent.IDOf(d.Name).UUID(), Name: string(d.Name), Type: d.Type, Enabled: true, Config: withoutNUL(d.Config)}
+	row := &agentRow{ID: agent.IDOf(d.Name).UUID(), Name: string(d.Name), Type: d.Type, Enabled: true, Config: storable(d.Config)}
 	_, err := r.db.NewInsert().Model(row).On("CONFLICT (name) DO UPDATE").
 		Set("type = EXCLUDED.type, enabled = EXCLUDED.enabled, config = EXCLUDED.config").Returning(nothing).Exec(ctx)
 	if err != nil {
@@ -78,7 +78,7 @@ func (r *Repositories) mirror(ctx context.Context, d agent.Described) error {
 	}
 	ids := []string{""}
 	for _, m := range d.Models {
-		model := &modelRow{ID: agent.ModelIDOf(d.Name, m.ID).UUID(), AgentID: row.ID, Name: withoutNUL(m.ID), Enabled: true}
+		model := &modelRow{ID: agent.ModelIDOf(d.Name, m.ID).UUID(), AgentID: row.ID, Name: storable(m.ID), Enabled: true}
 		if m.Context > 0 {
 			model.MaxTokens = &m.Context
 		}
@@ -106,7 +106,7 @@ func (a agents) RecordHealth(ctx context.Context, name agent.Name, h agent.Healt
 		}
 		row := &healthRow{ID: id, AgentID: id, Status: string(h.State), LastCheck: session.Moment(h.Seen)}
 		if h.Reason != "" {
-			reason := withoutNUL(h.Reason)
+			reason := storable(h.Reason)
 			row.Error = &reason
 		}
 		_, err := r.db.NewInsert().Model(row).On("CONFLICT (agent_id) DO UPDATE").

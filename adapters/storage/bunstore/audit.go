@@ -75,7 +75,7 @@ func (a audits) remember(ctx context.Context, e audit.Entry) error {
 	for _, v := range values {
 		_, err := a.db.NewRaw("INSERT INTO audit_values (org_id, subject_id, name, commitment, clear) "+
 			"SELECT org_id, id, ?, ?, ? FROM audit_subjects WHERE org_id = ? AND id = ?"+lock+" ON CONFLICT DO NOTHING",
-			v.Name, v.Commitment, withoutNUL(v.Clear), e.Org().UUID(), v.Subject.UUID()).Exec(ctx)
+			v.Name, v.Commitment, storable(v.Clear), e.Org().UUID(), v.Subject.UUID()).Exec(ctx)
 		if err != nil {
 			return a.failed(ctx, err)
 		}

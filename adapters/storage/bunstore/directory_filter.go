@@ -25,7 +25,7 @@ func (d directory) chosenOrgs(q *bun.SelectQuery, f *tenancy.OrgFilter) *bun.Sel
 	if f.Text != "" {
 		const title = "coalesce(folded, lower(title))?"
 		from, to := f.Prefix()
-		q = q.Where("name = ? OR "+title+" >= ? AND "+title+" < ?", withoutNUL(f.Text), d.bytewise(), withoutNUL(from), d.bytewise(), withoutNUL(to))
+		q = q.Where("name = ? OR "+title+" >= ? AND "+title+" < ?", storable(f.Text), d.bytewise(), storable(from), d.bytewise(), storable(to))
 	}
 	return q
 }
@@ -41,7 +41,7 @@ func (d directory) chosenUsers(q *bun.SelectQuery, f *tenancy.UserFilter) *bun.S
 	}
 	if f.Text != "" {
 		from, to := f.Prefix()
-		q = q.Where("subject? >= ? AND subject? < ?", d.bytewise(), withoutNUL(from), d.bytewise(), withoutNUL(to))
+		q = q.Where("subject? >= ? AND subject? < ?", d.bytewise(), storable(from), d.bytewise(), storable(to))
 	}
 	return among(q, "id", f.IDs)
 }
@@ -56,12 +56,12 @@ func (d directory) chosenMembers(q *bun.SelectQuery, f *tenancy.MemberFilter) *b
 		q = q.Where("status = ?", string(f.Status))
 	}
 	if f.Text != "" {
-		q = q.Where(`coalesce(folded, lower(name || ? || email)) LIKE ? ESCAPE '~'`, "\n", "%"+wildcards.Replace(withoutNUL(f.Pattern()))+"%")
+		q = q.Where(`coalesce(folded, lower(name || ? || email)) LIKE ? ESCAPE '~'`, "\n", "%"+wildcards.Replace(storable(f.Pattern()))+"%")
 	}
 	if f.Emails != nil {
 		keys := []string{}
 		for _, e := range f.Emails {
-			keys = append(keys, withoutNUL(tenancy.FoldEmail(e)))
+			keys = append(keys, storable(tenancy.FoldEmail(e)))
 		}
 		q = q.Where("lower(email?) IN (?)", d.bytewise(), bun.In(keys))
 	}
@@ -86,7 +86,7 @@ func chosenKeys(q *bun.SelectQuery, f *tenancy.KeyFilter) *bun.SelectQuery {
 // the filter chooses.
 func chosenInvitations(q *bun.SelectQuery, f *tenancy.InvitationFilter) *bun.SelectQuery {
 	if f.Email != "" {
-		q = q.Where("email_key = ?", withoutNUL(tenancy.FoldEmail(f.Email)))
+		q = q.Where("email_key = ?", storable(tenancy.FoldEmail(f.Email)))
 	}
 	if f.Status != nil {
 		// What is pending at a moment depends on it; the rest does not.

@@ -31,10 +31,10 @@ type orgRow struct {
 }
 
 func rowOfOrg(o *tenancy.Org) *orgRow {
-	folded := withoutNUL(o.Folded())
+	folded := storable(o.Folded())
 	return &orgRow{
-		Folded: &folded, ID: o.ID.UUID(), Issuer: withoutNUL(o.Issuer), Name: withoutNUL(o.Name), Title: withoutNUL(o.Title), Status: string(o.Status), Version: o.Version,
-		Sessions: int64(o.Keeps.Sessions / time.Second), Usage: int64(o.Keeps.Usage / time.Second), Models: withoutNUL(string(o.Models)), Limits: granted(o.Limits),
+		Folded: &folded, ID: o.ID.UUID(), Issuer: storable(o.Issuer), Name: storable(o.Name), Title: storable(o.Title), Status: string(o.Status), Version: o.Version,
+		Sessions: int64(o.Keeps.Sessions / time.Second), Usage: int64(o.Keeps.Usage / time.Second), Models: storable(string(o.Models)), Limits: granted(o.Limits),
 		CreatedAt: session.Moment(o.Created), UpdatedAt: session.Moment(o.Updated),
 	}
 }
@@ -73,7 +73,7 @@ type userRow struct {
 
 func rowOfUser(u *tenancy.User) *userRow {
 	r := &userRow{
-		ID: u.ID.UUID(), Issuer: withoutNUL(u.Issuer), Subject: withoutNUL(u.Subject), Platform: string(u.Platform), Status: string(u.Status), Version: u.Version,
+		ID: u.ID.UUID(), Issuer: storable(u.Issuer), Subject: storable(u.Subject), Platform: string(u.Platform), Status: string(u.Status), Version: u.Version,
 		CreatedAt: session.Moment(u.Created), UpdatedAt: session.Moment(u.Updated),
 	}
 	if !u.Home.IsZero() {
@@ -118,9 +118,9 @@ type memberRow struct {
 }
 
 func rowOfMember(m *tenancy.Member) *memberRow {
-	folded := withoutNUL(m.Folded())
+	folded := storable(m.Folded())
 	return &memberRow{
-		Folded: &folded, OrgID: m.Org.UUID(), UserID: m.User.UUID(), Name: withoutNUL(m.Name), Email: withoutNUL(m.Email), Role: string(m.Role), Given: m.Given,
+		Folded: &folded, OrgID: m.Org.UUID(), UserID: m.User.UUID(), Name: storable(m.Name), Email: storable(m.Email), Role: string(m.Role), Given: m.Given,
 		Status: string(m.Status), Limits: granted(m.Limits), Version: m.Version, CreatedAt: session.Moment(m.Created), UpdatedAt: session.Moment(m.Updated),
 	}
 }
@@ -169,7 +169,7 @@ type keyRow struct {
 
 func rowOfKey(k *tenancy.APIKey) *keyRow {
 	return &keyRow{
-		OrgID: k.Org.UUID(), ID: k.ID.UUID(), UserID: k.User.UUID(), Name: withoutNUL(k.Name), Hint: withoutNUL(k.Hint),
+		OrgID: k.Org.UUID(), ID: k.ID.UUID(), UserID: k.User.UUID(), Name: storable(k.Name), Hint: storable(k.Hint),
 		Hash: hex.EncodeToString(k.Hash[:]), Pepper: hex.EncodeToString(k.Pepper[:]), Role: string(k.Role), Models: listed(k.Models), Networks: listed(k.Networks), SCIM: k.SCIM, Limits: granted(k.Limits),
 		ExpiresAt: when(k.Expires), LastUsed: when(k.LastUsed), RevokedAt: when(k.Revoked), Version: k.Version,
 		CreatedAt: session.Moment(k.Created), UpdatedAt: session.Moment(k.Updated),
@@ -185,7 +185,7 @@ func listed[T any](list []T) string {
 	if err != nil {
 		return "[]" // strings and networks can be written
 	}
-	return withoutNUL(string(text))
+	return storable(string(text))
 }
 
 // when is null for a time that has not come.

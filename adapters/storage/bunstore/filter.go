@@ -16,10 +16,10 @@ func chosen(q *bun.SelectQuery, f *session.Filter) *bun.SelectQuery {
 		q = q.Where("archived = ?", f.Status == session.Archived)
 	}
 	if f.Agent != "" {
-		q = q.Where("agent = ?", withoutNUL(string(f.Agent)))
+		q = q.Where("agent = ?", storable(string(f.Agent)))
 	}
 	if f.Model != "" {
-		q = q.Where("model = ?", withoutNUL(f.Model))
+		q = q.Where("model = ?", storable(f.Model))
 	}
 	if !f.Since.IsZero() {
 		q = q.Where("created_at >= ?", session.Moment(f.Since))
@@ -28,7 +28,7 @@ func chosen(q *bun.SelectQuery, f *session.Filter) *bun.SelectQuery {
 		q = q.Where("created_at < ?", session.Moment(f.Until))
 	}
 	if f.Title != "" {
-		q = q.Where(`coalesce(title_folded, lower(title)) LIKE ? ESCAPE '~'`, "%"+wildcards.Replace(session.Folded(withoutNUL(f.Title)))+"%")
+		q = q.Where(`coalesce(title_folded, lower(title)) LIKE ? ESCAPE '~'`, "%"+wildcards.Replace(session.Folded(storable(f.Title)))+"%")
 	}
 	if !f.User.IsZero() {
 		q = q.Where("user_id = ?", f.User.UUID())
@@ -46,7 +46,7 @@ func pairs(m map[string]string) string {
 	}
 	clean := make(map[string]string, len(m))
 	for k, v := range m {
-		clean[withoutNUL(k)] = withoutNUL(v)
+		clean[storable(k)] = storable(v)
 	}
 	text, err := json.Marshal(clean)
 	if err != nil {

@@ -30,7 +30,7 @@ type changeRow struct {
 
 func rowOfChange(c agent.Change) changeRow {
 	return changeRow{
-		ID: c.ID.UUID(), Agent: withoutNUL(string(c.Agent)), Instance: c.Instance, State: string(c.State), Was: string(c.Was), Reason: withoutNUL(c.Reason),
+		ID: c.ID.UUID(), Agent: storable(string(c.Agent)), Instance: c.Instance, State: string(c.State), Was: string(c.Was), Reason: storable(c.Reason),
 		LastedMS: c.Lasted.Milliseconds(), Probes: c.Tally.Probes, ProbesFailed: c.Tally.ProbesFailed, Runs: c.Tally.Runs, RunsFailed: c.Tally.RunsFailed,
 		CreatedAt: session.Moment(c.At),
 	}
@@ -66,7 +66,7 @@ func (a agents) NoteChanges(ctx context.Context, changes ...agent.Change) error 
 func (a agents) Changes(ctx context.Context, name agent.Name, q page.Query) (page.Of[agent.Change], error) {
 	return read(ctx, a.o, func(ctx context.Context, r *Repositories) (out page.Of[agent.Change], err error) {
 		var rows []changeRow
-		query := r.db.NewSelect().Model(&rows).Where("agent = ?", withoutNUL(string(name)))
+		query := r.db.NewSelect().Model(&rows).Where("agent = ?", storable(string(name)))
 		out.More, err = cut(ctx, r, query, "id", q, func(cursor string) (any, error) {
 			id, err := agent.ParseChangeID(cursor)
 			if err != nil {

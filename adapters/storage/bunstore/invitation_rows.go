@@ -29,7 +29,7 @@ type invitationRow struct {
 
 func rowOfInvitation(i *tenancy.Invitation) *invitationRow {
 	r := &invitationRow{
-		OrgID: i.Org.UUID(), ID: i.ID.UUID(), Email: withoutNUL(i.Email), EmailKey: withoutNUL(tenancy.FoldEmail(i.Email)), Role: string(i.Role), InvitedBy: i.By.UUID(),
+		OrgID: i.Org.UUID(), ID: i.ID.UUID(), Email: storable(i.Email), EmailKey: storable(tenancy.FoldEmail(i.Email)), Role: string(i.Role), InvitedBy: i.By.UUID(),
 		Status: string(i.Status), ExpiresAt: session.Moment(i.Expires), AcceptedAt: when(i.Accepted), Version: i.Version,
 		CreatedAt: session.Moment(i.Created), UpdatedAt: session.Moment(i.Updated),
 	}

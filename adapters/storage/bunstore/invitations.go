@@ -44,11 +44,11 @@ func (d directory) CreateInvitation(ctx context.Context, in tenancy.Realm, i *te
 func (d directory) FindInvitation(ctx context.Context, issuer, email string, at time.Time) (*tenancy.Invitation, error) {
 	var row invitationRow
 	query := d.db.NewSelect().Model(&row)
-	key, moment := withoutNUL(tenancy.FoldEmail(email)), session.Moment(at)
+	key, moment := storable(tenancy.FoldEmail(email)), session.Moment(at)
 	if d.shared() {
-		query = query.ModelTableExpr("find_invitation(?, ?, ?) AS inv", withoutNUL(issuer), key, moment)
+		query = query.ModelTableExpr("find_invitation(?, ?, ?) AS inv", storable(issuer), key, moment)
 	} else {
-		query = query.Join("JOIN orgs AS o ON o.id = inv.org_id").Where("o.issuer = ? AND o.status = ?", withoutNUL(issuer), string(tenancy.Active)).
+		query = query.Join("JOIN orgs AS o ON o.id = inv.org_id").Where("o.issuer = ? AND o.status = ?", storable(issuer), string(tenancy.Active)).
 			Where("inv.email_key = ? AND inv.status = 'pending' AND inv.expires_at > ?", key, moment).Order("inv.id").Limit(1)
 	}
 	err := query.Scan(ctx)
@@ -120,7 +120,7 @@ func (r *Repositories) uninvite(ctx context.Context, org, user, pseudonym string
 	// What they accepted tells their address, and so goes last.
 	accepted := r.db.NewSelect().Model((*invitationRow)(nil)).Column("email_key").Where("org_id = ? AND accepted_by = ?", org, user)
 	err = r.db.NewSelect().Model((*invitationRow)(nil)).Column("id").Where("org_id = ?", org).
-		Where("email_key IN (?) OR email_key = ?", accepted, withoutNUL(tenancy.FoldEmail(address))).
+		Where("email_key IN (?) OR email_key = ?", accepted, storable(tenancy.FoldEmail(address))).
 		OrderExpr("CASE WHEN accepted_by = ? THEN 1 ELSE 0 END, id", user).Limit(int64(most)).Scan(ctx, &gone)
 	if err == nil && len(gone) > 0 {
 		guests := r.db.NewSelect().Model((*subjectRow)(nil)).Column("id").Where("org_id = ? AND user_id IN (?)", org, bun.In(gone))

@@ -39,7 +39,7 @@ type jobRow struct {
 func rowOfJob(j *work.Job) *jobRow {
 	return &jobRow{
 		OrgID: j.Org.UUID(), ID: j.ID.UUID(), Kind: string(j.Kind), UserID: j.User.UUID(), AskedBy: j.By.UUID(), OtherID: j.Other.UUID(),
-		State: string(j.State), Rows: j.Rows, Code: j.Code, Message: withoutNUL(j.Message), Tries: j.Tries, Holder: j.Holder,
+		State: string(j.State), Rows: j.Rows, Code: j.Code, Message: storable(j.Message), Tries: j.Tries, Holder: j.Holder,
 		Until: when(j.Until), FinishedAt: when(j.Finished), Version: j.Version, CreatedAt: session.Moment(j.Created), UpdatedAt: session.Moment(j.Updated),
 	}
 }

@@ -94,8 +94,8 @@ func (c usages) report(ctx context.Context, q usage.Query, of func(*bun.SelectQu
 		Where("created_at >= ? AND created_at < ?", session.Moment(q.Since), session.Moment(q.Until))
 	s = oneOf(s, "user_id", q.Users, tenancy.UserID.UUID)
 	s = oneOf(s, "key_id", q.Keys, tenancy.KeyID.UUID)
-	s = oneOf(s, "agent", q.Agents, func(n agent.Name) string { return withoutNUL(string(n)) })
-	s = oneOf(s, "model", q.Models, withoutNUL)
+	s = oneOf(s, "agent", q.Agents, func(n agent.Name) string { return storable(string(n)) })
+	s = oneOf(s, "model", q.Models, storable)
 	var rows []reportRow
 	if err := s.OrderExpr("1").Limit(usage.MaxRows+1).Scan(ctx, &rows); err != nil {
 		return nil, c.failed(ctx, err)

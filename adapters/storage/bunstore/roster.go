@@ -113,13 +113,13 @@ func (r rosters) People(ctx context.Context, in tenancy.Realm, f roster.Filter, 
 		q = q.Where("p.user_id = ?", f.User.UUID())
 	}
 	if f.UserName != nil {
-		q = q.Where("p.name_key = ?", roster.Fold(withoutNUL(*f.UserName)))
+		q = q.Where("p.name_key = ?", roster.Fold(storable(*f.UserName)))
 	}
 	if f.External != nil {
-		q = q.Where("p.external_id = ?", withoutNUL(*f.External))
+		q = q.Where("p.external_id = ?", storable(*f.External))
 	}
 	if f.Email != nil {
-		q = q.Where("p.email_key = ?", roster.Fold(withoutNUL(*f.Email)))
+		q = q.Where("p.email_key = ?", roster.Fold(storable(*f.Email)))
 	}
 	if f.Active != nil {
 		q = q.Where("(mb.status = 'active') = ?", *f.Active)
@@ -188,10 +188,10 @@ func (r rosters) Groups(ctx context.Context, in tenancy.Realm, f roster.GroupFil
 		q = q.Where("g.id = ?", f.ID.UUID())
 	}
 	if f.Name != nil {
-		q = q.Where("g.name_key = ?", roster.Fold(withoutNUL(*f.Name)))
+		q = q.Where("g.name_key = ?", roster.Fold(storable(*f.Name)))
 	}
 	if f.External != nil {
-		q = q.Where("g.external_id = ?", withoutNUL(*f.External))
+		q = q.Where("g.external_id = ?", storable(*f.External))
 	}
 	if f.Member != nil {
 		q = q.Where("EXISTS (SELECT 1 FROM scim_members e WHERE e.org_id = g.org_id AND e.group_id = g.id AND e.user_id = ?)", f.Member.UUID())

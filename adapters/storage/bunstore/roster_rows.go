@@ -33,9 +33,9 @@ type personRow struct {
 
 func rowOfPerson(p *roster.Person) *personRow {
 	return &personRow{
-		OrgID: p.Org.UUID(), UserID: p.User.UUID(), External: withoutNUL(p.External), UserName: withoutNUL(p.UserName), NameKey: roster.Fold(withoutNUL(p.UserName)),
-		Given: withoutNUL(p.Given), Family: withoutNUL(p.Family), Formatted: withoutNUL(p.Formatted), Display: withoutNUL(p.Display),
-		Email: withoutNUL(p.Email), EmailKey: roster.Fold(withoutNUL(p.Email)), Version: p.Version, CreatedAt: session.Moment(p.Created), UpdatedAt: session.Moment(p.Updated),
+		OrgID: p.Org.UUID(), UserID: p.User.UUID(), External: storable(p.External), UserName: storable(p.UserName), NameKey: roster.Fold(storable(p.UserName)),
+		Given: storable(p.Given), Family: storable(p.Family), Formatted: storable(p.Formatted), Display: storable(p.Display),
+		Email: storable(p.Email), EmailKey: roster.Fold(storable(p.Email)), Version: p.Version, CreatedAt: session.Moment(p.Created), UpdatedAt: session.Moment(p.Updated),
 	}
 }
 
@@ -69,7 +69,7 @@ type groupRow struct {
 
 func rowOfGroup(g *roster.Group) *groupRow {
 	return &groupRow{
-		OrgID: g.Org.UUID(), ID: g.ID.UUID(), External: withoutNUL(g.External), Name: withoutNUL(g.Name), NameKey: roster.Fold(withoutNUL(g.Name)), Version: g.Version,
+		OrgID: g.Org.UUID(), ID: g.ID.UUID(), External: storable(g.External), Name: storable(g.Name), NameKey: roster.Fold(storable(g.Name)), Version: g.Version,
 		CreatedAt: session.Moment(g.Created), UpdatedAt: session.Moment(g.Updated),
 	}
 }

@@ -66,13 +66,13 @@ func (r *sessionRow) Values(to Columns) {
 
 func rowOfSession(s *session.Session) *sessionRow {
 	r := &sessionRow{
-		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: withoutNUL(s.Title), Agent: withoutNUL(string(s.Agent)), Model: withoutNUL(s.Model),
-		Native: withoutNUL(s.Native), Turns: s.Turns, Metadata: pairs(s.Metadata), Archived: s.Archived, Version: s.Version, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
+		OrgID: s.Org.UUID(), ID: s.ID.UUID(), UserID: s.User.UUID(), Title: storable(s.Title), Agent: storable(string(s.Agent)), Model: storable(s.Model),
+		Native: storable(s.Native), Turns: s.Turns, Metadata: pairs(s.Metadata), Archived: s.Archived, Version: s.Version, CreatedAt: session.Moment(s.Created), UpdatedAt: session.Moment(s.Updated),
 	}
 	folded := session.Folded(r.Title)
 	r.Folded = &folded
 	if !s.Key.IsZero() {
-		source, value := withoutNUL(s.Key.Source), withoutNUL(s.Key.Value)
+		source, value := storable(s.Key.Source), storable(s.Key.Value)
 		r.KeySource, r.KeyValue = &source, &value
 	}
 	return r
@@ -107,9 +107,11 @@ func (r *sessionRow) session() (*session.Session, error) {
 	return s, nil
 }
 
-// withoutNUL replaces the one character that databases do not take in text. What
-// must keep it stands in the metadata.
-func withoutNUL(s string) string { return strings.ReplaceAll(s, "\x00", "\ufffd") }
+// storable replaces what databases do not take in text: NUL, and what is no UTF-8. What
+// must keep a NUL stands in the metadata.
+func storable(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\ufffd"), "\ufffd")
+}
 
 func corrupt(what string, err error) error {
 	return fault.Internalf("a stored %s is corrupt: %w", what, err)
@@ -241,7 +243,7 @@ func rowOfTurn(org tenancy.OrgID, sid session.ID, t *session.Turn) (*messageRow,
 	}
 	if m.Parts != nil {
 		text := m.Text()
-		whole := withoutNUL(text)
+		whole := storable(text)
 		r.Content = &whole
 		if len(m.Parts) != 1 || m.Parts[0].Kind != chat.TextPart || whole != text {
 			meta.Parts = []part{}

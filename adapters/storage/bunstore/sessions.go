@@ -89,7 +89,7 @@ func (c sessions) Find(ctx context.Context, in tenancy.Realm, id session.ID) (*s
 // ByKey returns the session that has the conversation key.
 func (c sessions) ByKey(ctx context.Context, in tenancy.Scope, key session.Key) (*session.Session, error) {
 	return c.one(ctx, in, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("key_source = ? AND key_value = ?", withoutNUL(key.Source), withoutNUL(key.Value))
+		return q.Where("key_source = ? AND key_value = ?", storable(key.Source), storable(key.Value))
 	})
 }
 
@@ -121,7 +121,7 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 		Where("org_id = ? AND user_id = ? AND id = ? AND turns = ?", in.Org().UUID(), in.User().UUID(), id.UUID(), after)
 	if t, ok := session.Answered(turns); ok {
 		query = query.Set("agent = ?, model = ?, native = ?, updated_at = ?",
-			withoutNUL(string(t.Agent)), withoutNUL(t.Model), withoutNUL(t.Native), session.Moment(t.Created))
+			storable(string(t.Agent)), storable(t.Model), storable(t.Native), session.Moment(t.Created))
 	}
 	result, err := query.Exec(ctx)
 	if err != nil {

@@ -50,7 +50,7 @@ func (c switches) All(ctx context.Context) ([]agent.Switch, error) {
 // Turn stores what change makes of an agent's switch. There is a row before it is
 // read, so that of two who turn it at once the second waits for the first.
 func (c switches) Turn(ctx context.Context, name agent.Name, change func(*agent.Switch) error) error {
-	row := &switchRow{Name: withoutNUL(string(name)), Version: 1}
+	row := &switchRow{Name: storable(string(name)), Version: 1}
 	if _, err := c.db.NewInsert().Model(row).On("CONFLICT DO NOTHING").Returning(nothing).Exec(ctx); err != nil {
 		return c.failed(ctx, err)
 	}

@@ -173,13 +173,13 @@ func (t trail) List(ctx context.Context, f audit.Filter, q page.Query) (page.Of[
 			query = query.Where("org_id = ?", f.Org.UUID())
 		}
 		if f.Actor != "" {
-			query = query.Where("actor = ?", withoutNUL(f.Actor))
+			query = query.Where("actor = ?", storable(f.Actor))
 		}
 		if f.Action != "" {
-			query = query.Where("action = ?", withoutNUL(string(f.Action)))
+			query = query.Where("action = ?", storable(string(f.Action)))
 		}
 		if f.Request != "" {
-			query = query.Where("request = ?", withoutNUL(f.Request))
+			query = query.Where("request = ?", storable(f.Request))
 		}
 		if !f.Since.IsZero() {
 			query = query.Where("at_us >= ?", f.Since.UnixMicro())

@@ -73,8 +73,8 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 			return fault.Internalf("encoding usage: %w", err)
 		}
 		rows[i] = &usageRow{
-			OrgID: in.Org().UUID(), ID: r.ID.UUID(), UserID: in.User().UUID(), Request: withoutNUL(r.Request), SessionID: r.Session.UUID(),
-			Agent: withoutNUL(string(r.Agent)), Model: withoutNUL(r.Model), Prompt: r.Tokens.Prompt, Completion: r.Tokens.Completion,
+			OrgID: in.Org().UUID(), ID: r.ID.UUID(), UserID: in.User().UUID(), Request: storable(r.Request), SessionID: r.Session.UUID(),
+			Agent: storable(string(r.Agent)), Model: storable(r.Model), Prompt: r.Tokens.Prompt, Completion: r.Tokens.Completion,
 			KeyID: keyColumn(r.Key), Details: string(details), Outcome: string(r.Outcome), Cost: int64(r.Cost), CreatedAt: session.Moment(r.At),
 		}
 	}

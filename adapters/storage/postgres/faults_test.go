@@ -231,7 +231,7 @@ func TestACommitWhoseAnswerIsLostIsLookedUp(t *testing.T) {
 	for i := range 20 {
 		v := numbered(uint32(i))
 		v.Key = session.Key{Source: "x", Value: fmt.Sprint(i)}
-		net.Cut(v.ID.UUID(), i%2 == 0)
+		net.Cut(string(v.ID[:]), i%2 == 0)
 		ran := 0
 		err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
 			ran++
