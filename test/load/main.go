@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -161,6 +162,13 @@ agents:
 		if err := os.WriteFile(filepath.Join(b.dir, name), text, 0o600); err != nil {
 			return err
 		}
+	}
+	for _, address := range []string{mockAddr, floorAddr, ownAddr} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("another would be measured: %w", err)
+		}
+		l.Close()
 	}
 	for _, s := range [][]string{
 		{"mockup", "-addr", mockAddr}, {"floor", "-mode", "fiber", "-addr", floorAddr, "-up", mockAddr}, {"agentapi", "serve"},
