@@ -210,8 +210,12 @@ func (s *Service) checkpoint(ctx context.Context) (turn bool) {
 	return true
 }
 
-// follow verifies what is new since the last time.
+// follow verifies what is new since the last time, unless it is in this process's memory,
+// where nobody else can change it.
 func (s *Service) follow(ctx context.Context) {
+	if forgetful(s.Storage) {
+		return
+	}
 	for s.State().Recent.Verdict.Finding == nil {
 		some, err := s.Storage.Trail().Range(ctx, s.seen, atOnce)
 		if err != nil {

@@ -52,7 +52,16 @@ type Request struct {
 	// duplicate keys. Agents that speak the same dialect pass it on, changed
 	// only where it must be.
 	Raw []byte
+	// Placed says that Places are known; they are looked for otherwise.
+	Placed bool
+	Places Places
 }
+
+// Places are where in Raw the values stand that agents change.
+type Places struct{ Model, Messages, StreamOptions Place }
+
+// Place is a part of a text; the zero Place is not there.
+type Place struct{ From, To int }
 
 // ToolSpec is a tool that the client offers and will run itself.
 type ToolSpec struct {

@@ -13,40 +13,74 @@ import (
 // sent only what is new.
 func appendBody(b []byte, task agent.Task) []byte {
 	r := task.Request
-	var (
-		in      = jsontext.NewReader(r.Raw)
-		from    = 0
-		options = false
-	)
-	splice := func(value []byte, write func()) {
-		end := in.Offset()
-		b = append(b, r.Raw[from:end-len(value)]...)
-		write()
-		from = end
+	at := r.Places
+	if !r.Placed {
+		at = placesOf(r.Raw)
 	}
-	// The text was read strictly before; an error cannot come.
-	_ = walk(in, func(name []byte) error {
-		value, err := in.Value()
-		if err != nil {
-			return err
+	if !task.Extended {
+		at.Messages = chat.Place{}
+	}
+	if !r.Stream {
+		at.StreamOptions = chat.Place{}
+	}
+	from := 0
+	for _, p := range inOrder(at.Model, at.Messages, at.StreamOptions) {
+		if p == (chat.Place{}) {
+			continue
 		}
-		switch {
-		case string(name) == "model":
-			splice(value, func() { b = jsontext.AppendString(b, task.Model) })
-		case string(name) == "messages" && task.Extended:
-			splice(value, func() { b = appendMessages(b, task.Messages) })
-		case string(name) == "stream_options" && r.Stream:
-			options = true
-			splice(value, func() { b = appendOptions(b, value) })
+		b = append(b, r.Raw[from:p.From]...)
+		switch p {
+		case at.Model:
+			b = jsontext.AppendString(b, task.Model)
+		case at.Messages:
+			b = appendMessages(b, task.Messages)
+		default:
+			b = appendOptions(b, r.Raw[p.From:p.To])
 		}
-		return nil
-	})
+		from = p.To
+	}
 	end := bytes.LastIndexByte(r.Raw, '}')
 	b = append(b, r.Raw[from:end]...)
-	if r.Stream && !options {
+	if r.Stream && at.StreamOptions == (chat.Place{}) {
 		b = append(b, `,"stream_options":{"include_usage":true}`...)
 	}
 	return append(b, '}')
+}
+
+func inOrder(x, y, z chat.Place) [3]chat.Place {
+	if x.From > y.From {
+		x, y = y, x
+	}
+	if y.From > z.From {
+		y, z = z, y
+	}
+	if x.From > y.From {
+		x, y = y, x
+	}
+	return [3]chat.Place{x, y, z}
+}
+
+// placesOf finds the places in a text that was not decoded here.
+func placesOf(raw []byte) (at chat.Places) {
+	in := jsontext.NewReader(raw)
+	// The text is well-formed; an error cannot come.
+	_ = walk(in, func(name []byte) error {
+		var p *chat.Place
+		switch string(name) {
+		case "model":
+			p = &at.Model
+		case "messages":
+			p = &at.Messages
+		case "stream_options":
+			p = &at.StreamOptions
+		}
+		value, err := in.Value()
+		if p != nil {
+			*p = chat.Place{From: in.Offset() - len(value), To: in.Offset()}
+		}
+		return err
+	})
+	return at
 }
 
 // appendOptions appends stream_options with include_usage set: what is used is

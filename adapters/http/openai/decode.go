@@ -25,7 +25,7 @@ type Decoded struct {
 // checked for its type and bounds, none is dropped. The request keeps raw, which
 // nobody may change. Errors are fault.Invalid and name the place.
 func Decode(raw []byte) (Decoded, error) {
-	d := decoder{r: jsontext.NewReader(raw), req: &chat.Request{N: 1, Raw: raw}}
+	d := decoder{r: jsontext.NewReader(raw), req: &chat.Request{N: 1, Raw: raw, Placed: true}}
 	if d.r.Kind() == 0 && len(bytes.TrimSpace(raw)) == 0 {
 		return Decoded{}, fault.Invalidf("", "invalid_json", "The request body is empty; it must be a JSON object.")
 	}
@@ -68,8 +68,27 @@ func (d *decoder) sampling(name string) { d.req.Params = append(d.req.Params, na
 
 func (d *decoder) special(name string) { d.req.Special = append(d.req.Special, name) }
 
-// member reads one member of the request.
+// member reads one member of the request, and keeps where it stands if agents change it.
 func (d *decoder) member(name []byte) error {
+	var at *chat.Place
+	switch places := &d.req.Places; string(name) {
+	case "model":
+		at = &places.Model
+	case "messages":
+		at = &places.Messages
+	case "stream_options":
+		at = &places.StreamOptions
+	default:
+		return d.value(name)
+	}
+	d.r.Kind() // goes to where the value begins
+	at.From = d.r.Offset()
+	err := d.value(name)
+	at.To = d.r.Offset()
+	return err
+}
+
+func (d *decoder) value(name []byte) error {
 	if d.r.Kind() == 'n' && known[string(name)] {
 		return d.r.Null() // as good as absent
 	}
