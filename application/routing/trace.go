@@ -124,6 +124,7 @@ func (t *Trace) End(err error) {
 		return
 	}
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.is.Ended, t.is.Took = true, t.s.Now().Sub(t.is.At)
 	t.is.Kind, t.is.Code = class(err)
 	if n := len(t.is.Attempts); n > 0 && t.is.Attempts[n-1].Result == agent.Answering {
@@ -132,11 +133,9 @@ func (t *Trace) End(err error) {
 			a.Result, a.Kind, a.Code = agent.Failed, t.is.Kind, t.is.Code
 		}
 	}
-	d := t.copy()
-	t.mu.Unlock()
-	if t.s.Cache != nil && (err != nil || len(d.Attempts) > 1) {
+	if t.s.Cache != nil && (err != nil || len(t.is.Attempts) > 1) {
 		select {
-		case t.s.kept.told <- d:
+		case t.s.kept.told <- t.copy():
 		default: // it is known here
 		}
 	}
