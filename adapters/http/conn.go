@@ -9,7 +9,7 @@ import (
 // ahead is how much of an answer may wait for a client who reads slowly, of which the
 // system keeps as much again for itself: it would let megabytes wait, and the agent run
 // ahead by as much.
-const ahead = 64 << 10
+const ahead = 32 << 10
 
 // counting counts what its connections read.
 type counting struct{ net.Listener }
