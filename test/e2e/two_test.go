@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -120,7 +121,8 @@ func TestTwoServersAppendToASessionOneAfterTheOther(t *testing.T) {
 					t.Errorf("%v %s", err, was.Body)
 					return
 				}
-				body := fmt.Sprintf(`{"metadata":{"count":"%s"}}`, is.Metadata["count"]+".")
+				count, _ := strconv.Atoi(is.Metadata["count"]) // nothing at first
+				body := fmt.Sprintf(`{"metadata":{"count":"%d"}}`, count+1)
 				a, err := s.Do(t.Context(), http.MethodPatch, path, body, append(as("victim"), "If-Match", was.Header.Get("ETag"))...)
 				switch {
 				case err == nil && (a.Status == http.StatusPreconditionFailed || a.Status == http.StatusConflict):
@@ -137,8 +139,8 @@ func TestTwoServersAppendToASessionOneAfterTheOther(t *testing.T) {
 	}
 	all.Wait()
 	is := object(t, call(t, servers[1], 200, http.MethodGet, path, "", as("victim")...))
-	if count := fmt.Sprint(is["metadata"].(map[string]any)["count"]); len(count) != clients*turns {
-		t.Errorf("%d changes are left of %d", len(count), clients*turns)
+	if count := is["metadata"].(map[string]any)["count"]; count != strconv.Itoa(clients*turns) {
+		t.Errorf("%v changes are left of %d", count, clients*turns)
 	}
 	seen := map[string]int{}
 	last := map[int]int{}
