@@ -26,6 +26,9 @@ const root = "../.."
 
 func TestMain(m *testing.M) { kit.Main(m) }
 
+// mostProgram is how many bytes the program may have as it is shipped.
+const mostProgram = 60 << 20
+
 // Built twice, in folders of other names and with nothing kept of the first time,
 // the program is the same to the byte.
 func TestTwoBuildsAreTheSameProgram(t *testing.T) {
@@ -46,6 +49,9 @@ func TestTwoBuildsAreTheSameProgram(t *testing.T) {
 		program, err := os.ReadFile(out)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if len(program) > mostProgram {
+			t.Errorf("the program has %d MB", len(program)>>20)
 		}
 		sums = append(sums, fmt.Sprintf("%x", sha256.Sum256(program)))
 		if bytes.Contains(program, []byte(dir)) {
