@@ -243,8 +243,11 @@ func (s *Service) learn(ctx context.Context, v audit.Verdict, as func(*State) *C
 	}
 }
 
-// whole verifies the whole log, where nobody has for long.
+// whole verifies the whole log, where nobody has for long, unless follow has no need to.
 func (s *Service) whole(ctx context.Context) {
+	if forgetful(s.Storage) {
+		return
+	}
 	last, err := s.Storage.Trail().List(ctx, audit.Filter{Actor: audit.System, Action: audit.AuditVerified}, newest)
 	if err != nil || s.State().Whole.Verdict.Finding != nil {
 		return // the next time tells, or it is told

@@ -202,8 +202,11 @@ func (k *kept) Kept(context.Context) ([]audit.Checkpoint, error) {
 
 func (k *kept) AuditBroken(_ context.Context, f audit.Finding) { k.broken = append(k.broken, f) }
 
+// lasting is a storage that others can reach, too.
+type lasting struct{ ports.Storage }
+
 func service(s ports.Storage, r *Recorder, k *kept, instance string) *Service {
-	return New(Params{Storage: s, Recorder: r, Key: key, Keeper: k, Every: time.Minute, Instance: instance, Observer: k, Now: time.Now})
+	return New(Params{Storage: lasting{s}, Recorder: r, Key: key, Keeper: k, Every: time.Minute, Instance: instance, Observer: k, Now: time.Now})
 }
 
 func TestCheckpointsAreSignedByOneServerAtATime(t *testing.T) {
@@ -311,6 +314,30 @@ func TestAServerThatStopsLeavesItsTurnToAnother(t *testing.T) {
 	if len(k.notes) != 2 || len(other.notes) != 1 {
 		t.Errorf("one has signed %d, the other %d", len(k.notes), len(other.notes))
 	}
+}
+
+// Nobody else can reach a log in memory, so there is no time at which it was verified last
+// either, which would grow old and raise an alert.
+func TestALogInMemoryIsVerifiedByNobodyUnasked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := open(t)
+		svc := service(s, r, &kept{}, "one")
+		svc.Storage = s
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := svc.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		go svc.Run(ctx)
+		time.Sleep(time.Hour)
+		cancel()
+		synctest.Wait()
+		if st := svc.State(); st != (State{}) {
+			t.Errorf("verified: %+v", st)
+		}
+		if v, err := svc.Verify(t.Context(), Part{}, Note{Actor: audit.System}); err != nil || v.Finding != nil || v.Entries == 0 {
+			t.Errorf("asked: %+v, %v", v, err)
+		}
+	})
 }
 
 func TestTheWholeLogIsVerifiedOnceAWeek(t *testing.T) {

@@ -174,8 +174,8 @@ type run struct {
 	since  atomic.Int64 // when the agent was asked for its next event, in nanoseconds after start; -1: the consumer has the turn
 	cancel context.CancelCauseFunc
 
-	mu    sync.Mutex // guards timer while it is made
-	timer *time.Timer
+	mu    sync.Mutex  // guards timer
+	timer *time.Timer // calls look; nil: not yet, or not any more
 }
 
 // answer runs the agent and returns how it ended: nil when it finished, or when
@@ -186,7 +186,7 @@ func (r *run) answer(ctx context.Context, task agent.Task) error {
 	r.start = time.Now()
 	if wait := r.left(0); wait > 0 {
 		r.arm(r.next(wait))
-		defer r.timer.Stop()
+		defer r.disarm()
 	}
 	r.ctx = ctx
 	r.guard.Agent.Run(ctx, task)(r.pass)
@@ -223,6 +223,14 @@ func (r *run) arm(after time.Duration) {
 	r.mu.Lock() // look needs the timer
 	defer r.mu.Unlock()
 	r.timer = time.AfterFunc(after, r.look)
+}
+
+// disarm has look called no more, not by one that is at work just now either.
+func (r *run) disarm() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timer.Stop()
+	r.timer = nil
 }
 
 // tooSlow is the code of our own time-outs.
@@ -274,7 +282,9 @@ func (r *run) look() {
 	if wait > 0 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.timer.Reset(r.next(wait))
+		if r.timer != nil {
+			r.timer.Reset(r.next(wait))
+		}
 		return
 	}
 	what := "The agent %s took too long to begin its answer."

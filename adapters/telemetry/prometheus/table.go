@@ -62,7 +62,7 @@ func Table() []Metric {
 		{"agentapi_degraded", Gauge, []string{"dep", "mode"}, "1 while the server does without something that it depends on.", nil},
 
 		{"agentapi_audit_events_total", Counter, []string{"outcome"}, "Entries for the audit log: ok, or failed where they could not be handed to the storage.", nil},
-		{"agentapi_audit_chain_verified_timestamp_seconds", Gauge, nil, "When this server verified the audit log last, in part or as a whole, since 1970; 0: not yet.", nil},
+		{"agentapi_audit_chain_verified_timestamp_seconds", Gauge, nil, "When this server verified the audit log last, in part or as a whole, since 1970; 0: not yet, or the log is in its memory.", nil},
 		{"agentapi_audit_chain_intact", Gauge, nil, "0 where the audit log is known not to be what it was, else 1.", nil},
 		{"agentapi_audit_queue_length", Gauge, nil, "Ends of requests that wait to be booked, with their entries, because the storage did not take them.", nil},
 		{"agentapi_audit_lag_seconds", Gauge, nil, "How long the oldest of those ends has waited; 0: none waits.", nil},
