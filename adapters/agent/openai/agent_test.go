@@ -593,3 +593,40 @@ func BenchmarkChunk(b *testing.B) {
 		}
 	}
 }
+
+// What an answer said stands in nothing that another answer is read into.
+func TestAnAnswerStaysWhatItWasWhenOthersCome(t *testing.T) {
+	var n atomic.Int32
+	a := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		mark := strings.Repeat(string(rune('a'+n.Add(1))), 64)
+		fmt.Fprintf(w, `{"id":"x","object":"chat.completion","created":1,"model":"up","extra":%[1]q,"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2},`+
+			`"choices":[{"index":0,"message":{"role":"assistant","content":%[1]q,"reasoning_content":%[1]q,"refusal":null,"tool_calls":[{"id":%[1]q,"type":"function","function":{"name":%[1]q,"arguments":%[1]q}}]},"logprobs":null,"finish_reason":"tool_calls"}]}`, mark)
+	})
+	show := func(events []chat.Event) string {
+		var b strings.Builder
+		for _, e := range events {
+			fmt.Fprintf(&b, "%+v %s %+v %+v\n", e, e.Native, e.Call, e.Usage)
+		}
+		return b.String()
+	}
+	var kept [][]chat.Event
+	var shown []string
+	for range 20 {
+		var events []chat.Event
+		for e, err := range a.Run(t.Context(), task(asked)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			events = append(events, e)
+		}
+		kept, shown = append(kept, events), append(shown, show(events))
+	}
+	if last := kept[0][len(kept[0])-1]; len(last.Native) == 0 {
+		t.Fatal("no bytes are passed on")
+	}
+	for i, events := range kept {
+		if got := show(events); got != shown[i] {
+			t.Errorf("%d became\n%s, was\n%s", i, got, shown[i])
+		}
+	}
+}
