@@ -120,7 +120,7 @@ func New(p Params) *Server {
 		Immutable:     true, // strings that outlive their request must not alias its buffers
 		CaseSensitive: true, StrictRouting: true, DisableStartupMessage: true,
 		BodyLimit: p.MaxBody, ReadBufferSize: headerBuffer,
-		ReduceMemoryUsage: true, // no buffers while a connection waits, or its answer streams
+		ReduceMemoryUsage: true, // nothing to read into while a connection waits, or its answer streams
 		ReadTimeout:       p.ReadTimeout, WriteTimeout: stallTimeout, IdleTimeout: idleTimeout,
 		DisablePreParseMultipartForm: true,
 		ErrorHandler:                 s.fail,

@@ -66,8 +66,9 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 		}
 		failures = append(failures, failed...)
 		i += len(failed) - 1
-		err := failed[len(failed)-1].err
-		if ctx.Err() != nil || !agent.MayFailOver(err) && !r.roomier(i, err) {
+		end := failed[len(failed)-1]
+		err := end.err
+		if ctx.Err() != nil || !agent.MayFailOver(err) && !r.roomier(i, end) {
 			return err
 		}
 		last := i == len(r.candidates)-1
@@ -89,13 +90,14 @@ func (r *run) each(ctx context.Context, attempt func(ports.Events) error) error 
 	}
 }
 
-// roomier leaves, behind the candidate at a place that had no room for the prompt, only
-// those that are known to have more; and tells whether there are any.
-func (r *run) roomier(i int, err error) bool {
-	if !fault.Is(err, fault.TooLong) {
+// roomier leaves, behind a place up to which candidates were asked, only those that are
+// known to have more room than one that had too little for the prompt; and tells whether
+// there are any.
+func (r *run) roomier(i int, f failure) bool {
+	if !fault.Is(f.err, fault.TooLong) {
 		return false
 	}
-	small, rest := r.cat.Known(r.candidates[i]), slices.Clone(r.candidates[i+1:])
+	small, rest := r.cat.Known(f.who), slices.Clone(r.candidates[i+1:])
 	rest = slices.DeleteFunc(rest, func(c agent.Candidate) bool {
 		return !r.cat.Known(c).Roomier(small, r.s.Tokens.Prompt(c.Model, r.transcript, r.cmd.Request.Tools))
 	})

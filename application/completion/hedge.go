@@ -82,7 +82,8 @@ func (r *run) race(ctx context.Context, attempt func(ports.Events) error) (faile
 		}
 		r.fold = s.fold
 		r.failed(ctx, s.c, s.at, s.err)
-		if failed = append(failed, failure{s.c, s.err}); !agent.MayFailOver(s.err) {
+		failed = append(failed, failure{s.c, s.err})
+		if !agent.MayFailOver(s.err) && !fault.Is(s.err, fault.TooLong) { // the other may have more room
 			r.outran(running)
 			return failed
 		}

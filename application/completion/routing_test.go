@@ -132,6 +132,8 @@ func TestASecondIsAskedBesideOneThatTakesLong(t *testing.T) {
 		fast  = says(text("fast"), used, stopped, finished)
 		other = says(text("other"), used, stopped, finished)
 		plan  = agent.Plan{Hedge: agent.Hedge{After: 2 * time.Second, MaxTokens: 100}}
+
+		cramped = fault.New(fault.TooLong, "The prompt is too long for the model.")
 	)
 	for name, c := range map[string]struct {
 		first    func(left *int) *scripted
@@ -150,6 +152,9 @@ func TestASecondIsAskedBesideOneThatTakesLong(t *testing.T) {
 		"the first fails at once":     {func(*int) *scripted { return fails(away) }, func(l *int) *scripted { return slow(time.Second, l, other) }, 10, false, "second", 2, 0, 1, time.Second},
 		"the first fails late":        {func(l *int) *scripted { return slow(3*time.Second, l, fails(away, text("half"))) }, func(l *int) *scripted { return slow(4*time.Second, l, other) }, 10, false, "second", 2, 0, 2, 6 * time.Second},
 		"the second fails":            {func(l *int) *scripted { return slow(5*time.Second, l, fast) }, func(*int) *scripted { return fails(away) }, 10, false, "first", 2, 0, 1, 5 * time.Second},
+		"the second has no room":      {func(l *int) *scripted { return slow(5*time.Second, l, fast) }, func(*int) *scripted { return fails(cramped) }, 10, false, "first", 2, 0, 1, 5 * time.Second},
+		"the first has no room":       {func(l *int) *scripted { return slow(3*time.Second, l, fails(cramped)) }, func(l *int) *scripted { return slow(4*time.Second, l, other) }, 10, false, "second", 2, 0, 1, 6 * time.Second},
+		"neither has room":            {func(l *int) *scripted { return slow(3*time.Second, l, fails(cramped)) }, func(l *int) *scripted { return slow(4*time.Second, l, fails(cramped)) }, 10, false, "", 2, 0, 0, 6 * time.Second},
 		"both fail":                   {func(l *int) *scripted { return slow(5*time.Second, l, fails(away)) }, func(*int) *scripted { return fails(away) }, 10, false, "", 2, 0, 0, 5 * time.Second},
 		"the answer may be long":      {func(l *int) *scripted { return slow(time.Minute, l, fast) }, func(*int) *scripted { return other }, 101, false, "first", 1, 0, 1, time.Minute},
 		"it does not say how long":    {func(l *int) *scripted { return slow(time.Minute, l, fast) }, func(*int) *scripted { return other }, 0, false, "first", 1, 0, 1, time.Minute},
