@@ -12,12 +12,15 @@ import (
 // tenantTables are those whose rows belong to an organisation.
 const tenantTables = "'chat_sessions', 'chat_messages', 'usage', 'idempotency', 'memberships', 'api_keys', 'invitations', 'jobs', 'budgets', 'budget_windows', 'budget_charges', 'budget_holds', 'scim_users', 'scim_groups', 'scim_members', 'audit', 'audit_subjects', 'audit_values', 'audit_places'"
 
-// strangers are the policies for a role that is not the owner of their table: as it
-// was where a backup was made, perhaps. What the owner looks up for the server, such as
-// API keys, is not found then.
+// ownersPolicies are the names of the policies that migrations make for the tables' owner.
+const ownersPolicies = "'census', 'expired_drop', 'expired_lock', 'expired_see', 'find', 'forget', 'forget_see', 'open_drop', 'open_see', 'upkeep', 'upkeep_lock', 'upkeep_see'"
+
+// strangers are those of them that are for a role that is not the owner of their table: as
+// it was where a backup was made, perhaps. What the owner looks up for the server, such as
+// API keys, is not found then. Policies that somebody else made for a role are left alone.
 func strangers(schema string) string {
 	return fmt.Sprintf("FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace "+
-		"WHERE n.nspname = '%s' AND NOT (0 = ANY (p.polroles) OR c.relowner = ANY (p.polroles))", schema)
+		"WHERE n.nspname = '%s' AND p.polname IN (%s) AND NOT (0 = ANY (p.polroles) OR c.relowner = ANY (p.polroles))", schema, ownersPolicies)
 }
 
 // oldest is the first version of PostgreSQL that has what is used here.

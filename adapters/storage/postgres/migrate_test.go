@@ -115,8 +115,9 @@ func TestPoliciesForAnotherThanTheOwnerAreSeenAndMended(t *testing.T) {
 	t.Parallel()
 	d := server.Shared(t).Fresh(t)
 	o := migrated(t, d)
-	before := d.Name + "_before"
-	d.Server.Admin(t, d.Name, "CREATE ROLE "+before+" NOLOGIN", "ALTER POLICY find ON agentapi.api_keys TO "+before, "ALTER POLICY open_see ON agentapi.jobs TO "+before)
+	before, reader := d.Name+"_before", d.Name+"_reader"
+	d.Server.Admin(t, d.Name, "CREATE ROLE "+before+" NOLOGIN", "ALTER POLICY find ON agentapi.api_keys TO "+before, "ALTER POLICY open_see ON agentapi.jobs TO "+before,
+		"CREATE ROLE "+reader+" NOLOGIN", "CREATE POLICY reads ON agentapi.usage FOR SELECT TO "+reader+" USING (true)")
 	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -135,5 +136,13 @@ func TestPoliciesForAnotherThanTheOwnerAreSeenAndMended(t *testing.T) {
 	if err := s.Probe(t.Context()); err != nil {
 		t.Error(err)
 	}
-	d.Server.Admin(t, d.Name, "DROP ROLE "+before) // nothing depends on it any more
+	db := login(t, d.Owner)
+	if to := one[string](t, db, "SELECT polroles[1]::regrole::text FROM pg_policy WHERE polname = 'reads'"); to != reader {
+		t.Errorf("what somebody else lets %s read is %s's", reader, to)
+	}
+	if names := one[string](t, db, `SELECT string_agg(DISTINCT quote_literal(p.polname), ', ' ORDER BY quote_literal(p.polname))
+		FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = 'agentapi'::regnamespace AND c.relowner = ANY (p.polroles)`); names != ownersPolicies {
+		t.Errorf("the owner's policies are %s; the start checks %s", names, ownersPolicies)
+	}
+	d.Server.Admin(t, d.Name, "DROP ROLE "+before, "DROP POLICY reads ON agentapi.usage", "DROP ROLE "+reader) // nothing depends on them any more
 }
