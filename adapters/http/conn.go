@@ -39,12 +39,14 @@ type countingConn struct {
 	raw  syscall.RawConn // nil: there is none
 	read int
 
-	come *[4 << 10]byte // holds rest; nil: there is none
-	rest []byte         // has come and is not yet read
+	come *block // holds rest; nil: there is none
+	rest []byte // has come and is not yet read
 }
 
-// comes hold what comes with a request's first byte.
-var comes = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+// block holds what comes with a request's first byte.
+type block [4 << 10]byte
+
+var blocks = sync.Pool{New: func() any { return new(block) }}
 
 func (c *countingConn) Read(b []byte) (n int, err error) {
 	if len(b) == 1 && c.come == nil && c.raw != nil {
@@ -57,7 +59,7 @@ func (c *countingConn) Read(b []byte) (n int, err error) {
 	default:
 		n = copy(b, c.rest)
 		if c.rest = c.rest[n:]; len(c.rest) == 0 {
-			comes.Put(c.come)
+			blocks.Put(c.come)
 			c.come = nil
 		}
 	}

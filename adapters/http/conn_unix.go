@@ -13,7 +13,7 @@ func (c *countingConn) wait() error {
 	var n int
 	var failed error
 	err := c.raw.Read(func(fd uintptr) bool {
-		c.come = comes.Get().(*[4 << 10]byte)
+		c.come = blocks.Get().(*block)
 		for {
 			n, failed = syscall.Read(int(fd), c.come[:])
 			if !errors.Is(failed, syscall.EINTR) {
@@ -24,7 +24,7 @@ func (c *countingConn) wait() error {
 			c.rest = c.come[:n]
 			return true
 		}
-		comes.Put(c.come)
+		blocks.Put(c.come)
 		c.come = nil
 		return !errors.Is(failed, syscall.EAGAIN)
 	})

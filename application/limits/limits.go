@@ -117,8 +117,9 @@ type Grant struct {
 	settled  chan struct{} // closed when it is; nil: nothing is to be waited for
 }
 
-// Take grants a request what it wants of a model, which may go by several names. id tells it from all others. fault.RateLimited: a limit has no room; fault.TooLong: it never has. The
-// Grant says how the caller stands in either case.
+// Take grants a request what it wants of a model, which may go by several names. id tells
+// it from all others. fault.RateLimited: a limit has no room; fault.TooLong: it never has.
+// The Grant says how the caller stands in either case.
 func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, want quota.Want, models ...string) (*Grant, error) {
 	if s == nil {
 		return nil, nil

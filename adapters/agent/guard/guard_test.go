@@ -261,7 +261,9 @@ func BenchmarkEvent(b *testing.B) {
 // A look that is at work while the answer ends would come again and again, for ever: where
 // the consumer has the turn, nothing is ever due.
 func TestNobodyLooksAtAnAnswerThatHasEnded(t *testing.T) {
-	a := &scripted{run: func(_ context.Context, yield func(chat.Event, error) bool) { yield(chat.Event{Kind: chat.Text, Text: "a"}, nil) }}
+	a := &scripted{run: func(_ context.Context, yield func(chat.Event, error) bool) {
+		yield(chat.Event{Kind: chat.Text, Text: "a"}, nil)
+	}}
 	var armed *time.Timer
 	r := &run{guard: New("a", a, Policy{Idle: time.Hour})}
 	r.yield = func(chat.Event, error) bool { armed = r.timer; return false }

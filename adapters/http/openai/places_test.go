@@ -9,9 +9,9 @@ import (
 // What agents change is found again in the text as it came.
 func TestPlacesAreWhereTheValuesStand(t *testing.T) {
 	for text, want := range map[string][3]string{
-		`{"model":"a","messages":[{"role":"user","content":"x"}]}`:                                                   {`"a"`, `[{"role":"user","content":"x"}]`, ""},
+		`{"model":"a","messages":[{"role":"user","content":"x"}]}`:                                                    {`"a"`, `[{"role":"user","content":"x"}]`, ""},
 		" {\"stream\" :true ,\n\"stream_options\" : { \"include_usage\" : false } , \"mod\\u0065l\" :\t\"\\u0061\" }": {`"\u0061"`, "", `{ "include_usage" : false }`},
-		`{"messages":null,"stream_options":null,"model":"b","user":"c"}`:                                             {`"b"`, "null", "null"},
+		`{"messages":null,"stream_options":null,"model":"b","user":"c"}`:                                              {`"b"`, "null", "null"},
 	} {
 		got, err := Decode([]byte(text))
 		if err != nil {

@@ -64,11 +64,10 @@ func (b *body) WriteTo(w io.Writer) (n int64, err error) {
 		}
 		var k int
 		if text := *piece; len(text) > room {
-			b.progress()
 			if b.begun {
-				k, err = b.conn.Write(framed(text))
+				k, err = b.write(b.conn, framed(text))
 			} else {
-				k, err = w.Write(text[room:])
+				k, err = b.write(w, text[room:])
 			}
 			b.begun = true
 		}
@@ -80,9 +79,22 @@ func (b *body) WriteTo(w io.Writer) (n int64, err error) {
 	return n, err
 }
 
+// write writes a text in parts, each of which has its time: a client who takes a long one
+// slowly takes something.
+func (b *body) write(w io.Writer, text []byte) (n int, err error) {
+	for n < len(text) && err == nil {
+		b.progress()
+		var k int
+		k, err = w.Write(text[n:min(n+part, len(text))])
+		n += k
+	}
+	return n, err
+}
+
 const (
 	room     = len("ffffffff\r\n") // before each piece, for its length
 	maxPiece = 32 << 10            // that is kept for other pieces
+	part     = 32 << 10            // that is written at once
 )
 
 // pieces hold what is rendered until it is written.
