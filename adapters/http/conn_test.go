@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -129,6 +130,23 @@ func TestNobodyGetsAnothersAnswer(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// As it would where the connection holds less than the client waits for.
+func TestALargeAnswerDoesNotStall(t *testing.T) {
+	h := open(t)
+	text := strings.Repeat("x", 900<<10)
+	c, in := h.dial(t)
+	var took [9]time.Duration
+	for i := range took {
+		began := time.Now()
+		write(t, c, said(text))
+		echoed(t, in, text)
+		took[i] = time.Since(began)
+	}
+	if slices.Sort(took[:]); took[len(took)/2] > 150*time.Millisecond {
+		t.Errorf("answers take %v", took)
+	}
 }
 
 func TestWhatHidesBetweenChunksIsRefused(t *testing.T) {
