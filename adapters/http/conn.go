@@ -10,7 +10,7 @@ import (
 // system keeps as much again for itself: it would let megabytes wait, and the agent run
 // ahead by as much. With half of this a client on the same machine, as a proxy is, puts
 // off acknowledging its segments of 64 KB: 1 MB takes half a second.
-const ahead = 48 << 10
+const ahead = 40 << 10
 
 // counting counts what its connections read.
 type counting struct{ net.Listener }
