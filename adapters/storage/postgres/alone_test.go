@@ -143,3 +143,76 @@ func TestAJobThatIsRunAgainHoldsNobodyUp(t *testing.T) {
 		t.Errorf("they have waited for each other: %v", took)
 	}
 }
+
+// run has a server run jobs in one batch, and gives what each of them is told.
+func (c *crossing) run(s *Store, jobs ...work) []error {
+	c.t.Helper()
+	b, ends := s.begin(s.writes.wire(nil)), make([]error, len(jobs))
+	defer b.Rollback()
+	run := func(n int, careful bool) (err error) {
+		r, err := b.Job(c.t.Context(), n, careful)
+		if err != nil {
+			return err
+		}
+		if ends[n] = jobs[n](c.t.Context(), r); ends[n] == nil {
+			ends[n] = b.Keep(c.t.Context())
+		}
+		if ends[n] != nil {
+			return b.Undo(c.t.Context())
+		}
+		return nil
+	}
+	var err error
+	for n := 0; n < len(jobs) && err == nil; n++ {
+		err = run(n, false)
+	}
+	for failed := []int{none}; err == nil && len(failed) > 0; {
+		failed, _, err = b.Commit(c.t.Context())
+		for i := 0; i < len(failed) && err == nil; i++ {
+			err = run(failed[i], true)
+		}
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return ends
+}
+
+// held is how much is set aside in an organisation.
+func (c *crossing) held(org int) (amount price.Micro) {
+	c.t.Helper()
+	if err := c.look.QueryRowContext(c.t.Context(), "SELECT coalesce(sum(amount_micro), 0) FROM agentapi.budget_holds WHERE org_id = $1", c.orgs[org].Org().UUID()).Scan(&amount); err != nil {
+		c.t.Fatal(err)
+	}
+	return amount
+}
+
+// asking is a job that asks something about an organisation before it goes on.
+func (c *crossing) asking(org int, then work) work {
+	return func(ctx context.Context, tx ports.Repositories) error {
+		if _, err := tx.Budgets().Any(ctx, tenancy.RealmOf(c.orgs[org].Org())); err != nil {
+			return err
+		}
+		return then(ctx, tx)
+	}
+}
+
+// Of a job that has asked something the rest is sent with its neighbours, whose
+// organisations may come before its own. It is still in its own savepoint and about its
+// own organisation: it takes none of them along when it fails, and misses no row.
+func TestAJobThatIsSentInPartStaysWhole(t *testing.T) {
+	t.Parallel()
+	c := crosswise(t)
+	if ends := c.run(c.one, c.asking(1, c.reserve(1, 2000)), c.reserve(0, 1)); !fault.Is(ends[0], fault.QuotaExhausted) || ends[1] != nil || c.held(0) != 1 {
+		t.Errorf("got %v, and %d is set aside of what was kept", ends, c.held(0))
+	}
+	hold := budget.NewReservationID(c.at, c.entropy())
+	release := func(ctx context.Context, tx ports.Repositories) error { return tx.Budgets().Release(ctx, c.orgs[1], hold) }
+	err := c.one.Budgets().Reserve(t.Context(), c.orgs[1], budget.Reservation{ID: hold, Amount: 5, At: c.at, Expires: c.at.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ends := c.run(c.one, c.asking(1, release), c.reserve(0, 1)); ends[0] != nil || ends[1] != nil || c.held(0) != 2 || c.held(1) != 0 {
+		t.Errorf("got %v; %d and %d are set aside", ends, c.held(0), c.held(1))
+	}
+}

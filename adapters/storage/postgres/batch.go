@@ -227,19 +227,18 @@ func (b *batch) end(ctx context.Context) error {
 	return err
 }
 
-// inOrder puts the jobs that wait in the order of their organisations, but for what ends
-// one that was sent in part.
+// inOrder puts the jobs that wait in the order of their organisations. What is left of one
+// that was sent in part goes before them, since it is in that one's savepoint and tenant.
 func (b *batch) inOrder() {
-	own := func(s *statement) bool { return s.job != none }
-	from := slices.IndexFunc(b.queue, own)
+	from := slices.IndexFunc(b.queue, func(s *statement) bool { return s.text == savepoint })
 	if from < 0 {
 		return
 	}
-	to := from
-	for to < len(b.queue) && own(b.queue[to]) {
-		to++
+	jobs := b.queue[from:]
+	if end := slices.IndexFunc(jobs, func(s *statement) bool { return s.job == none }); end >= 0 {
+		jobs = jobs[:end]
 	}
-	slices.SortStableFunc(b.queue[from:to], func(one, other *statement) int { return b.byOrg(one.job, other.job) })
+	slices.SortStableFunc(jobs, func(one, other *statement) int { return b.byOrg(one.job, other.job) })
 }
 
 // together sends a batch of which nothing was sent yet merged. It is done, well or
