@@ -214,12 +214,13 @@ func (b *batch) end(ctx context.Context) error {
 			return bunstore.Undecided(fault.Unavailable, err)
 		}
 		if committed {
-			err = nil
+			b.queue, b.size, err = nil, 0, nil
 		}
 		if committed || !again || ctx.Err() != nil || b.reopen(ctx) != nil {
 			break
 		}
 		// It has not happened, and nobody has seen anything of it.
+		clear(b.failed)
 		b.queue = slices.Clone(waiting)
 		b.inOrder()
 		err = b.flush(ctx)
