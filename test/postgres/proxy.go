@@ -65,7 +65,8 @@ type Cutter struct {
 
 	mu   sync.Mutex
 	text []byte
-	lost bool // the message does not arrive; else its answer does not
+	lost bool  // the message does not arrive; else its answer does not
+	late *late // the message arrives when the client has long gone; nil: at once, if at all
 	Cuts int
 }
 
@@ -91,8 +92,9 @@ func Cutting(t testing.TB, addr string) *Cutter {
 			}
 			cut := make(chan struct{})
 			both := func() { client.Close(); server.Close() }
-			all.Go(func() { defer both(); c.forth(client, server, cut) })
-			all.Go(func() { defer both(); back(server, client, cut) })
+			answered := make(chan struct{})
+			all.Go(func() { defer both(); c.forth(client, server, cut, answered) })
+			all.Go(func() { defer close(answered); defer both(); back(server, client, cut) })
 		}
 	})
 	t.Cleanup(func() {
@@ -109,7 +111,23 @@ func (c *Cutter) Cut(text string, lost bool) {
 	c.text, c.lost = []byte(text), lost
 }
 
-func (c *Cutter) forth(client, server net.Conn, cut chan struct{}) {
+// late is when a message arrives, and that it has been answered.
+type late struct{ arrives, answered chan struct{} }
+
+// Hold breaks the connection at the next message that holds text, which arrives all the
+// same, when arrive is called; that returns when it has been answered.
+func (c *Cutter) Hold(text string) (arrive func()) {
+	l := &late{make(chan struct{}), make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text, c.lost, c.late = []byte(text), false, l
+	return func() {
+		close(l.arrives)
+		<-l.answered
+	}
+}
+
+func (c *Cutter) forth(client, server net.Conn, cut, answered chan struct{}) {
 	b := make([]byte, 1<<20)
 	for {
 		n, err := client.Read(b)
@@ -117,12 +135,20 @@ func (c *Cutter) forth(client, server net.Conn, cut chan struct{}) {
 			return
 		}
 		c.mu.Lock()
-		hit, lost := c.text != nil && bytes.Contains(b[:n], c.text), c.lost
+		hit, lost, late := c.text != nil && bytes.Contains(b[:n], c.text), c.lost, c.late
 		if hit {
-			c.text = nil
+			c.text, c.late = nil, nil
 			c.Cuts++
 		}
 		c.mu.Unlock()
+		if hit && late != nil {
+			client.Close()
+			<-late.arrives
+			_, _ = server.Write(b[:n])
+			<-answered
+			close(late.answered)
+			return
+		}
 		if hit && lost {
 			return
 		}

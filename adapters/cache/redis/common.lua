@@ -3,10 +3,10 @@
 -- a space; and for how long, at most, no script has run, as the server that asks knows by a
 -- clock that nobody sets, empty where it does not know. The first key has what the clock
 -- said last and how far it is ahead. It may be set, or be another's after a failover: time
--- goes on from where it was, neither back nor by more than has passed. Keys live an hour
--- longer than they need, so that a clock that is set forward by less forgets nothing.
--- Where the first key was lost, and the clock set back, what is in use is counted from the
--- time that it is now.
+-- goes on from where it was, not back, and by more than 2 s only as far as the server that
+-- asks first cannot tell otherwise. Keys live an hour longer than they need, so that a
+-- clock that is set forward by less forgets nothing. Where the first key was lost, and the
+-- clock set back, what is in use is counted from the time that it is now.
 local told, gap = string.match(ARGV[1], '^(%d*) (%d*)$')
 local read = tonumber(told)
 if not read then

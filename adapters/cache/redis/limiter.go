@@ -38,7 +38,8 @@ func (l Limiter) ask(ctx context.Context, conn rueidis.Client, script *rueidis.L
 	if l.clock != nil {
 		told = decimal(l.clock().UnixMicro())
 	}
-	begun, before := l.steady(), l.asked.Load()
+	before := l.asked.Load() // first: another may ask and be answered meanwhile
+	begun := l.steady()
 	if before > 0 {
 		gap = decimal((begun - time.Duration(before)).Microseconds())
 	}

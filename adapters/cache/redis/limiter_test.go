@@ -42,3 +42,29 @@ func TestAClockThatIsSetForwardForgetsNoLimit(t *testing.T) {
 		}
 	}
 }
+
+// Requests ask at the same time: one that is answered while another is about to ask has
+// not come after it.
+func TestWhoIsOvertakenStillKnowsWhatHasPassed(t *testing.T) {
+	t.Parallel()
+	l := NewLimiter(connect(t, server.Shared(t)))
+	began, hour, passed := time.Now().Truncate(time.Second).Add(-2*time.Hour), time.Duration(0), time.Minute
+	l.clock = func() time.Time { return began.Add(hour + passed) }
+	l.steady = func() time.Duration { return passed }
+	claim := func(n int64) quota.Claim {
+		return quota.Claim{Rates: []quota.Charge{{Key: "a", Rate: quota.Rate{Limit: 60, Per: time.Minute}, N: n}}}
+	}
+	if d, err := l.Take(t.Context(), claim(60)); err != nil || !d.Granted() {
+		t.Fatal(d, err)
+	}
+	l.steady = func() time.Duration {
+		was := passed
+		passed += time.Second
+		l.asked.Store(int64(passed))
+		return was
+	}
+	hour = time.Hour // somebody sets the clock
+	if d, err := l.Take(t.Context(), claim(30)); err != nil || d.Granted() {
+		t.Errorf("an hour is taken to have passed: %v, %v", d, err)
+	}
+}

@@ -38,11 +38,16 @@ const (
 	seldom = 1 << 14
 )
 
+// numbers is how many numbers a batch may need: one for each transaction that it is sent
+// as, and after each the one that says that this was not committed, and never will be.
+const numbers = 8
+
 // batch is a transaction of the instance's writer.
 type batch struct {
 	*wire
 	s       *Store
-	number  int64
+	number  int64             // of the transaction
+	sign    *statement        // says it to the database
 	entries bunstore.Gathered // to be appended to the audit log
 	orgs    map[int]string    // whose rows a job is about, the first that it has named
 }
@@ -58,7 +63,7 @@ func (s *Store) beginning(writes *pool) func(context.Context, <-chan struct{}) (
 }
 
 func (s *Store) begin(w *wire) *batch {
-	s.number += 2 // the one between is for what is run again
+	s.number += numbers
 	b := &batch{wire: w, s: s, number: s.number, orgs: map[int]string{}}
 	b.open()
 	if s.planned >= s.replan {
@@ -72,11 +77,16 @@ func (s *Store) begin(w *wire) *batch {
 func (b *batch) open() {
 	b.add("BEGIN")
 	b.add(b.s.settings)
-	// That the server lives, and what tells after a lost answer whether this was
-	// committed. An older transaction that was given up may come in later.
-	b.add(fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
-		"ON CONFLICT (id) DO UPDATE SET batch = greatest(instances.batch, EXCLUDED.batch), until = EXCLUDED.until, seen_at = clock_timestamp()",
-		b.s.o.Instance, b.number, b.s.o.Lease.Milliseconds()))
+	b.sign = b.add(b.signs())
+}
+
+// signs is what says that the server lives, and tells after a lost answer whether the
+// transaction was committed. One that was given up may be read later: it fails, as there
+// has been a greater number.
+func (b *batch) signs() string {
+	return fmt.Sprintf("INSERT INTO instances (id, batch, until) VALUES ('%s', %d, clock_timestamp() + interval '%d ms') "+
+		"ON CONFLICT (id) DO UPDATE SET batch = EXCLUDED.batch / (instances.batch < EXCLUDED.batch)::int, until = EXCLUDED.until, seen_at = clock_timestamp()",
+		b.s.o.Instance, b.number, b.s.o.Lease.Milliseconds())
 }
 
 // enter names the tenant to the transaction.
@@ -170,7 +180,7 @@ func (b *batch) Commit(ctx context.Context) (failed []int, stored bool, err erro
 		return nil, false, err
 	}
 	b.entries = bunstore.Gathered{}
-	b.sent, b.number = false, b.number+1
+	b.sent, b.number = false, b.number+2
 	b.open()
 	return failed, true, nil
 }
@@ -214,12 +224,15 @@ func (b *batch) end(ctx context.Context) error {
 			return bunstore.Undecided(fault.Unavailable, err)
 		}
 		if committed {
-			err = nil
+			b.queue, b.size, err = nil, 0, nil
 		}
 		if committed || !again || ctx.Err() != nil || b.reopen(ctx) != nil {
 			break
 		}
-		// It has not happened, and nobody has seen anything of it.
+		// It has not happened, nor will it, and nobody has seen anything of it.
+		clear(b.failed)
+		b.number += 2
+		b.sign.text = b.signs()
 		b.queue = slices.Clone(waiting)
 		b.inOrder()
 		err = b.flush(ctx)
@@ -227,19 +240,18 @@ func (b *batch) end(ctx context.Context) error {
 	return err
 }
 
-// inOrder puts the jobs that wait in the order of their organisations, but for what ends
-// one that was sent in part.
+// inOrder puts the jobs that wait in the order of their organisations. What is left of one
+// that was sent in part goes before them, since it is in that one's savepoint and tenant.
 func (b *batch) inOrder() {
-	own := func(s *statement) bool { return s.job != none }
-	from := slices.IndexFunc(b.queue, own)
+	from := slices.IndexFunc(b.queue, func(s *statement) bool { return s.text == savepoint })
 	if from < 0 {
 		return
 	}
-	to := from
-	for to < len(b.queue) && own(b.queue[to]) {
-		to++
+	jobs := b.queue[from:]
+	if end := slices.IndexFunc(jobs, func(s *statement) bool { return s.job == none }); end >= 0 {
+		jobs = jobs[:end]
 	}
-	slices.SortStableFunc(b.queue[from:to], func(one, other *statement) int { return b.byOrg(one.job, other.job) })
+	slices.SortStableFunc(jobs, func(one, other *statement) int { return b.byOrg(one.job, other.job) })
 }
 
 // together sends a batch of which nothing was sent yet merged. It is done, well or
@@ -275,8 +287,8 @@ func (b *batch) together(ctx context.Context) (done bool, err error) {
 // Rollback gives the transaction up with its connection.
 func (b *batch) Rollback() { b.release() }
 
-// committed tells whether the batch is stored. It waits for the end of a
-// transaction that the server still knows.
+// committed tells whether the batch is stored, and else has it never be. It waits for the
+// end of a transaction that the server still knows.
 func (b *batch) committed() (is bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), look)
 	defer cancel()
@@ -284,10 +296,11 @@ func (b *batch) committed() (is bool, err error) {
 	b.pool.Reset()
 	for {
 		w := b.pool.wire(nil)
-		w.add("BEGIN READ WRITE") // for the lock only
+		w.add("BEGIN READ WRITE") // where others only read
 		w.add(s.settings)
 		w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' FOR UPDATE", s.o.Instance))
-		found := w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' AND batch >= %d", s.o.Instance, b.number))
+		found := w.add(fmt.Sprintf("SELECT 1 FROM instances WHERE id = '%s' AND batch = %d", s.o.Instance, b.number))
+		w.add(fmt.Sprintf("UPDATE instances SET batch = %[2]d + 1 WHERE id = '%[1]s' AND batch < %[2]d", s.o.Instance, b.number))
 		w.add(commit)
 		err = w.flush(ctx)
 		w.release()

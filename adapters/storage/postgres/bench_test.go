@@ -53,7 +53,7 @@ func BenchmarkRequest(b *testing.B) {
 			if err := s.Stop(context.Background()); err != nil { // so that its numbers rest
 				b.Fatal(err)
 			}
-			b.ReportMetric(float64(b.N)/float64(max(1, s.number-batches)), "requests/commit")
+			b.ReportMetric(float64(b.N)/float64(max(1, (s.number-batches)/numbers)), "requests/commit")
 		})
 	}
 }

@@ -40,7 +40,7 @@ const headSize = 20
 
 func (c *column) value(k kindOf, size int) {
 	if c.b == nil {
-		c.kindOf, c.b = k, make([]byte, headSize, 1024)
+		c.kindOf, c.b = k, make([]byte, headSize, 128)
 	}
 	c.n++
 	c.b = binary.BigEndian.AppendUint32(c.b, uint32(size))

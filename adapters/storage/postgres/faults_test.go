@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"agentapi/domain/audit"
 	"agentapi/domain/census"
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -246,6 +247,26 @@ func TestACommitWhoseAnswerIsLostIsLookedUp(t *testing.T) {
 	}
 	if net.Cuts != 20 {
 		t.Errorf("only %d connections were cut", net.Cuts)
+	}
+}
+
+// A message may arrive when its sender has long found out that nothing is stored, and has
+// sent it again or said so.
+func TestACommitThatWasGivenUpStoresNothingLater(t *testing.T) {
+	t.Parallel()
+	d := server.Shared(t).Fresh(t)
+	o := migrated(t, d)
+	net := server.Cutting(t, d.Server.Addr)
+	o.URL = d.At(o.URL, net.Addr)
+	s := start(t, o)
+	entry := recorded(t, 1, func(f *audit.Fields) { f.Request = "a request" })
+	arrive := net.Hold("a request")
+	if err := s.Audit().Append(t.Context(), entry); err != nil {
+		t.Error(err)
+	}
+	arrive()
+	if entries, err := s.Trail().Range(t.Context(), 0, 10); err != nil || len(entries) != 1 {
+		t.Errorf("%d entries, %v", len(entries), err)
 	}
 }
 

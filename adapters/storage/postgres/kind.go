@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"database/sql"
 	"errors"
 	"strings"
 
@@ -22,7 +21,7 @@ func kind(err error) fault.Kind {
 		return fault.Unavailable
 	}
 	switch code[:2] {
-	case "QB": // reserve_budget
+	case "QB": // reserve_budgets
 		return fault.QuotaExhausted
 	case "23":
 		if code == "23505" { // unique_violation
@@ -58,11 +57,3 @@ func collided(err error) bool {
 
 // blocked tells an error that says that another's lock was not waited for any longer.
 func blocked(err error) bool { return sqlstate(err) == "55P03" }
-
-// rows is the result of a statement that was sent.
-type rows int64
-
-var _ sql.Result = rows(0)
-
-func (r rows) LastInsertId() (int64, error) { return 0, errors.ErrUnsupported }
-func (r rows) RowsAffected() (int64, error) { return int64(r), nil }
