@@ -80,8 +80,7 @@ agents: {demo: {driver: demo}, up: {driver: openai, openai: {base_url: %q}}}
 			ttl, _ := strconv.ParseInt(r.Do(t, "EVAL", "return tostring(redis.call('PTTL', KEYS[1]))", "1", key), 10, 64)
 			lasts, known := time.Duration(ttl)*time.Millisecond, false
 			for _, s := range all {
-				pattern := strings.ReplaceAll("agentapi:"+s.pattern, "{", `\{`)
-				if prefix, any := strings.CutSuffix(pattern, "*"); any && strings.HasPrefix(key, strings.ReplaceAll(prefix, `\`, "")) {
+				if prefix, any := strings.CutSuffix("agentapi:"+s.pattern, "*"); key == prefix || any && strings.HasPrefix(key, prefix) {
 					known = true
 					s.seen++
 					if lasts > s.lasts {

@@ -13,18 +13,23 @@ if not read then
   local clock = redis.call('TIME')
   read = clock[1] * 1000000 + clock[2]
 end
-local spare, inexact = 3600000, 2000000
+local spare, inexact, longest = 3600000, 2000000, 90000000
+-- What another has put in the place of a text is as good as nothing.
+local function text(key)
+  local said = redis.pcall('GET', key)
+  return type(said) == 'string' and said or ''
+end
 local timekeeper = table.remove(KEYS, 1)
-local last, ahead = string.match(redis.call('GET', timekeeper) or '', '^(%d+) (-?%d+)$')
+local last, ahead = string.match(text(timekeeper), '^(%d+) (-?%d+)$')
 local passed = math.max(read - (tonumber(last) or read), 0)
 if tonumber(gap) and passed > gap + inexact then passed = tonumber(gap) end
 local now = (tonumber(last) or read) - (tonumber(ahead) or 0) + passed
-redis.call('SET', timekeeper, string.format('%.0f %.0f', read, read - now))
+redis.call('SET', timekeeper, string.format('%.0f %.0f', read, read - now), 'PX', longest)
 local function keep(key, used)
   redis.call('SET', key, string.format('%.0f %.17g', now, used), 'PX', math.ceil(used / 1000) + spare)
 end
 local function account(key)
-  local at, used = string.match(redis.call('GET', key) or '', '^(%d+) (%S+)$')
+  local at, used = string.match(text(key), '^(%d+) (%S+)$')
   at, used = tonumber(at) or 0, tonumber(used) or 0
   if now < at then keep(key, used) end
   return math.max(used - math.max(now - at, 0), 0)
