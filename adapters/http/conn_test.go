@@ -144,7 +144,7 @@ func TestALargeAnswerDoesNotStall(t *testing.T) {
 		echoed(t, in, text)
 		took[i] = time.Since(began)
 	}
-	if slices.Sort(took[:]); took[len(took)/2] > 150*time.Millisecond {
+	if slices.Sort(took[:]); took[len(took)/2] > 300*time.Millisecond { // ten times what it takes; half a second where it stalls
 		t.Errorf("answers take %v", took)
 	}
 }
