@@ -39,11 +39,12 @@ var rights = func() map[Role][]Permission {
 	service := []Permission{UseChat, ReadModels, OwnSessions, ReadSelf}
 	member := append(slices.Clone(service), OwnKeys)
 	auditor := append(slices.Clone(member), ReadOrg, ReadMembers, ReadKeys, ReadUsage, ReadAudit, ReadSessions)
-	admin := append(slices.Clone(auditor), WriteOrg, WriteMembers, WriteKeys, WriteBudgets, WriteSessions, WriteData, WriteSCIM)
+	admin := append(slices.Clone(auditor), WriteOrg, WriteMembers, WriteKeys, WriteBudgets, WriteSessions, WriteData)
+	owner := append(slices.Clone(admin), WriteSCIM) // whoever provisions can suspend and remove owners
 	return map[Role][]Permission{
-		Service: service, OrgMember: member, OrgAuditor: auditor, OrgAdmin: admin, OrgOwner: admin,
+		Service: service, OrgMember: member, OrgAuditor: auditor, OrgAdmin: admin, OrgOwner: owner,
 		PlatformAuditor: append(slices.Clone(auditor), ReadPlatform),
-		PlatformAdmin:   append(slices.Clone(admin), ReadPlatform, WritePlatform),
+		PlatformAdmin:   append(slices.Clone(owner), ReadPlatform, WritePlatform),
 	}
 }()
 
@@ -64,9 +65,6 @@ func (r Role) IsPlatform() bool { return r == PlatformAdmin || r == PlatformAudi
 // Within tells whether all that r may do other may do, too: only such a role can
 // be given by someone who has the other.
 func (r Role) Within(other Role) bool {
-	if r == OrgOwner && other != OrgOwner && other != PlatformAdmin { // owners are made by owners
-		return false
-	}
 	if r.IsPlatform() && !other.IsPlatform() {
 		return false
 	}

@@ -97,7 +97,7 @@ func TestWithoutAnIssuerNobodyIsProvisioned(t *testing.T) {
 	config := "identity:\n  chain: [oidc, apikey]\n  oidc: {issuers: [{issuer: \"" + one.URL + "\"}, {issuer: \"" + other.URL + "\"}]}\n"
 	try := func(t *testing.T, config string, status int) map[string]any {
 		s := kit.Start(t, kit.Options{Config: config})
-		token := []string{"Authorization", "Bearer " + other.Token(t, map[string]any{"role": "admin"})}
+		token := []string{"Authorization", "Bearer " + other.Token(t, map[string]any{"role": "owner"})}
 		org := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", token...))["org_id"])
 		key := object(t, call(t, s, 201, http.MethodPost, "/api/v1/orgs/"+org+"/api-keys", `{"name":"d","service":"d","scim":true}`, token...))["key"]
 		d := &directory{s, t, fmt.Sprint(key), org}

@@ -147,7 +147,7 @@ func evictions(t *testing.T, s *kit.Server) map[string]eviction {
 	bound, byBound := key("victim")
 	auditor, _ := of("org_auditor")
 	_, byAuditor := key("org_auditor")
-	_, text := newKey(t, s, "org_admin", "/api/v1/orgs/"+acme+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
+	_, text := newKey(t, s, "org_owner", "/api/v1/orgs/"+acme+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
 	d := &directory{s, t, text, acme}
 	if id := d.send(201, http.MethodPost, "/Users", `{"userName":"org_member","externalId":"org_member"}`)["id"]; id != member {
 		t.Fatalf("who is provisioned is %v, not %v", id, member)

@@ -61,7 +61,7 @@ func TestOfSeveralGroupsTheHighestRoleCounts(t *testing.T) {
 func TestRequestsThatAreNotSCIMAreRefusedInItsForm(t *testing.T) {
 	s := kit.Start(t, kit.Options{Config: mapped + "storage: {driver: memory}\n"})
 	org := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("org_admin")...))["org_id"])
-	_, key := newKey(t, s, "org_admin", "/api/v1/orgs/"+org+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
+	_, key := newKey(t, s, "org_owner", "/api/v1/orgs/"+org+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
 	d := &directory{s, t, key, org}
 	for filter, why := range map[string]string{
 		`userName`: "invalidFilter", `userName eq`: "invalidFilter", `userName eq ann`: "invalidFilter", `userName eq "ann`: "invalidFilter", `userName eq "a\"`: "invalidFilter",
@@ -211,7 +211,10 @@ func TestAProvisioningKeyDoesNothingElse(t *testing.T) {
 		if m := object(t, call(t, d.Server, 200, http.MethodGet, "/api/v1/me", "", mine...)); fmt.Sprint(m["permissions"]) != "[me:read scim:write]" {
 			t.Errorf("it may %v", m["permissions"])
 		}
-		call(t, d.Server, 403, http.MethodPost, "/api/v1/orgs/"+d.org+"/api-keys", `{"name":"x","service":"x","scim":true}`, as("org_member")...)
+		for _, who := range []string{"org_member", "org_admin"} { // who provisions can remove owners
+			call(t, d.Server, 403, http.MethodPost, "/api/v1/orgs/"+d.org+"/api-keys", `{"name":"x","service":"x","scim":true}`, as(who)...)
+		}
+		call(t, d.Server, 403, http.MethodGet, "/scim/v2/Users", "", as("org_admin")...)
 		call(t, d.Server, 400, http.MethodPost, "/api/v1/me/api-keys", `{"name":"x","scim":true}`, as("org_member")...)
 
 		// Another organisation's provider sees and touches nothing of it.
@@ -263,7 +266,7 @@ func TestWhatAProviderDoesIsRecordedWithoutNames(t *testing.T) {
 func TestAGroupOfManyIsBounded(t *testing.T) {
 	s := kit.Start(t, kit.Options{Config: mapped + "storage: {driver: memory}\n"})
 	org := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("org_admin")...))["org_id"])
-	_, key := newKey(t, s, "org_admin", "/api/v1/orgs/"+org+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
+	_, key := newKey(t, s, "org_owner", "/api/v1/orgs/"+org+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
 	d := &directory{s, t, key, org}
 	var b strings.Builder
 	for i := range 10_001 {

@@ -28,7 +28,7 @@ func directed(t *testing.T, test func(t *testing.T, d *directory)) {
 	start := func(t *testing.T, o kit.Options) {
 		s := kit.Start(t, o)
 		org := fmt.Sprint(object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", as("org_admin")...))["org_id"])
-		_, key := newKey(t, s, "org_admin", "/api/v1/orgs/"+org+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
+		_, key := newKey(t, s, "org_owner", "/api/v1/orgs/"+org+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
 		test(t, &directory{s, t, key, org})
 	}
 	t.Run("in memory", func(t *testing.T) { start(t, kit.Options{Config: mapped + "storage: {driver: memory}\n"}) })
