@@ -54,7 +54,7 @@ func (s *Server) surface() []Route {
 		{"GET", "/status", "", health.Status},
 		{"GET", "/metrics", "", health.Numbers},
 
-		{"GET", "/.well-known/oauth-protected-resource", "", where.Resource},
+		{"GET", discovery.Path, "", where.Resource},
 		{"GET", "/openapi.json", "", doc.JSON},
 		{"GET", "/openapi.yaml", "", doc.YAML},
 		{"GET", "/llms.txt", "", doc.LLMs},

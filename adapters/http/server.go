@@ -249,7 +249,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	resp := c.Response()
 	resp.ResetBody()
 	resp.SetStatusCode(p.Status)
-	p.Headers(resp.Header.Set)
+	p.Headers(discovery.Metadata(string(c.Request().Host())), resp.Header.Set)
 	if isOurs(call.Path) {
 		resp.Header.SetContentType("application/problem+json")
 		resp.SetBodyRaw(p.Detailed(call.ID, call.Path))

@@ -40,6 +40,9 @@ func TestCallersLogInByAProvider(t *testing.T) {
 		if strings.Contains(a.Body, "aud") || strings.Contains(a.Body, "expired") {
 			t.Errorf("%s: its caller is told why: %s", name, a.Body)
 		}
+		if _, at, _ := strings.Cut(a.Header.Get("WWW-Authenticate"), `resource_metadata="`); at != s.URL+`/.well-known/oauth-protected-resource", error="invalid_token"` {
+			t.Errorf("%s: it is not said where credentials are got: %v", name, a.Header)
+		}
 	}
 	if a := ask(issuer.Token(t, map[string]any{"aud": "api", "org_id": nil})); a.Status != http.StatusForbidden || !strings.Contains(a.Body, "org_required") {
 		t.Errorf("without an organisation: %d %s", a.Status, a.Body)

@@ -23,20 +23,38 @@ type Login struct {
 // Handler serves what is public about logging in.
 type Handler struct{ Logins []Login }
 
-// Resource answers GET /.well-known/oauth-protected-resource. The resource is the
-// server as the client calls it: by https, but on the machine itself.
+// Path is where the metadata is.
+const Path = "/.well-known/oauth-protected-resource"
+
+// Metadata is the address of the metadata for a client that calls the server by the
+// host; empty where that is no host.
+func Metadata(host string) string {
+	if host == "" || strings.Trim(host, hostly) != "" {
+		return ""
+	}
+	return base(host) + Path
+}
+
+// hostly are the characters of names, addresses and ports.
+const hostly = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]"
+
+// base is the server as the client calls it: by https, but on the machine itself.
+func base(host string) string {
+	if loopback(host) {
+		return "http://" + host
+	}
+	return "https://" + host
+}
+
+// Resource answers GET /.well-known/oauth-protected-resource.
 func (h *Handler) Resource(c *fiber.Ctx) error {
-	host := string(c.Request().Host())
 	out := struct {
 		Resource string   `json:"resource"`
 		Issuers  []string `json:"authorization_servers,omitempty"`
 		Methods  []string `json:"bearer_methods_supported"`
 		Name     string   `json:"resource_name"`
 		Logins   []Login  `json:"agentapi_logins"`
-	}{Resource: "https://" + host, Methods: []string{"header"}, Name: "AgentAPI", Logins: []Login{}}
-	if loopback(host) {
-		out.Resource = "http://" + host
-	}
+	}{Resource: base(string(c.Request().Host())), Methods: []string{"header"}, Name: "AgentAPI", Logins: []Login{}}
 	for _, l := range h.Logins {
 		out.Issuers = append(out.Issuers, l.Issuer)
 		if l.Scopes == nil {

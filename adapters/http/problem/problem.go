@@ -128,10 +128,14 @@ func (p Problem) Detailed(requestID, instance string) []byte {
 	return append(b, '}')
 }
 
-// Headers calls set for each header that the problem brings.
-func (p Problem) Headers(set func(name, value string)) {
+// Headers calls set for each header that the problem brings. Metadata is where it is
+// told who gives credentials (RFC 9728, section 5.1); empty: that is not said.
+func (p Problem) Headers(metadata string, set func(name, value string)) {
 	if p.Status == http.StatusUnauthorized {
 		challenge := `Bearer realm="agentapi"`
+		if metadata != "" {
+			challenge += `, resource_metadata="` + metadata + `"`
+		}
 		if p.Code != "" {
 			challenge += `, error="invalid_token"`
 		}

@@ -72,7 +72,7 @@ func TestWhatIsNotAFaultIsShownAsWhatItIs(t *testing.T) {
 func TestHeadersThatTellClientsWhatToDo(t *testing.T) {
 	headers := func(err error) map[string]string {
 		out := map[string]string{}
-		From(err).Headers(func(k, v string) { out[k] = v })
+		From(err).Headers("", func(k, v string) { out[k] = v })
 		return out
 	}
 	if h := headers(fault.New(fault.RateLimited, "x").WithRetryAfter(1500 * time.Millisecond)); h["Retry-After"] != "2" || h["retry-after-ms"] != "1500" {
@@ -87,6 +87,11 @@ func TestHeadersThatTellClientsWhatToDo(t *testing.T) {
 	if h := headers(fault.New(fault.Unauthenticated, "x")); h["WWW-Authenticate"] != `Bearer realm="agentapi"` {
 		t.Errorf("no credential: %v", h)
 	}
+	From(fault.New(fault.Unauthenticated, "x")).Headers("https://api.example/meta", func(_, v string) {
+		if v != `Bearer realm="agentapi", resource_metadata="https://api.example/meta"` {
+			t.Errorf("with metadata: %s", v)
+		}
+	})
 	if h := headers(fault.New(fault.Unauthenticated, "x").WithCode("invalid_api_key")); !strings.Contains(h["WWW-Authenticate"], "invalid_token") {
 		t.Errorf("a bad credential: %v", h)
 	}
