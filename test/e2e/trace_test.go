@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -113,11 +114,16 @@ func TestARequestIsOneTraceFromItsClientToTheUpstream(t *testing.T) {
 	if root == nil || call == nil || write == nil || got["sqlite read"] == nil {
 		t.Fatalf("the trace is %v", got)
 	}
+	host, port, err := net.SplitHostPort(up.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if fmt.Sprintf("%x", root.GetParentSpanId()) != parent || !bytes.Equal(call.GetParentSpanId(), root.GetSpanId()) || root.GetKind() != trace.Span_SPAN_KIND_SERVER || call.GetKind() != trace.Span_SPAN_KIND_CLIENT {
 		t.Errorf("they hang together wrongly: %v, %v", root, call)
 	}
 	for name, want := range map[string]string{
 		"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.agent.name": "up", "gen_ai.request.model": "m",
+		"server.address": host, "server.port": port,
 		"gen_ai.usage.input_tokens": "11", "gen_ai.usage.output_tokens": "7", "gen_ai.usage.cache_read.input_tokens": "3",
 	} {
 		if got := attributes(call)[name]; got != want {

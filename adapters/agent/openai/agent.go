@@ -5,6 +5,7 @@ package openai
 import (
 	"context"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,6 +131,18 @@ func (a *Agent) Notes() []string {
 		return []string{"base_url has no path, and most end in /v1"}
 	}
 	return nil
+}
+
+// Server is the host that is asked, and its port.
+func (a *Agent) Server() (host string, port int) {
+	port = 443
+	if a.base.Scheme == "http" {
+		port = 80
+	}
+	if n, err := strconv.Atoi(a.base.Port()); err == nil {
+		port = n
+	}
+	return a.base.Hostname(), port
 }
 
 // Models asks the upstream for its models. One that has no list says nothing.

@@ -21,13 +21,24 @@ func (t *Tracer) Agent(name, driver string, inner ports.Agent) ports.Agent {
 	if who == "" {
 		who = driver
 	}
-	return &traced{Agent: inner, t: t, name: name, provider: who, operation: operationOf(driver)}
+	a := &traced{Agent: inner, t: t, name: name, provider: who, operation: operationOf(driver)}
+	if is, ok := inner.(server); ok {
+		host, port := is.Server()
+		a.server = []attribute.KeyValue{attribute.String(serverAddress, host), attribute.Int(serverPort, port)}
+	}
+	return a
+}
+
+// server is an agent that asks one host.
+type server interface {
+	Server() (host string, port int)
 }
 
 type traced struct {
 	ports.Agent
 	t                         *Tracer
 	name, provider, operation string
+	server                    []attribute.KeyValue // where the model is, if that is known
 }
 
 // Unwrap gives the agent itself.
@@ -85,6 +96,7 @@ func (a *traced) asked(task agent.Task) []attribute.KeyValue {
 		attribute.String(operation, a.operation), attribute.String(provider, a.provider), attribute.String(agentName, a.name),
 		attribute.String(requestModel, task.Model), attribute.Bool(requestStream, task.Request.Stream), attribute.String(conversation, task.Session.ID),
 	}
+	out = append(out, a.server...)
 	if n := task.Request.MaxTokens; n > 0 {
 		out = append(out, attribute.Int(maxTokens, n))
 	}

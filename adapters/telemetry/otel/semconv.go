@@ -21,6 +21,8 @@ const (
 	thoughtTokens  = "gen_ai.usage.reasoning.output_tokens"
 	conversation   = "gen_ai.conversation.id"
 	agentName      = "gen_ai.agent.name"
+	serverAddress  = "server.address"
+	serverPort     = "server.port"
 	errorType      = "error.type"
 	requestMethod  = "http.request.method"
 	route          = "http.route"
