@@ -107,6 +107,31 @@ func TestTheAuditLogsKeyComesFromASecret(t *testing.T) {
 	}
 }
 
+// What an operator mounts is there for the server and for the migration.
+func TestFurtherVolumesAreMounted(t *testing.T) {
+	text, err := render(t, "{volumes: [{name: worm, persistentVolumeClaim: {claimName: kept}}], volumeMounts: [{name: worm, mountPath: /worm}]}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := decode(t, text)
+	for name, p := range map[string]core.PodSpec{
+		"the server":    objects["Deployment/agentapi"].(*apps.Deployment).Spec.Template.Spec,
+		"the migration": objects["Job/agentapi-migrate"].(*batch.Job).Spec.Template.Spec,
+	} {
+		if v := p.Volumes[len(p.Volumes)-1]; v.Name != "worm" || v.PersistentVolumeClaim == nil || v.PersistentVolumeClaim.ClaimName != "kept" {
+			t.Errorf("the last volume of %s is %+v", name, v)
+		}
+		if m := p.Containers[0].VolumeMounts; m[len(m)-1].Name != "worm" || m[len(m)-1].MountPath != "/worm" {
+			t.Errorf("%s mounts %+v", name, m)
+		}
+	}
+	for _, values := range []string{"{volumes: [{name: data, emptyDir: {}}]}", "{volumeMounts: [{name: worm, mountPath: worm}]}"} {
+		if _, err := render(t, values); err == nil {
+			t.Errorf("taken: %s", values)
+		}
+	}
+}
+
 func checkPod(t *testing.T, key string, p core.PodSpec) {
 	t.Helper()
 	if p.EnableServiceLinks == nil || *p.EnableServiceLinks {

@@ -71,6 +71,9 @@ capabilities: {drop: [ALL]}
 {{- if .Values.audit.existingSecret }}
 - {name: audit, mountPath: /etc/agentapi-audit, readOnly: true}
 {{- end }}
+{{- with .Values.volumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "agentapi.volumes" -}}
@@ -84,6 +87,9 @@ capabilities: {drop: [ALL]}
     secretName: {{ . }}
     defaultMode: 0400    # and the pod's group, fsGroup, may read it
     items: [{key: {{ $.Values.audit.key }}, path: audit.pem}]
+{{- end }}
+{{- with .Values.volumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
