@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,9 +20,9 @@ import (
 )
 
 // sample is what a server holds at a moment.
-type sample struct{ memory, descriptors, threads int }
+type sample struct{ memory, descriptors, threads, goroutines int }
 
-func holds(t *testing.T, s *kit.Server) sample {
+func holds(t *testing.T, s *kit.Server, metrics int) sample {
 	t.Helper()
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.PID()))
 	if err != nil {
@@ -31,7 +32,11 @@ func holds(t *testing.T, s *kit.Server) sample {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sample{s.Memory(t), len(files), len(tasks)}
+	goroutines, err := strconv.Atoi(scrape(t, metrics)["go_goroutines"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sample{s.Memory(t), len(files), len(tasks), goroutines}
 }
 
 // middle is the median of what get finds in the samples.
@@ -53,9 +58,8 @@ func TestWhatTheServerHoldsStaysFlat(t *testing.T) {
 	d, _ := migrated(t, postgres.Shared(t))
 	proxy := postgres.Before(t, d.Server.Addr)
 	shared := redis.New(t)
-	s := kit.Start(t, kit.Options{Config: staff + "log: {level: error}\nlimits: {user: {requests_per_minute: 100000000}}\nagents: {demo: {driver: demo, health: {failures: 1000}}}\n", Env: []string{
-		"DATABASE_URL=" + d.At(d.App, proxy.Addr), "REDIS_URL=" + shared.URL, "AGENTAPI_IDENTITY__KEY_PEPPER=a-pepper-of-the-tests",
-	}})
+	s, metrics := counted(t, staff+"log: {level: error}\nlimits: {user: {requests_per_minute: 100000000}}\nagents: {demo: {driver: demo, health: {failures: 1000}}}\n",
+		"DATABASE_URL="+d.At(d.App, proxy.Addr), "REDIS_URL="+shared.URL, "AGENTAPI_IDENTITY__KEY_PEPPER=a-pepper-of-the-tests")
 	var (
 		answered, odd atomic.Int64
 		ill           atomic.Bool // the database is away, or has been lately
@@ -108,7 +112,7 @@ func TestWhatTheServerHoldsStaysFlat(t *testing.T) {
 		var all sync.WaitGroup
 		from := answered.Load()
 		end := time.Now().Add(length)
-		for i := range 32 {
+		for i := range kit.Size(32, 32, 256) {
 			r := rand.New(rand.NewPCG(1, uint64(i)))
 			all.Go(func() {
 				for time.Now().Before(end) && each() {
@@ -163,7 +167,7 @@ func TestWhatTheServerHoldsStaysFlat(t *testing.T) {
 			case <-over:
 				return
 			case <-time.After(length / 200):
-				samples = append(samples, holds(t, s))
+				samples = append(samples, holds(t, s, metrics))
 			}
 		}
 	})
@@ -182,10 +186,11 @@ func TestWhatTheServerHoldsStaysFlat(t *testing.T) {
 	early, late := samples[len(samples)/4:len(samples)/2], samples[len(samples)*3/4:]
 	for name, get := range map[string]func(sample) int{
 		"memory": func(s sample) int { return s.memory }, "descriptors": func(s sample) int { return s.descriptors }, "threads": func(s sample) int { return s.threads },
+		"goroutines": func(s sample) int { return s.goroutines },
 	} {
 		before, after := middle(early, get), middle(late, get)
 		t.Logf("%s: %d, then %d", name, before, after)
-		if allowed := before + before/4 + map[string]int{"memory": 16 << 20}[name] + 8; after > allowed {
+		if allowed := before + before/4 + map[string]int{"memory": 16 << 20, "goroutines": 64}[name] + 8; after > allowed {
 			t.Errorf("%s grows from %d to %d", name, before, after)
 		}
 	}
