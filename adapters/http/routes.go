@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -282,7 +281,7 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 		if !known[method] {
 			method = "_OTHER"
 		}
-		call.Span = s.p.Tracer.Begin(string(c.Request().Header.Peek("Traceparent")), method)
+		call.Span = s.p.Tracer.Begin(string(request.Peek(c, "Traceparent")), method)
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -292,7 +291,7 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 		if s.leaving.Load() {
 			resp.SetConnectionClose()
 		}
-		request.Put(&resp.Header, "Openai-Processing-Ms", strconv.FormatInt(time.Since(call.Started).Milliseconds(), 10))
+		request.PutInt(&resp.Header, "Openai-Processing-Ms", time.Since(call.Started).Milliseconds())
 		if !call.Kept() {
 			call.End(resp.StatusCode())
 		}
@@ -391,7 +390,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 // operator tells whether an open route is asked by somebody who may see the platform.
 // Who presents nothing, or nothing good, is a stranger there, not refused.
 func (s *Server) operator(c *fiber.Ctx) bool {
-	if len(c.Request().Header.Peek("Authorization")) == 0 || s.authenticate(c) != nil {
+	if len(request.Peek(c, "Authorization")) == 0 || s.authenticate(c) != nil {
 		return false
 	}
 	return request.Of(c).Caller.Can(tenancy.ReadPlatform)

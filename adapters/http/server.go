@@ -289,10 +289,9 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 // begin gives a request its id and the headers that every answer has.
 func (s *Server) begin(c *fiber.Ctx) *request.Call {
 	call := request.Begin(c, time.Now(), s.finish)
-	h := &c.Context().Request.Header
-	call.Method = string(h.Method())
-	call.Path = string(c.Context().URI().PathOriginal())
-	call.ClientID = clientID(h)
+	call.Method = c.Method()
+	call.Path = c.Path()
+	call.ClientID = clientID(c)
 	resp := &c.Response().Header
 	request.Put(resp, "X-Request-Id", call.ID)
 	request.Put(resp, "Openai-Version", "2020-10-01")
@@ -300,9 +299,9 @@ func (s *Server) begin(c *fiber.Ctx) *request.Call {
 }
 
 // clientID is the client's own id of its request, if it is fit for a log.
-func clientID(h *fasthttp.RequestHeader) string {
-	for _, name := range []string{"X-Client-Request-Id", "X-Request-Id"} {
-		v := h.Peek(name)
+func clientID(c *fiber.Ctx) string {
+	for _, name := range [...]string{"X-Client-Request-Id", "X-Request-Id"} {
+		v := request.Peek(c, name)
 		if len(v) == 0 || len(v) > 128 {
 			continue
 		}

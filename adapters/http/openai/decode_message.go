@@ -12,6 +12,7 @@ func (d *decoder) messages() error {
 	if d.r.Kind() != '[' {
 		return d.mistyped("messages", "an array")
 	}
+	d.req.Messages = make([]chat.Message, 0, 2) // as most requests have that begin a conversation
 	return d.r.Array(func(n int) error {
 		if n >= chat.MaxMessages {
 			return fault.Invalidf("messages", "array_too_long", "messages may hold at most %d messages.", chat.MaxMessages)
@@ -169,7 +170,7 @@ func (d *decoder) part(at string) (p chat.Part, err error) {
 		kind    string
 		texts   = map[string]string{}
 		objects = map[string][]byte{}
-		sub     = decoder{r: jsontext.NewReader(raw), req: d.req}
+		sub     = decoder{r: *jsontext.NewReader(raw), req: d.req}
 	)
 	err = sub.r.Object(func(name []byte) (err error) {
 		key := string(name)
