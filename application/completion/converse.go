@@ -68,12 +68,11 @@ func (r *run) converse(ctx context.Context) error {
 }
 
 func (r *run) turn(of string) error {
-	release, ok := r.s.turns.enter(of)
-	if !ok {
+	if !r.s.turns.enter(of) {
 		return fault.New(fault.Conflict, "Another request has its turn in this session. Retry when it has ended.").
 			WithCode("session_busy").WithRetryAfter(time.Second)
 	}
-	r.release = append(r.release, release)
+	r.turns = append(r.turns, of)
 	return nil
 }
 

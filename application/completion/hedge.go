@@ -139,6 +139,6 @@ func replayed(all []chat.Event) ports.Events {
 // request itself, and whoever it has asked beside another.
 func (r *run) quit() {
 	if r.stays.Add(-1) == 0 {
-		r.leave()
+		r.cat.Leave()
 	}
 }

@@ -39,9 +39,8 @@ type run struct {
 	fold       chat.Assembler
 	events     []chat.Event // as they are delivered; kept only under a key
 
-	cat   *catalog.Service // that it goes by
-	leave func()           // it, once nobody stays
-	stays atomic.Int32     // who uses it
+	cat   *catalog.Generation // that it goes by
+	stays atomic.Int32        // who uses it
 
 	conversation
 	grant      *limits.Grant
@@ -52,7 +51,7 @@ type run struct {
 	hold       *budget.Reservation // what is set aside for it; nil: nothing
 	unforeseen error               // why it is not known what it may cost
 	lost       []usage.Record      // what attempts have used that another agent took over from
-	release    []func()            // undone in reverse when the run ends
+	turns      []string            // in sessions, which it has until it ends
 	speaks     bool                // the agent that is asked now has begun
 	tried      []ports.Tried       // the candidates that were asked; Took is 0 until they end
 	ended      bool
@@ -62,17 +61,13 @@ type run struct {
 // the candidates, the conversation.
 func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *idempotency.Result, err error) {
 	in := cmd.Caller.Scope()
-	r = &run{s: s, cmd: cmd, began: s.Now(), org: in.Org().String(), user: in.User().String()}
-	var (
-		leave   func()
-		entered bool // whoever ends the run leaves
-	)
-	r.cat, leave = s.Catalog.Enter()
+	cat, entered := s.Catalog.Enter(), false // whoever ends the run leaves
 	defer func() {
 		if !entered {
-			leave()
+			cat.Leave()
 		}
 	}()
+	r = &run{s: s, cmd: cmd, cat: cat, began: s.Now(), org: in.Org().String(), user: in.User().String()}
 	if err := cmd.Request.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -103,9 +98,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 	r.ctx, r.place = s.live.enter(ctx, callerOf(cmd.Caller), Running{
 		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
 	})
-	r.leave = leave
 	r.stays.Store(1)
-	r.release = append(r.release, r.quit)
 	entered = true
 	r.trace = s.Routing.Follow(agent.Decision{
 		Request: cmd.RequestID, Org: r.org, User: r.user, At: r.began, Model: cmd.Request.Model,
@@ -187,6 +180,21 @@ func (r *run) take(e chat.Event) error {
 	return nil
 }
 
+// whole takes all of an answer.
+func (r *run) whole(events ports.Events) (failed error) {
+	events(func(e chat.Event, err error) bool {
+		if err == nil {
+			err = r.take(e)
+		}
+		failed = err
+		return err == nil
+	})
+	if failed == nil {
+		failed = r.complete()
+	}
+	return failed
+}
+
 // record keeps an event for replays.
 func (r *run) record(e chat.Event) {
 	e.Native = slices.Clone(e.Native)
@@ -232,9 +240,10 @@ func (r *run) end(ctx context.Context, err error) {
 	r.unlimit(ctx)
 	r.grant.Free()
 	r.later.Free()
-	for _, undo := range slices.Backward(r.release) {
-		undo()
+	for _, of := range slices.Backward(r.turns) {
+		r.s.turns.leave(of)
 	}
+	r.quit()
 	r.place.leave()
 	r.trace.End(err)
 	r.s.Observer.CompletionEnded(ctx, ports.Ended{
