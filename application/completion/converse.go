@@ -12,6 +12,7 @@ import (
 
 // conversation is where a run stands in a stored session.
 type conversation struct {
+	session    string           // its id, as it is written
 	stored     *session.Session // nil: nothing is stored yet
 	transcript []chat.Message   // what the agent shall answer
 	fresh      int              // how many of its last messages are not stored
@@ -61,9 +62,10 @@ func (r *run) converse(ctx context.Context) error {
 	if r.stored != nil && r.How != session.Forked {
 		r.stored.Turns = len(history) // what was compared, so that a turn added since is a conflict
 		r.Session = r.stored.ID
-		return nil
+	} else {
+		r.Session = session.NewID(r.began, r.s.entropy())
 	}
-	r.Session = session.NewID(r.began, r.s.entropy())
+	r.session = r.Session.String()
 	return nil
 }
 

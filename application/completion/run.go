@@ -22,12 +22,11 @@ import (
 // run is one request on its way.
 type run struct {
 	Head
-	s         *Service
-	cmd       Command
-	began     time.Time
-	org, user string          // the caller's, as they are written
-	ctx       context.Context // ends with the request's, and when an administrator ends it
-	place     *place          // among what runs
+	s     *Service
+	cmd   Command
+	began time.Time
+	ctx   context.Context // ends with the request's, and when an administrator ends it
+	place place           // among what runs
 
 	claim      *idempotency.Claim
 	route      agent.Route
@@ -54,6 +53,7 @@ type run struct {
 	turns      []string            // in sessions, which it has until it ends
 	speaks     bool                // the agent that is asked now has begun
 	tried      []ports.Tried       // the candidates that were asked; Took is 0 until they end
+	first      [1]ports.Tried      // where tried begins
 	ended      bool
 }
 
@@ -67,7 +67,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 			cat.Leave()
 		}
 	}()
-	r = &run{s: s, cmd: cmd, cat: cat, began: s.Now(), org: in.Org().String(), user: in.User().String()}
+	r = &run{s: s, cmd: cmd, cat: cat, began: s.Now()}
 	if err := cmd.Request.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -95,13 +95,15 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 		return nil, done, nil
 	}
-	r.ctx, r.place = s.live.enter(ctx, callerOf(cmd.Caller), Running{
+	r.ctx, r.place.stop = context.WithCancelCause(ctx)
+	r.place.who, r.place.is = callerOf(cmd.Caller), Running{
 		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
-	})
+	}
+	s.live.enter(&r.place)
 	r.stays.Store(1)
 	entered = true
 	r.trace = s.Routing.Follow(agent.Decision{
-		Request: cmd.RequestID, Org: r.org, User: r.user, At: r.began, Model: cmd.Request.Model,
+		Request: cmd.RequestID, Org: in.Org(), User: in.User(), At: r.began, Model: cmd.Request.Model,
 	})
 	if err := r.find(r.ctx); err != nil {
 		err = r.why(err)
@@ -137,20 +139,24 @@ func (r *run) find(ctx context.Context) error {
 		return err
 	}
 	r.usageID = usage.NewID(r.began, r.s.entropy())
-	r.Head.ID = "chatcmpl-" + r.usageID.String()[len("usage_"):]
+	r.Head.ID = r.usageID.Behind("chatcmpl-")
 	return nil
 }
 
 func (r *run) task(c agent.Candidate) agent.Task {
-	t := agent.Task{
+	return agent.Task{
 		Model: c.Model, Request: r.cmd.Request, Messages: r.transcript, Caller: r.cmd.Caller.Scope(),
 		Extended: len(r.transcript) != len(r.cmd.Request.Messages),
-		Session:  agent.Session{ID: r.Session.String(), New: r.fresh},
+		Session:  agent.Session{ID: r.session, Native: r.resumes(c), New: r.fresh},
 	}
+}
+
+// resumes is the session of an agent's own that the request goes on with; empty: none.
+func (r *run) resumes(c agent.Candidate) string {
 	if r.stored != nil && r.How == session.Resumed && r.stored.Agent == c.Agent {
-		t.Session.Native = r.stored.Native
+		return r.stored.Native
 	}
-	return t
+	return ""
 }
 
 // take folds an event that came from the agent.
