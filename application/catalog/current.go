@@ -11,12 +11,13 @@ import (
 // run, which end with the one that they began with. It is safe for concurrent use.
 type Current struct {
 	mu  sync.Mutex
-	now *generation
+	now *Generation
 }
 
-// generation is a catalog and how many requests go by it.
-type generation struct {
+// Generation is a catalog and how many requests go by it.
+type Generation struct {
 	*Service
+	of       *Current
 	running  int
 	replaced bool
 	idle     chan struct{} // closed when it is replaced and nothing goes by it any more
@@ -24,7 +25,13 @@ type generation struct {
 
 // Begin makes a Current of its first catalog.
 func Begin(s *Service) *Current {
-	return &Current{now: &generation{Service: s, idle: make(chan struct{})}}
+	c := &Current{}
+	c.now = c.next(s)
+	return c
+}
+
+func (c *Current) next(s *Service) *Generation {
+	return &Generation{Service: s, of: c, idle: make(chan struct{})}
 }
 
 // Now gives the catalog that holds at this moment.
@@ -34,18 +41,20 @@ func (c *Current) Now() *Service {
 	return c.now.Service
 }
 
-// Enter gives the catalog that a request goes by until it calls leave, once.
-func (c *Current) Enter() (s *Service, leave func()) {
+// Enter gives the catalog that a request goes by until it calls Leave, once.
+func (c *Current) Enter() *Generation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := c.now
-	g.running++
-	return g.Service, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if g.running--; g.replaced && g.running == 0 {
-			close(g.idle)
-		}
+	c.now.running++
+	return c.now
+}
+
+// Leave ends what Enter has begun.
+func (g *Generation) Leave() {
+	g.of.mu.Lock()
+	defer g.of.mu.Unlock()
+	if g.running--; g.replaced && g.running == 0 {
+		close(g.idle)
 	}
 }
 
@@ -57,7 +66,7 @@ func (c *Current) Replace(s *Service) (idle <-chan struct{}) {
 	old := c.now
 	s.off.Store(old.off.Load())
 	s.ill.Store(old.ill.Load())
-	c.now = &generation{Service: s, idle: make(chan struct{})}
+	c.now = c.next(s)
 	if old.replaced = true; old.running == 0 {
 		close(old.idle)
 	}

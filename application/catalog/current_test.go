@@ -24,8 +24,7 @@ func TestARequestEndsWithTheCatalogThatItBeganWith(t *testing.T) {
 	first, second := of("a", "b"), of("b")
 	c := catalog.Begin(first)
 	c.Now().Switch(map[agent.Name]agent.Verdict{"b": agent.Disabled})
-	one, leaveOne := c.Enter()
-	two, leaveTwo := c.Enter()
+	one, two := c.Enter(), c.Enter()
 	idle := c.Replace(second)
 	over := func() bool {
 		select {
@@ -35,22 +34,20 @@ func TestARequestEndsWithTheCatalogThatItBeganWith(t *testing.T) {
 			return false
 		}
 	}
-	if one != first || two != first || c.Now() != second || !second.Off("b") {
+	if one.Service != first || two.Service != first || c.Now() != second || !second.Off("b") {
 		t.Error("a request has another catalog than the one that held")
 	}
-	leaveOne()
+	one.Leave()
 	if over() {
 		t.Error("a catalog is given up while a request goes by it")
 	}
-	_, leaveThree := c.Enter()
-	leaveTwo()
+	three := c.Enter()
+	two.Leave()
 	if !over() {
 		t.Error("a catalog that nobody goes by is not given up")
 	}
-	leaveThree()
-	if _, leave := c.Enter(); true {
-		leave()
-	}
+	three.Leave()
+	c.Enter().Leave()
 	select {
 	case <-c.Replace(first):
 	default:

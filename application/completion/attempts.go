@@ -23,18 +23,30 @@ func (r *run) resolve(ctx context.Context) (err error) {
 
 // choose puts those who may answer in the order in which they are asked.
 func (r *run) choose() {
-	ask := routing.Ask{Org: r.org, User: r.user, CacheKey: r.cmd.Request.PromptCacheKey, Stream: r.cmd.Request.Stream}
+	var ask routing.Ask
+	if len(r.route.Candidates) > 1 {
+		ask = r.asks()
+	}
+	choice := r.s.Routing.Choose(&r.route.Plan, r.route.Candidates, r.well(), ask)
+	r.candidates = choice.Candidates
+	r.trace.Choice(r.route, choice, r.cat.Ill)
+}
+
+// asks is what the request says of where it wants to go.
+func (r *run) asks() routing.Ask {
+	ask := routing.Ask{
+		Org: r.cmd.Caller.Org().String(), User: r.cmd.Caller.User().String(),
+		CacheKey: r.cmd.Request.PromptCacheKey, Stream: r.cmd.Request.Stream,
+	}
 	switch key := r.cmd.Conversation.Key; {
 	case !key.IsZero(): // it stays where a conversation forks
 		ask.Conversation = key.Source + "\x00" + key.Value
 	case r.stored != nil:
 		ask.Conversation = r.stored.ID.String()
-	case len(r.route.Candidates) > 1:
-		ask.Conversation = r.Session.String()
+	default:
+		ask.Conversation = r.session
 	}
-	choice := r.s.Routing.Choose(&r.route.Plan, r.route.Candidates, r.well(), ask)
-	r.candidates = choice.Candidates
-	r.trace.Choice(r.route, choice, r.cat.Ill)
+	return ask
 }
 
 // well is how many of the route's candidates are: those come first.

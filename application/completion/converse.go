@@ -12,6 +12,7 @@ import (
 
 // conversation is where a run stands in a stored session.
 type conversation struct {
+	session    string           // its id, as it is written
 	stored     *session.Session // nil: nothing is stored yet
 	transcript []chat.Message   // what the agent shall answer
 	fresh      int              // how many of its last messages are not stored
@@ -61,19 +62,19 @@ func (r *run) converse(ctx context.Context) error {
 	if r.stored != nil && r.How != session.Forked {
 		r.stored.Turns = len(history) // what was compared, so that a turn added since is a conflict
 		r.Session = r.stored.ID
-		return nil
+	} else {
+		r.Session = session.NewID(r.began, r.s.entropy())
 	}
-	r.Session = session.NewID(r.began, r.s.entropy())
+	r.session = r.Session.String()
 	return nil
 }
 
 func (r *run) turn(of string) error {
-	release, ok := r.s.turns.enter(of)
-	if !ok {
+	if !r.s.turns.enter(of) {
 		return fault.New(fault.Conflict, "Another request has its turn in this session. Retry when it has ended.").
 			WithCode("session_busy").WithRetryAfter(time.Second)
 	}
-	r.release = append(r.release, release)
+	r.turns = append(r.turns, of)
 	return nil
 }
 

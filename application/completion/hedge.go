@@ -17,7 +17,7 @@ import (
 func (r *run) hedges() bool {
 	req, h := r.cmd.Request, r.route.Plan.Hedge
 	return h.After > 0 && !req.Stream && req.N <= 1 && req.MaxTokens > 0 && req.MaxTokens <= h.MaxTokens && len(req.Tools) == 0 &&
-		len(r.candidates) > 1 && r.well() > 1 && !r.cat.Agent(r.candidates[1].Agent).Capabilities().Program && r.task(r.candidates[0]).Session.Native == "" && r.task(r.candidates[1]).Session.Native == ""
+		len(r.candidates) > 1 && r.well() > 1 && !r.cat.Agent(r.candidates[1].Agent).Capabilities().Program && r.resumes(r.candidates[0]) == "" && r.resumes(r.candidates[1]) == ""
 }
 
 // side is one of two candidates that are asked at a time, and its answer.
@@ -139,6 +139,6 @@ func replayed(all []chat.Event) ports.Events {
 // request itself, and whoever it has asked beside another.
 func (r *run) quit() {
 	if r.stays.Add(-1) == 0 {
-		r.leave()
+		r.cat.Leave()
 	}
 }

@@ -51,20 +51,17 @@ type place struct {
 	among *live
 	who   Caller
 	stop  context.CancelCauseFunc
-	over  chan struct{} // closed when it has ended
 
-	is Running // guarded by the mutex of live
+	is   Running       // guarded by the mutex of live, like what follows
+	over chan struct{} // closed when it has ended; nil: nobody waits for that
 }
 
-// enter gives a request its place, and the context that ends it. Whoever gave ctx
-// ends that, and this one with it.
-func (l *live) enter(ctx context.Context, who Caller, is Running) (context.Context, *place) {
-	p := &place{among: l, who: who, over: make(chan struct{}), is: is}
-	ctx, p.stop = context.WithCancelCause(ctx)
+// enter gives a request its place, until it leaves.
+func (l *live) enter(p *place) {
+	p.among = l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all[p] = struct{}{}
-	return ctx, p
 }
 
 // tell notes how far the request is.
@@ -78,7 +75,9 @@ func (p *place) leave() {
 	p.among.mu.Lock()
 	defer p.among.mu.Unlock()
 	delete(p.among.all, p)
-	close(p.over)
+	if p.over != nil {
+		close(p.over)
+	}
 }
 
 // Running lists what runs on this instance, the oldest first.
@@ -113,22 +112,26 @@ var byAdministrator = stopping{fault.New(fault.Unavailable, "An administrator ha
 // longer than ctx lasts: a client that takes nothing holds its own up.
 func (s *Service) End(ctx context.Context, chosen func(Running) bool) []Running {
 	var (
-		out    []Running
-		places []*place
+		out   []Running
+		stops []context.CancelCauseFunc
+		overs []chan struct{}
 	)
 	s.live.mu.Lock()
 	for p := range s.live.all {
 		if chosen(p.is) {
-			out, places = append(out, p.is), append(places, p)
+			if p.over == nil {
+				p.over = make(chan struct{})
+			}
+			out, stops, overs = append(out, p.is), append(stops, p.stop), append(overs, p.over)
 		}
 	}
 	s.live.mu.Unlock()
-	for _, p := range places {
-		p.stop(byAdministrator)
+	for _, stop := range stops {
+		stop(byAdministrator)
 	}
-	for _, p := range places {
+	for _, over := range overs {
 		select {
-		case <-p.over:
+		case <-over:
 		case <-ctx.Done():
 		}
 	}

@@ -57,7 +57,7 @@ func (r *run) note(how audit.Outcome, tokens chat.Usage, why error) trail.Note {
 		},
 	}
 	if !r.Session.IsZero() {
-		n.What, n.Own = "session", r.Session.String()
+		n.What, n.Own = "session", r.session
 	}
 	if why != nil {
 		n.Details["kind"] = fault.KindOf(why).String()

@@ -83,9 +83,12 @@ func (r *run) stopped() bool {
 
 // toldBy is an error as a client shall see it whose context was ended here.
 func toldBy(ctx context.Context, err error) error {
-	var s stopping
-	if err == nil || !errors.As(context.Cause(ctx), &s) {
-		return err
+	if err == nil {
+		return nil
 	}
-	return s.told.WithCause(err)
+	var s stopping
+	if errors.As(context.Cause(ctx), &s) {
+		return s.told.WithCause(err)
+	}
+	return err
 }

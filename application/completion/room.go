@@ -11,11 +11,10 @@ import (
 func (r *run) contain() error {
 	var first error
 	r.route.Pass(func(c agent.Candidate) (agent.Verdict, string) {
-		task := r.task(c)
-		if task.Session.Native != "" {
+		if r.resumes(c) != "" {
 			return "", ""
 		}
-		err := r.s.Tokens.Fit(r.cat.Known(c), c.Model, task.Messages, task.Request, r.cat.Agent(c.Agent).Capabilities().MaxTokens)
+		err := r.s.Tokens.Fit(r.cat.Known(c), c.Model, r.transcript, r.cmd.Request, r.cat.Agent(c.Agent).Capabilities().MaxTokens)
 		if err == nil {
 			return "", ""
 		}

@@ -22,12 +22,11 @@ import (
 // run is one request on its way.
 type run struct {
 	Head
-	s         *Service
-	cmd       Command
-	began     time.Time
-	org, user string          // the caller's, as they are written
-	ctx       context.Context // ends with the request's, and when an administrator ends it
-	place     *place          // among what runs
+	s     *Service
+	cmd   Command
+	began time.Time
+	ctx   context.Context // ends with the request's, and when an administrator ends it
+	place place           // among what runs
 
 	claim      *idempotency.Claim
 	route      agent.Route
@@ -39,9 +38,8 @@ type run struct {
 	fold       chat.Assembler
 	events     []chat.Event // as they are delivered; kept only under a key
 
-	cat   *catalog.Service // that it goes by
-	leave func()           // it, once nobody stays
-	stays atomic.Int32     // who uses it
+	cat   *catalog.Generation // that it goes by
+	stays atomic.Int32        // who uses it
 
 	conversation
 	grant      *limits.Grant
@@ -52,9 +50,10 @@ type run struct {
 	hold       *budget.Reservation // what is set aside for it; nil: nothing
 	unforeseen error               // why it is not known what it may cost
 	lost       []usage.Record      // what attempts have used that another agent took over from
-	release    []func()            // undone in reverse when the run ends
+	turns      []string            // in sessions, which it has until it ends
 	speaks     bool                // the agent that is asked now has begun
 	tried      []ports.Tried       // the candidates that were asked; Took is 0 until they end
+	first      [1]ports.Tried      // where tried begins
 	ended      bool
 }
 
@@ -62,17 +61,13 @@ type run struct {
 // the candidates, the conversation.
 func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *idempotency.Result, err error) {
 	in := cmd.Caller.Scope()
-	r = &run{s: s, cmd: cmd, began: s.Now(), org: in.Org().String(), user: in.User().String()}
-	var (
-		leave   func()
-		entered bool // whoever ends the run leaves
-	)
-	r.cat, leave = s.Catalog.Enter()
+	cat, entered := s.Catalog.Enter(), false // whoever ends the run leaves
 	defer func() {
 		if !entered {
-			leave()
+			cat.Leave()
 		}
 	}()
+	r = &run{s: s, cmd: cmd, cat: cat, began: s.Now()}
 	if err := cmd.Request.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -100,15 +95,15 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 		return nil, done, nil
 	}
-	r.ctx, r.place = s.live.enter(ctx, callerOf(cmd.Caller), Running{
+	r.ctx, r.place.stop = context.WithCancelCause(ctx)
+	r.place.who, r.place.is = callerOf(cmd.Caller), Running{
 		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
-	})
-	r.leave = leave
+	}
+	s.live.enter(&r.place)
 	r.stays.Store(1)
-	r.release = append(r.release, r.quit)
 	entered = true
 	r.trace = s.Routing.Follow(agent.Decision{
-		Request: cmd.RequestID, Org: r.org, User: r.user, At: r.began, Model: cmd.Request.Model,
+		Request: cmd.RequestID, Org: in.Org(), User: in.User(), At: r.began, Model: cmd.Request.Model,
 	})
 	if err := r.find(r.ctx); err != nil {
 		err = r.why(err)
@@ -144,20 +139,24 @@ func (r *run) find(ctx context.Context) error {
 		return err
 	}
 	r.usageID = usage.NewID(r.began, r.s.entropy())
-	r.Head.ID = "chatcmpl-" + r.usageID.String()[len("usage_"):]
+	r.Head.ID = r.usageID.Behind("chatcmpl-")
 	return nil
 }
 
 func (r *run) task(c agent.Candidate) agent.Task {
-	t := agent.Task{
+	return agent.Task{
 		Model: c.Model, Request: r.cmd.Request, Messages: r.transcript, Caller: r.cmd.Caller.Scope(),
 		Extended: len(r.transcript) != len(r.cmd.Request.Messages),
-		Session:  agent.Session{ID: r.Session.String(), New: r.fresh},
+		Session:  agent.Session{ID: r.session, Native: r.resumes(c), New: r.fresh},
 	}
+}
+
+// resumes is the session of an agent's own that the request goes on with; empty: none.
+func (r *run) resumes(c agent.Candidate) string {
 	if r.stored != nil && r.How == session.Resumed && r.stored.Agent == c.Agent {
-		t.Session.Native = r.stored.Native
+		return r.stored.Native
 	}
-	return t
+	return ""
 }
 
 // take folds an event that came from the agent.
@@ -185,6 +184,21 @@ func (r *run) take(e chat.Event) error {
 		r.record(e)
 	}
 	return nil
+}
+
+// whole takes all of an answer.
+func (r *run) whole(events ports.Events) (failed error) {
+	events(func(e chat.Event, err error) bool {
+		if err == nil {
+			err = r.take(e)
+		}
+		failed = err
+		return err == nil
+	})
+	if failed == nil {
+		failed = r.complete()
+	}
+	return failed
 }
 
 // record keeps an event for replays.
@@ -232,9 +246,10 @@ func (r *run) end(ctx context.Context, err error) {
 	r.unlimit(ctx)
 	r.grant.Free()
 	r.later.Free()
-	for _, undo := range slices.Backward(r.release) {
-		undo()
+	for _, of := range slices.Backward(r.turns) {
+		r.s.turns.leave(of)
 	}
+	r.quit()
 	r.place.leave()
 	r.trace.End(err)
 	r.s.Observer.CompletionEnded(ctx, ports.Ended{

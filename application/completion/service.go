@@ -53,6 +53,7 @@ type Service struct {
 	late    *ledger
 	streams *streams
 	live    live
+	chance  chance
 	outrun  sync.WaitGroup // agents that another was faster than, until they have ended
 }
 
@@ -95,17 +96,7 @@ func (s *Service) Complete(ctx context.Context, cmd Command) (_ *Whole, err erro
 	}
 	ctx = r.ctx
 	defer r.mend(ctx, &err)
-	err = r.each(ctx, func(events ports.Events) error {
-		for e, err := range events {
-			if err != nil {
-				return err
-			}
-			if err := r.take(e); err != nil {
-				return err
-			}
-		}
-		return r.complete()
-	})
+	err = r.each(ctx, r.whole)
 	if err == nil {
 		err = r.settle(ctx)
 	}
@@ -179,7 +170,20 @@ func (s *Service) begin(ctx context.Context, cmd Command) (_ *Reply, err error) 
 	return reply, nil
 }
 
+// chance is entropy that is drawn ahead: a little of it costs as much as more.
+type chance struct {
+	mu    sync.Mutex
+	drawn [640]byte
+	used  int
+}
+
 func (s *Service) entropy() (b [10]byte) {
-	s.Random(b[:])
+	c := &s.chance
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.used %= len(c.drawn); c.used == 0 {
+		s.Random(c.drawn[:])
+	}
+	c.used += copy(b[:], c.drawn[c.used:])
 	return b
 }

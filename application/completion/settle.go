@@ -73,7 +73,7 @@ func unstored(err error) error {
 func (r *run) result(at time.Time) idempotency.Result {
 	return idempotency.Result{
 		ID: r.Head.ID, Created: r.Created, Model: r.Model, Agent: string(r.Agent), AgentID: r.Served, Attempts: r.Attempts,
-		Route: r.Route, Session: r.Session.String(), How: string(r.How), Ignored: r.Ignored, Events: r.events, Completed: at,
+		Route: r.Route, Session: r.session, How: string(r.How), Ignored: r.Ignored, Events: r.events, Completed: at,
 	}
 }
 

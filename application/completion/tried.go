@@ -11,6 +11,9 @@ import (
 
 // begin notes that a candidate is asked, and gives its place among those that were.
 func (r *run) begin(c agent.Candidate, hedge bool) int {
+	if r.tried == nil {
+		r.tried = r.first[:0]
+	}
 	r.tried = append(r.tried, ports.Tried{Agent: c.Agent, Model: c.Model, Hedge: hedge, Began: r.s.Now()})
 	return len(r.tried) - 1
 }

@@ -10,17 +10,20 @@ type turnstile struct {
 
 func newTurnstile() *turnstile { return &turnstile{busy: make(map[string]struct{})} }
 
-// enter takes the turn; ok is false when somebody has it.
-func (t *turnstile) enter(of string) (leave func(), ok bool) {
+// enter takes the turn; it is false when somebody has it.
+func (t *turnstile) enter(of string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, taken := t.busy[of]; taken {
-		return nil, false
+		return false
 	}
 	t.busy[of] = struct{}{}
-	return func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.busy, of)
-	}, true
+	return true
+}
+
+// leave gives the turn up.
+func (t *turnstile) leave(of string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.busy, of)
 }

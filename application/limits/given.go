@@ -33,6 +33,8 @@ type caller struct {
 type known struct {
 	tenancy.Allowances
 	until time.Time
+	may   *Allowances // of all who were given none
+	terms *quota.Terms
 }
 
 // Standard is the limits of those of a tier who were given none.
@@ -59,11 +61,12 @@ func (s *Service) Hear() {
 	clear(s.given.known)
 }
 
-// own is which limits bind a caller in place of the standard ones. Where the storage is
-// away, it is what was known last.
-func (s *Service) own(ctx context.Context, who tenancy.Principal) (tenancy.Allowances, error) {
+// terms are the limits that bind a caller: those that they were given in place of the
+// standard ones. Where the storage is away, it is what was known last.
+func (s *Service) terms(ctx context.Context, who tenancy.Principal) (*quota.Terms, error) {
+	may := s.allowed.Load()
 	if s.Storage == nil {
-		return tenancy.Allowances{}, nil
+		return may.terms(who, tenancy.Allowances{}), nil
 	}
 	c := caller{of: who.Scope()}
 	if k := who.Key(); k != nil {
@@ -73,30 +76,51 @@ func (s *Service) own(ctx context.Context, who tenancy.Principal) (tenancy.Allow
 	g := &s.given
 	g.mu.Lock()
 	had, there := g.known[c]
-	if there && now.Before(had.until) {
-		g.mu.Unlock()
-		return had.Allowances, nil
-	}
-	if there { // one asks, and the others go by what was
-		g.known[c] = known{had.Allowances, now.Add(lookFor)}
+	fresh := there && now.Before(had.until)
+	if there && (!fresh || had.may != may) {
+		if had.may != may {
+			had.may, had.terms = may, may.terms(who, had.Allowances)
+		}
+		if !fresh { // one asks, and the others go by what was
+			had.until = now.Add(lookFor)
+		}
+		g.known[c] = had
 	}
 	age := g.age
 	g.mu.Unlock()
+	if fresh {
+		return had.terms, nil
+	}
 	found, err := s.Storage.Directory().Allowances(ctx, c.of, c.key)
 	if err != nil {
 		if there && ctx.Err() == nil {
-			return had.Allowances, nil
+			return had.terms, nil
 		}
-		return found, err
+		return nil, err
 	}
+	terms := may.terms(who, found)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.age != age { // what was read may be from before the change
-		return found, nil
+		return terms, nil
 	}
 	if g.known == nil || len(g.known) >= mostKnown {
 		g.known = make(map[caller]known)
 	}
-	g.known[c] = known{found, now.Add(knownFor)}
-	return found, nil
+	g.known[c] = known{found, now.Add(knownFor), may, terms}
+	return terms, nil
+}
+
+// terms are the limits of all whose limits hold for a caller.
+func (may *Allowances) terms(who tenancy.Principal, own tenancy.Allowances) *quota.Terms {
+	org, user := who.Org().String(), who.User().String()
+	all := []quota.Holder{
+		{Tier: quota.Platform, Limits: may.Platform},
+		{Tier: quota.Organization, ID: org, Limits: may.Org.Instead(own.Org)},
+		{Tier: quota.User, ID: org + "/" + user, Limits: may.User.Instead(own.User)},
+	}
+	if k := who.Key(); k != nil {
+		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: may.Key.Instead(own.Key)})
+	}
+	return quota.NewTerms(all...)
 }

@@ -117,6 +117,20 @@ func TestWhileTheStorageIsAwayWhatWasKnownLastHolds(t *testing.T) {
 	})
 }
 
+func TestOtherStandardLimitsHoldAtOnceForWhomIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		who := person(t, 1, 1)
+		store := enrolled(t, who)
+		s := New(Params{Limiter: cache.NewLimiter(), Observer: ports.NopObserver{}, Storage: store, Allowed: Allowances{User: quota.Limits{Concurrent: 1}}})
+		more(t, s, who, "before", 5)
+		s.Allow(Allowances{User: quota.Limits{Concurrent: 3}})
+		more(t, s, who, "after", 5)
+		if len(s.running) != 3 || store.asked != 1 {
+			t.Errorf("%d run, not 3, and the storage was asked %d times", len(s.running), store.asked)
+		}
+	})
+}
+
 func more(t *testing.T, s *Service, who tenancy.Principal, what string, n int) {
 	t.Helper()
 	for i := range n {

@@ -124,11 +124,11 @@ func (s *Service) Take(ctx context.Context, id string, who tenancy.Principal, wa
 	if s == nil {
 		return nil, nil
 	}
-	own, err := s.own(ctx, who)
+	terms, err := s.terms(ctx, who)
 	if err != nil {
 		return nil, unknown(err)
 	}
-	g := &Grant{s: s, plan: quota.Compose(id, lease, want, s.holders(who, own, models)...)}
+	g := &Grant{s: s, plan: terms.Plan(id, lease, want, s.ofModels(models)...)}
 	if g.plan.Free() {
 		return nil, nil
 	}
@@ -151,19 +151,10 @@ func unknown(err error) error {
 	return fault.Wrap(fault.KindOf(err), err, "Nobody can tell whether a limit is reached.").WithRetryAfter(time.Second)
 }
 
-// holders are all whose limits hold for a request.
-func (s *Service) holders(who tenancy.Principal, own tenancy.Allowances, models []string) []quota.Holder {
-	org, user := who.Org().String(), who.User().String()
+// ofModels are the models that have limits.
+func (s *Service) ofModels(names []string) (all []quota.Holder) {
 	may := s.allowed.Load()
-	all := make([]quota.Holder, 0, 4+len(models))
-	all = append(all,
-		quota.Holder{Tier: quota.Platform, Limits: may.Platform},
-		quota.Holder{Tier: quota.Organization, ID: org, Limits: may.Org.Instead(own.Org)},
-		quota.Holder{Tier: quota.User, ID: org + "/" + user, Limits: may.User.Instead(own.User)})
-	if k := who.Key(); k != nil {
-		all = append(all, quota.Holder{Tier: quota.Key, ID: k.ID.String(), Limits: may.Key.Instead(own.Key)})
-	}
-	for _, model := range models {
+	for _, model := range names {
 		if of, ok := may.Models[model]; ok {
 			all = append(all, quota.Holder{Tier: quota.Model, ID: model, Limits: of})
 		}
@@ -174,22 +165,22 @@ func (s *Service) holders(who tenancy.Principal, own tenancy.Allowances, models 
 // Settle begins to end what a request was granted, where it has used so many tokens,
 // and does not wait. The first call counts.
 func (g *Grant) Settle(ctx context.Context, tokens int64) {
-	if g != nil {
+	if g.open() {
 		g.settle(ctx, g.plan.Back(tokens))
 	}
 }
 
 // Undo is Settle for what has not been begun.
 func (g *Grant) Undo(ctx context.Context) {
-	if g != nil {
+	if g.open() {
 		g.settle(ctx, g.plan.Untaken())
 	}
 }
 
+// open tells whether something is to be settled.
+func (g *Grant) open() bool { return g != nil && g.decision.Granted() && !g.ended }
+
 func (g *Grant) settle(ctx context.Context, back []int64) {
-	if !g.decision.Granted() || g.ended {
-		return
-	}
 	g.ended = true
 	g.s.mu.Lock()
 	delete(g.s.running, g)

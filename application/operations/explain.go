@@ -51,7 +51,7 @@ func (s *Service) recall(ctx context.Context, request string) (d agent.Decision,
 	}
 	attempts, _ := strconv.Atoi(said.Details["attempts"]) // 0: it does not say
 	return agent.Decision{
-		Request: request, Org: said.Org.String(), Instance: said.Instance, Ended: true, Kind: said.Details["kind"], Code: said.Details["code"],
+		Request: request, Org: said.Org, Instance: said.Instance, Ended: true, Kind: said.Details["kind"], Code: said.Details["code"],
 		Recalled: &agent.Recalled{Candidate: agent.Candidate{Agent: agent.Name(said.Details["agent"]), Model: said.Details["model"]}, Attempts: attempts, At: said.At()},
 	}, nil
 }

@@ -38,7 +38,7 @@ type Service struct {
 func New(p Params) *Service {
 	s := &Service{
 		Params: p, paces: paces{known: make(map[course]pace)},
-		kept: kept{by: make(map[string]*Trace), told: make(chan agent.Decision, mostUntold), stop: make(chan struct{}), over: make(chan struct{})},
+		kept: kept{told: make(chan agent.Decision, mostUntold), stop: make(chan struct{}), over: make(chan struct{})},
 	}
 	s.Retune(p.Retry)
 	return s

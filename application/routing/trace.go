@@ -24,9 +24,8 @@ const (
 // kept is the last requests of this instance.
 type kept struct {
 	mu   sync.Mutex
-	by   map[string]*Trace
-	ring [Kept]string // ids; the next one takes the oldest one's place
-	next int
+	ring [Kept]*Trace
+	next int // whose place the next one takes, which is the oldest's
 
 	told chan agent.Decision // what other servers are yet to know; what does not fit is not told
 	stop chan struct{}
@@ -38,6 +37,9 @@ type Trace struct {
 	s  *Service
 	mu sync.Mutex
 	is agent.Decision
+
+	candidate [1]agent.Considered // where the candidates begin
+	attempt   [1]agent.Attempt    // and the attempts
 }
 
 // Follow begins to follow a request.
@@ -47,13 +49,25 @@ func (s *Service) Follow(d agent.Decision) *Trace {
 	}
 	d.Instance = s.Instance
 	t := &Trace{s: s, is: d}
+	t.is.Candidates, t.is.Attempts = t.candidate[:0], t.attempt[:0]
 	k := &s.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.by, k.ring[k.next])
-	k.ring[k.next], k.by[d.Request] = d.Request, t
+	k.ring[k.next] = t
 	k.next = (k.next + 1) % Kept
 	return t
+}
+
+// find gives the last of a request's traces; nil: there is none.
+func (k *kept) find(request string) *Trace {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range Kept {
+		if t := k.ring[(k.next+Kept-1-i)%Kept]; t != nil && t.is.Request == request {
+			return t
+		}
+	}
+	return nil
 }
 
 // Choice notes the order in which candidates are asked, and who is not.
@@ -176,10 +190,7 @@ func (s *Service) tell(d agent.Decision) {
 // Explain gives why a request went where it went. fault.NotFound: it is not known here
 // any more, or another server does not share it.
 func (s *Service) Explain(ctx context.Context, request string) (agent.Decision, error) {
-	s.kept.mu.Lock()
-	t := s.kept.by[request]
-	s.kept.mu.Unlock()
-	if t != nil {
+	if t := s.kept.find(request); t != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		d := t.copy()

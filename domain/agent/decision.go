@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"agentapi/domain/fault"
+	"agentapi/domain/tenancy"
 )
 
 // Cause is an error that faults of agents are told apart by.
@@ -75,7 +76,8 @@ const (
 // Decision is why a request went where it went. It has nothing of what was said.
 type Decision struct {
 	Request    string
-	Org, User  string
+	Org        tenancy.OrgID
+	User       tenancy.UserID
 	Instance   string // the server process that it ran on
 	At         time.Time
 	Model      string // as asked for

@@ -57,8 +57,16 @@ func (u ID[K]) String() string {
 		k     K
 		small [64]byte
 	)
-	out := append(small[:0], k.Prefix()...)
-	out = append(out, '_')
+	return string(u.spell(append(append(small[:0], k.Prefix()...), '_')))
+}
+
+// Behind gives the characters of that form behind another prefix.
+func (u ID[K]) Behind(prefix string) string {
+	var small [64]byte
+	return string(u.spell(append(small[:0], prefix...)))
+}
+
+func (u ID[K]) spell(out []byte) []byte {
 	// 128 bits in 26 digits of five, from the last one on: twelve of the low half, one of
 	// both, and of the high half the rest, of which the first carries the top three bits.
 	hi, lo := be64(u[:8]), be64(u[8:])
@@ -75,7 +83,7 @@ func (u ID[K]) String() string {
 		digits[i] = crockford[hi&31]
 		hi >>= 5
 	}
-	return string(out)
+	return out
 }
 
 // UUID gives the canonical hexadecimal form.

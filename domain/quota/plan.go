@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"slices"
 	"time"
 
 	"agentapi/domain/fault"
@@ -125,6 +126,32 @@ func Compose(id string, lease time.Duration, want Want, holders ...Holder) Plan 
 		}
 		if h.Processes > 0 && want.Program {
 			p.place(h, Programs, h.Processes, "programs")
+		}
+	}
+	return p
+}
+
+// Terms are the limits that hold for somebody, worked out once for all their requests.
+type Terms struct {
+	holders []Holder
+	plain   Plan // of a request that runs no program
+}
+
+// NewTerms makes the terms of whom the limits of holders bind.
+func NewTerms(holders ...Holder) *Terms {
+	return &Terms{holders, Compose("", 0, Want{}, holders...)}
+}
+
+// Plan makes the plan of a request, which the limits of others bind, too.
+func (t *Terms) Plan(id string, lease time.Duration, want Want, others ...Holder) Plan {
+	if want.Program || want.Only || len(others) > 0 {
+		return Compose(id, lease, want, slices.Concat(t.holders, others)...)
+	}
+	p := t.plain
+	p.Claim.ID, p.Claim.Lease, p.Claim.Rates = id, lease, slices.Clone(p.Claim.Rates)
+	for i := range p.Claim.Rates {
+		if p.Rules[i].Unit == Tokens {
+			p.Claim.Rates[i].N = want.Tokens
 		}
 	}
 	return p

@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,5 +152,24 @@ func TestTheTightestLimitIsTold(t *testing.T) {
 		if got := fmt.Sprint(s, ok); got != want {
 			t.Errorf("%s: got %s, want %s", unit, got, want)
 		}
+	}
+}
+
+func TestTermsGiveThePlanThatIsComposedAnew(t *testing.T) {
+	t.Parallel()
+	all := Limits{1, 2, 3, 4, 5, 6}
+	holders := []Holder{{Platform, "", all}, {Organization, "o", Limits{}}, {User, "o/u", all}}
+	model := Holder{Model, "m", all}
+	terms := NewTerms(holders...)
+	for _, want := range []Want{{}, {Tokens: 7}, {Tokens: 8, Program: true}, {Program: true, Only: true}} {
+		if got, anew := terms.Plan("1", time.Minute, want), Compose("1", time.Minute, want, holders...); !reflect.DeepEqual(got, anew) {
+			t.Errorf("%+v: got %+v, want %+v", want, got, anew)
+		}
+		if got, anew := terms.Plan("2", time.Hour, want, model), Compose("2", time.Hour, want, append(slices.Clone(holders), model)...); !reflect.DeepEqual(got, anew) {
+			t.Errorf("%+v of a model: got %+v, want %+v", want, got, anew)
+		}
+	}
+	if first, second := terms.Plan("3", 0, Want{Tokens: 1}), terms.Plan("4", 0, Want{Tokens: 2}); reflect.DeepEqual(first.Claim.Rates, second.Claim.Rates) {
+		t.Error("one request's tokens are another's")
 	}
 }

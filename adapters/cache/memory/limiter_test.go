@@ -31,3 +31,26 @@ func TestWhatIsOutOfUseIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+func TestPlacesComeFreeWhateverTheirLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter()
+		taken := func(id string, lease time.Duration) bool {
+			d, err := l.Take(t.Context(), quota.Claim{ID: id, Places: []quota.Places{{Key: "k", Most: 2}}, Lease: lease})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d.Granted()
+		}
+		for round := range 2 { // in the second one all that were held had come free
+			if !taken("long", time.Hour) || !taken("short", time.Second) || taken("none", time.Second) {
+				t.Fatalf("round %d: two places are not given to two", round)
+			}
+			time.Sleep(time.Second)
+			if !taken("next", time.Minute) {
+				t.Fatalf("round %d: a place is not free though its lease is over", round)
+			}
+			time.Sleep(time.Hour)
+		}
+	})
+}

@@ -81,7 +81,7 @@ func orNull[S ~string](s S) *S {
 
 func explanationOf(d agent.Decision) explanation {
 	out := explanation{
-		ID: d.Request, Object: "request.explanation", Org: d.Org, User: orNull(d.User), Instance: d.Instance, Model: orNull(d.Model), Route: orNull(d.Via),
+		ID: d.Request, Object: "request.explanation", Org: d.Org.String(), User: orNull(d.User.String()), Instance: d.Instance, Model: orNull(d.Model), Route: orNull(d.Via),
 		Sticky: orNull(d.Bond), Reason: orNull(d.Reason), Candidates: make([]considered, len(d.Candidates)),
 		Attempts: make([]attempt, len(d.Attempts)), Stopped: orNull(d.Stopped), Status: "running", Error: failedOf(d.Kind, d.Code),
 	}
