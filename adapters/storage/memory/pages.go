@@ -38,7 +38,7 @@ func (c sessions) List(ctx context.Context, in tenancy.Scope, f session.Filter, 
 		return page.Of[*session.Session]{}, err
 	}
 	defer leave()
-	return pageOf(c.s.sessions.byOwner[owner{in.Org(), in.User()}], f, q)
+	return c.s.sessions.page(c.s.sessions.byOwner[owner{in.Org(), in.User()}], f, q)
 }
 
 // ListAll returns one page of the realm's sessions that the filter chooses.
@@ -48,29 +48,29 @@ func (c sessions) ListAll(ctx context.Context, in tenancy.Realm, f session.Filte
 		return page.Of[*session.Session]{}, err
 	}
 	defer leave()
-	var list []*record
+	var list []session.ID
 	for who, own := range c.s.sessions.byOwner {
 		if who.org == in.Org() && !in.IsZero() {
 			list = append(list, own...)
 		}
 	}
-	slices.SortFunc(list, func(a, b *record) int { return byID(a, b.session.ID) })
-	return pageOf(list, f, q)
+	slices.SortFunc(list, compare)
+	return c.s.sessions.page(list, f, q)
 }
 
-// pageOf takes a page out of sessions that are sorted by id.
-func pageOf(list []*record, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
-	found, err := cut(list, q, func(r *record) bool { return f.Chooses(&r.session) }, func(cursor string) (int, bool) {
+// page takes a page out of sessions that are sorted by id.
+func (t *table) page(list []session.ID, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
+	found, err := cut(list, q, func(id session.ID) bool { return f.Chooses(&t.byID[id].session) }, func(cursor string) (int, bool) {
 		id, err := session.ParseID(cursor)
-		at, there := slices.BinarySearchFunc(list, id, byID)
+		at, there := slices.BinarySearchFunc(list, id, compare)
 		if !there {
 			at = -at - 1 // between two elements
 		}
 		return at, err == nil
 	})
 	out := page.Of[*session.Session]{More: found.More}
-	for _, r := range found.Items {
-		out.Items = append(out.Items, r.session.Clone())
+	for _, id := range found.Items {
+		out.Items = append(out.Items, t.byID[id].session.Clone())
 	}
 	return out, err
 }
