@@ -78,7 +78,12 @@ func (t *table) page(list []session.ID, f session.Filter, q page.Query) (page.Of
 // cut takes a page of what is chosen out of all, which is ascending. at finds a cursor's index,
 // if it is one; a negative one, -i-1, says that it stands before the element i.
 func cut[T any](all []T, q page.Query, chosen func(T) bool, at func(cursor string) (i int, ok bool)) (page.Of[T], error) {
-	lo, hi := 0, len(all)
+	return cutFrom(len(all), func(i int) T { return all[i] }, q, chosen, at)
+}
+
+// cutFrom does what cut does with n things, of which get gives each.
+func cutFrom[T any](n int, get func(i int) T, q page.Query, chosen func(T) bool, at func(cursor string) (i int, ok bool)) (page.Of[T], error) {
+	lo, hi := 0, n
 	// In descending order what comes after a cursor stands before it.
 	if cursor := cmp.Or(q.After, q.Before); cursor != "" {
 		i, ok := at(cursor)
@@ -100,17 +105,16 @@ func cut[T any](all []T, q page.Query, chosen func(T) bool, at func(cursor strin
 			hi = i
 		}
 	}
-	window := all[lo:hi]
 	// The page lies at the end of the window that the cursor bounds.
 	fromStart := (q.Before == "") != q.Desc
 	var items []T
-	for i := 0; i < len(window) && len(items) <= q.Limit; i++ {
-		one := i
+	for i := 0; i < hi-lo && len(items) <= q.Limit; i++ {
+		one := lo + i
 		if !fromStart {
-			one = len(window) - 1 - i
+			one = hi - 1 - i
 		}
-		if chosen(window[one]) {
-			items = append(items, window[one])
+		if v := get(one); chosen(v) {
+			items = append(items, v)
 		}
 	}
 	more := len(items) > q.Limit
