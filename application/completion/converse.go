@@ -127,16 +127,20 @@ func (r *run) title() string {
 func (r *run) newTurns(at time.Time) []session.Turn {
 	at = session.Moment(at)
 	fresh := r.transcript[len(r.transcript)-r.fresh:]
-	turns := make([]session.Turn, 0, len(fresh)+1)
-	for _, m := range fresh {
-		turns = append(turns, session.Turn{
-			ID: session.NewTurnID(at, r.s.entropy()), Message: m, Request: r.cmd.RequestID, Created: at,
-		})
+	turns := make([]session.Turn, len(fresh)+1)
+	seeds := make([]byte, 10*len(turns))
+	r.s.Random(seeds)
+	for i := range turns {
+		t := &turns[i]
+		t.ID = session.NewTurnID(at, [10]byte(seeds[10*i:]))
+		t.Request, t.Created = r.cmd.RequestID, at
+		if i < len(fresh) {
+			t.Message = fresh[i]
+		}
 	}
-	first := r.answer.Choices[0]
-	return append(turns, session.Turn{
-		ID: session.NewTurnID(at, r.s.entropy()), Message: first.Message, Agent: r.Agent, Model: r.Served, Native: r.native, Finish: first.Finish,
-		TokensIn: r.answer.Usage.Prompt, TokensOut: r.answer.Usage.Completion,
-		Request: r.cmd.RequestID, Store: r.cmd.Request.Store, Created: at,
-	})
+	first, last := &r.answer.Choices[0], &turns[len(fresh)]
+	last.Message, last.Finish = first.Message, first.Finish
+	last.Agent, last.Model, last.Native, last.Store = r.Agent, r.Served, r.native, r.cmd.Request.Store
+	last.TokensIn, last.TokensOut = r.answer.Usage.Prompt, r.answer.Usage.Completion
+	return turns
 }

@@ -24,11 +24,12 @@ func (r *run) settle(ctx context.Context) error {
 	defer cancel()
 	r.place.tell(func(is *Running) { is.Phase = Storing })
 	at := r.s.Now()
-	record := r.usage(usage.Completed, r.answer.Usage, at)
+	used := append(r.lost, r.usage(usage.Completed, r.answer.Usage, at))
 	entry, err := r.s.Audit.Entry(ctx, r.note(audit.OK, r.answer.Usage, nil))
 	if err != nil {
 		return unstored(err)
 	}
+	entries := []audit.Entry{entry}
 	r.unlimit(ctx) // beside the commit
 	err = r.s.Storage.Atomically(ctx, func(ctx context.Context, tx ports.Repositories) error {
 		if err := r.keep(ctx, tx, at); err != nil {
@@ -39,10 +40,10 @@ func (r *run) settle(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := tx.Usage().Record(ctx, r.cmd.Caller.Scope(), append(r.lost, record)...); err != nil {
+		if err := tx.Usage().Record(ctx, r.cmd.Caller.Scope(), used...); err != nil {
 			return err
 		}
-		if err := r.s.Audit.Append(ctx, tx, entry); err != nil || r.claim == nil {
+		if err := r.s.Audit.Append(ctx, tx, entries...); err != nil || r.claim == nil {
 			return err
 		}
 		return tx.Idempotency().Complete(ctx, r.cmd.Caller.Scope(), *r.claim, r.result(at))

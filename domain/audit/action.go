@@ -66,17 +66,17 @@ const (
 )
 
 // Actions lists all actions.
-func Actions() []Action {
-	return []Action{
-		ServerStarted, ServerStopped, ServerDegraded, ServerRestored, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
-		SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
-		BudgetCreated, BudgetChanged, BudgetRemoved, LimitsChanged,
-		MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, OrgErasureAsked, OrgErased, UserChanged, AdminAppointed, AdminDismissed,
-		AgentChanged, AgentDrained, AgentResumed, AgentReset, AgentTested, ConfigReloaded, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
-	}
+func Actions() []Action { return slices.Clone(actions) }
+
+var actions = []Action{
+	ServerStarted, ServerStopped, ServerDegraded, ServerRestored, ChatStarted, ChatCompleted, AgentStarted, AgentExited, SessionCreated, SessionChanged, SessionArchived, SessionRestored,
+	SessionDeleted, DataExported, DataErased, ExportAsked, ErasureAsked, DataExpired, AuthFailed, AccessDenied, OrgRead, KeyCreated, KeyChanged, KeyRotated, KeyRevoked,
+	BudgetCreated, BudgetChanged, BudgetRemoved, LimitsChanged,
+	MemberAdded, MemberChanged, MemberRemoved, InvitationCreated, InvitationAccepted, InvitationRevoked, OrgCreated, OrgChanged, OrgErasureAsked, OrgErased, UserChanged, AdminAppointed, AdminDismissed,
+	AgentChanged, AgentDrained, AgentResumed, AgentReset, AgentTested, ConfigReloaded, RequestEnded, GroupCreated, GroupChanged, GroupRemoved, LogRetired, AuditExported, AuditVerified,
 }
 
-func (a Action) known() bool { return slices.Contains(Actions(), a) }
+func (a Action) known() bool { return slices.Contains(actions, a) }
 
 // Outcome is how it ended.
 type Outcome string

@@ -244,7 +244,7 @@ func decoded(canon []byte) (Said, error) {
 		}
 	}
 	again := Entry{columns: s.Columns}
-	again.encode(f.Details, f.Personal)
+	again.encode(sorted(nil, f.Details), sorted(nil, f.Personal))
 	if !bytes.Equal(again.appendCanon(nil, s.Place), canon) {
 		return s, fmt.Errorf("an entry is not in its canonical form")
 	}

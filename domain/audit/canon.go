@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"agentapi/domain/tenancy"
@@ -16,7 +17,7 @@ const version = 1
 const usual = 768
 
 // encode writes the entry's canonical bytes, all but its place.
-func (e *Entry) encode(details, commitments map[string]string) {
+func (e *Entry) encode(details, commitments []pair) {
 	var small [usual]byte
 	c, b := &e.columns, small[:0]
 	b = append(b, `{"action":`...)
@@ -78,26 +79,32 @@ func (e *Entry) appendCanon(b []byte, p Place) []byte {
 	return append(b, e.canon[e.split:]...)
 }
 
-func appendPairs(b []byte, name string, pairs map[string]string) []byte {
+// pair is a name and what is said under it.
+type pair struct{ name, text string }
+
+// sorted appends what a map holds, by name.
+func sorted(to []pair, from map[string]string) []pair {
+	for name, text := range from {
+		to = append(to, pair{name, text})
+	}
+	slices.SortFunc(to, func(a, b pair) int { return strings.Compare(a.name, b.name) })
+	return to
+}
+
+func appendPairs(b []byte, name string, pairs []pair) []byte {
 	if len(pairs) == 0 {
 		return b
 	}
 	b = append(b, `,"`...)
 	b = append(b, name...)
 	b = append(b, `":{`...)
-	var small [MaxDetails]string
-	names := small[:0]
-	for k := range pairs {
-		names = append(names, k)
-	}
-	slices.Sort(names)
-	for i, k := range names {
+	for i, p := range pairs {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, k)
+		b = appendString(b, p.name)
 		b = append(b, ':')
-		b = appendString(b, pairs[k])
+		b = appendString(b, p.text)
 	}
 	return append(b, '}')
 }

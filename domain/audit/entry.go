@@ -68,7 +68,9 @@ type Entry struct {
 // looks like a secret.
 func New(f Fields) (Entry, error) {
 	f.At = f.At.UTC().Truncate(time.Microsecond)
-	if err := f.check(); err != nil {
+	var small [MaxDetails]pair
+	details := sorted(small[:0], f.Details)
+	if err := f.check(details); err != nil {
 		return Entry{}, err
 	}
 	e := Entry{columns: Columns{
@@ -84,7 +86,7 @@ func New(f Fields) (Entry, error) {
 			e.values = append(e.values, Value{Subject: f.Subject.ID, Name: name, Commitment: c, Clear: value})
 		}
 	}
-	e.encode(f.Details, commitments)
+	e.encode(details, sorted(nil, commitments))
 	return e, nil
 }
 
@@ -101,7 +103,7 @@ func (e Entry) Org() tenancy.OrgID { return e.columns.Org }
 // be changed.
 func (e Entry) Values() []Value { return e.values }
 
-func (f *Fields) check() error {
+func (f *Fields) check(details []pair) error {
 	bad := func(what string) error { return fault.Internalf("audit: an entry %s", what) }
 	switch {
 	case f.ID.IsZero():
@@ -112,7 +114,7 @@ func (f *Fields) check() error {
 		return bad("has no outcome")
 	case f.Actor == "" || f.Instance == "" || f.At.Unix() <= 0:
 		return bad("lacks its actor, instance or time")
-	case len(f.Details) > MaxDetails || len(f.Personal) > MaxDetails:
+	case len(details) > MaxDetails || len(f.Personal) > MaxDetails:
 		return bad("has too many details")
 	case len(f.Personal) > 0 && f.Subject.ID.IsZero():
 		return bad("has personal values of nobody")
@@ -122,11 +124,11 @@ func (f *Fields) check() error {
 			return bad(why)
 		}
 	}
-	for name, text := range f.Details {
-		if why := unfit(text); why != "" {
-			return bad("has a detail " + name + " and " + why)
+	for _, d := range details {
+		if why := unfit(d.text); why != "" {
+			return bad("has a detail " + d.name + " and " + why)
 		}
-		if !word(name) {
+		if !word(d.name) {
 			return bad("has a detail without a proper name")
 		}
 	}

@@ -15,11 +15,11 @@ var signs = []string{
 // begins alike is a word, not a secret.
 const secretLength = 12
 
-// begins tells of each byte whether a sign begins with it, so that most of a text is
-// passed over at once.
-var begins = func() (by [256]bool) {
+// beginning has the signs by their first byte, so that most of a text is passed over at
+// once.
+var beginning = func() (by [256][]string) {
 	for _, s := range signs {
-		by[s[0]] = true
+		by[s[0]] = append(by[s[0]], s)
 	}
 	return by
 }()
@@ -28,11 +28,8 @@ var begins = func() (by [256]bool) {
 // rather refuse too much: entries are made of ids, numbers and words of ours.
 func secretLooking(s string) bool {
 	for i := 0; i+secretLength < len(s); i++ {
-		if !begins[s[i]] {
-			continue
-		}
-		for _, sign := range signs {
-			if sign[0] == s[i] && i+len(sign)+secretLength <= len(s) && strings.HasPrefix(s[i:], sign) && (i == 0 || !alnum(s[i-1]) || !alnum(s[i])) {
+		for _, sign := range beginning[s[i]] {
+			if i+len(sign)+secretLength <= len(s) && strings.HasPrefix(s[i:], sign) && (i == 0 || !alnum(s[i-1]) || !alnum(s[i])) {
 				return true
 			}
 		}

@@ -139,7 +139,7 @@ func Title(text string) string {
 			if word > most/2 && word <= cut {
 				cut = word
 			}
-			return string(out[:cut]) + "…"
+			return string(append(out[:cut], "…"...))
 		}
 	}
 	return string(out)

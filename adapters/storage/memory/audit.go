@@ -22,7 +22,7 @@ const logShare = 4
 type log struct {
 	max, bytes  int
 	sealer      audit.Sealer
-	entries     []*audit.Sealed // which nobody changes
+	entries     queue[audit.Sealed] // without gaps in their numbers
 	checkpoints []audit.Checkpoint
 	retired     uint64 // the entry that recorded the last retirement
 	subjects    map[owner]audit.Subject
@@ -43,16 +43,16 @@ func sizeOfSealed(s *audit.Sealed) int {
 
 // evict forgets the oldest entries beyond the bound.
 func (l *log) evict() {
-	gone := 0
-	for l.bytes > l.max && gone < len(l.entries)-1 {
-		l.bytes -= sizeOfSealed(l.entries[gone])
-		gone++
+	for l.bytes > l.max && l.entries.size > 1 {
+		l.drop()
 	}
-	if gone > 0 {
-		clear(l.entries[:gone])
-		l.entries = l.entries[gone:]
-		l.sealer.Head.First = l.entries[0].Seq
-	}
+}
+
+// drop forgets the oldest entry, which is not the last.
+func (l *log) drop() {
+	l.bytes -= sizeOfSealed(l.entries.at(0))
+	l.entries.drop()
+	l.sealer.Head.First++
 }
 
 // Forgets says that the oldest entries are forgotten.
@@ -72,29 +72,29 @@ func (a audits) Append(ctx context.Context, entries ...audit.Entry) error {
 	defer leave()
 	l := &a.s.log
 	for _, e := range entries {
-		first, place := l.sealer.Head.First, l.sealer.Orgs[e.Org()]
-		s := new(audit.Sealed)
+		s := l.entries.push()
 		*s = l.sealer.Seal(e)
-		l.entries = append(l.entries, s)
 		l.bytes += sizeOfSealed(s)
-		a.s.onUndo(func() { l.unseal(first, place) })
+		a.s.onUndo(l.unseal)
 		a.remember(e)
 	}
 	return nil
 }
 
-// unseal takes the last entry back, before which the log began at first and its
-// organisation was at place.
-func (l *log) unseal(first uint64, place audit.Place) {
-	s := l.entries[len(l.entries)-1]
-	l.sealer.Head = audit.Head{Seq: s.Seq - 1, Hash: s.Prev, First: first}
-	if org := s.Columns.Org; place.Seq > 0 {
-		l.sealer.Orgs[org] = place
+// unseal takes the last entry back.
+func (l *log) unseal() {
+	s := l.entries.at(l.entries.size - 1)
+	l.bytes -= sizeOfSealed(s)
+	head, org := &l.sealer.Head, s.Columns.Org
+	head.Seq, head.Hash = s.Seq-1, s.Prev
+	if said, _ := audit.Read(s.Canon); said.Place.Seq > 1 {
+		l.sealer.Orgs[org] = audit.Place{Seq: said.Place.Seq - 1, Prev: said.Place.Prev}
 	} else {
 		delete(l.sealer.Orgs, org)
 	}
-	l.bytes -= sizeOfSealed(s)
-	l.entries = l.entries[:len(l.entries)-1]
+	if l.entries.pop(); l.entries.size == 0 {
+		head.First = 0
+	}
 }
 
 // remember stores an entry's personal values, where its subject is there.
@@ -196,30 +196,30 @@ func (t trail) List(ctx context.Context, f audit.Filter, q page.Query) (page.Of[
 		return page.Of[audit.Sealed]{}, err
 	}
 	defer leave()
-	all := t.s.log.entries
-	found, err := cut(all, q, func(s *audit.Sealed) bool { return f.Chooses(&s.Columns) }, func(cursor string) (int, bool) {
+	l := &t.s.log
+	found, err := cutFrom(l.entries.size, l.entries.at, q, func(s *audit.Sealed) bool { return f.Chooses(&s.Columns) }, func(cursor string) (int, bool) {
 		seq, err := strconv.ParseInt(cursor, 10, 64)
-		at, there := t.after(uint64(max(seq, 0)))
+		at, there := l.find(uint64(max(seq, 0)))
 		if !there {
 			at = -at - 1
 		}
 		return at, err == nil && seq >= 0
 	})
-	return page.Of[audit.Sealed]{Items: each(found.Items), More: found.More}, err
-}
-
-// each gives copies of entries.
-func each(of []*audit.Sealed) []audit.Sealed {
-	out := make([]audit.Sealed, len(of))
-	for i, s := range of {
-		out[i] = *s
+	out := page.Of[audit.Sealed]{Items: make([]audit.Sealed, len(found.Items)), More: found.More}
+	for i, s := range found.Items {
+		out.Items[i] = *s
 	}
-	return out
+	return out, err
 }
 
-// after finds a sequence number.
-func (t trail) after(seq uint64) (int, bool) {
-	return slices.BinarySearchFunc(t.s.log.entries, seq, func(s *audit.Sealed, seq uint64) int { return cmp.Compare(s.Seq, seq) })
+// find finds the entry of a sequence number, or where it would stand.
+func (l *log) find(seq uint64) (i int, there bool) {
+	first := l.sealer.Head.First
+	if seq < first {
+		return 0, false
+	}
+	n := uint64(l.entries.size)
+	return int(min(seq-first, n)), seq-first < n
 }
 
 // Range returns the entries behind a sequence number.
@@ -229,9 +229,13 @@ func (t trail) Range(ctx context.Context, after uint64, most int) ([]audit.Seale
 		return nil, err
 	}
 	defer leave()
-	at, _ := t.after(after + 1)
-	found := t.s.log.entries[at:]
-	return each(found[:min(most, len(found))]), nil
+	l := &t.s.log
+	at, _ := l.find(after + 1)
+	out := make([]audit.Sealed, min(most, l.entries.size-at))
+	for i := range out {
+		out[i] = *l.entries.at(at + i)
+	}
+	return out, nil
 }
 
 // Head returns the last entry's place.
@@ -297,17 +301,16 @@ func (t trail) Retire(ctx context.Context, r audit.Retirement, recorded uint64) 
 	}
 	defer leave()
 	l := &t.s.log
-	says, said := t.after(recorded)
-	last, there := t.after(r.Last)
-	if !said || !there || !r.RecordedBy(l.entries[says]) || l.entries[last].Hash != r.Hash {
+	says, said := l.find(recorded)
+	last, there := l.find(r.Last)
+	if !said || !there || !r.RecordedBy(l.entries.at(says)) || l.entries.at(last).Hash != r.Hash {
 		return 0, fault.New(fault.Conflict, "The audit log does not say that its entries through %d are retired.", r.Last).WithCode("audit_not_retired")
 	}
 	gone := last + 1
-	for _, e := range l.entries[:gone] {
-		l.bytes -= sizeOfSealed(e)
+	for range gone {
+		l.drop()
 	}
-	l.entries = slices.Clone(l.entries[gone:])
-	l.sealer.Head.First, l.retired = l.entries[0].Seq, recorded
+	l.retired = recorded
 	return gone, nil
 }
 

@@ -117,7 +117,7 @@ func (d budgets) Create(ctx context.Context, in tenancy.Realm, b *budget.Budget)
 	c.Version, c.Created = 1, session.Moment(b.Created)
 	c.Updated = c.Created
 	put(d.s, d.s.purse.budgets, c.ID, &c)
-	for _, booked := range d.s.usage.seen {
+	for booked := range d.s.usage.records() {
 		if booked.who.org == c.Org && c.Bounds(booked.who.user, booked.record.Key) && !booked.record.At.Before(c.Period.Since(c.Created)) {
 			d.s.spend(&c, &booked.record)
 		}

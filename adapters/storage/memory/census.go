@@ -25,7 +25,7 @@ func (s *Store) Census(ctx context.Context, at time.Time, most int64) (census.Ce
 	}
 	for since, sum := range map[time.Duration]*usage.Totals{time.Hour: &out.LastHour, 24 * time.Hour: &out.LastDay} {
 		from := session.Moment(at.Add(-since))
-		for _, b := range s.usage.seen {
+		for b := range s.usage.records() {
 			if !b.record.At.Before(from) && sum.Requests < most {
 				sum.Requests++
 				sum.PromptTokens += int64(b.record.Tokens.Prompt)

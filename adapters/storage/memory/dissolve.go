@@ -28,9 +28,9 @@ func (u upkeep) Dissolve(ctx context.Context, in tenancy.Realm, most int) (n int
 		s.sessions.remove(r)
 	}
 	spent := 0
-	for id, b := range s.usage.seen {
+	for b := range s.usage.records() {
 		if spent < most && b.who.org == org {
-			s.usage.forget(id)
+			s.usage.forget(b)
 			spent++
 		}
 	}

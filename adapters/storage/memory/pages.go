@@ -38,7 +38,7 @@ func (c sessions) List(ctx context.Context, in tenancy.Scope, f session.Filter, 
 		return page.Of[*session.Session]{}, err
 	}
 	defer leave()
-	return pageOf(c.s.sessions.byOwner[owner{in.Org(), in.User()}], f, q)
+	return c.s.sessions.page(c.s.sessions.byOwner[owner{in.Org(), in.User()}], f, q)
 }
 
 // ListAll returns one page of the realm's sessions that the filter chooses.
@@ -48,29 +48,29 @@ func (c sessions) ListAll(ctx context.Context, in tenancy.Realm, f session.Filte
 		return page.Of[*session.Session]{}, err
 	}
 	defer leave()
-	var list []*record
+	var list []session.ID
 	for who, own := range c.s.sessions.byOwner {
 		if who.org == in.Org() && !in.IsZero() {
 			list = append(list, own...)
 		}
 	}
-	slices.SortFunc(list, func(a, b *record) int { return byID(a, b.session.ID) })
-	return pageOf(list, f, q)
+	slices.SortFunc(list, compare)
+	return c.s.sessions.page(list, f, q)
 }
 
-// pageOf takes a page out of sessions that are sorted by id.
-func pageOf(list []*record, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
-	found, err := cut(list, q, func(r *record) bool { return f.Chooses(&r.session) }, func(cursor string) (int, bool) {
+// page takes a page out of sessions that are sorted by id.
+func (t *table) page(list []session.ID, f session.Filter, q page.Query) (page.Of[*session.Session], error) {
+	found, err := cut(list, q, func(id session.ID) bool { return f.Chooses(&t.byID[id].session) }, func(cursor string) (int, bool) {
 		id, err := session.ParseID(cursor)
-		at, there := slices.BinarySearchFunc(list, id, byID)
+		at, there := slices.BinarySearchFunc(list, id, compare)
 		if !there {
 			at = -at - 1 // between two elements
 		}
 		return at, err == nil
 	})
 	out := page.Of[*session.Session]{More: found.More}
-	for _, r := range found.Items {
-		out.Items = append(out.Items, r.session.Clone())
+	for _, id := range found.Items {
+		out.Items = append(out.Items, t.byID[id].session.Clone())
 	}
 	return out, err
 }
@@ -78,7 +78,12 @@ func pageOf(list []*record, f session.Filter, q page.Query) (page.Of[*session.Se
 // cut takes a page of what is chosen out of all, which is ascending. at finds a cursor's index,
 // if it is one; a negative one, -i-1, says that it stands before the element i.
 func cut[T any](all []T, q page.Query, chosen func(T) bool, at func(cursor string) (i int, ok bool)) (page.Of[T], error) {
-	lo, hi := 0, len(all)
+	return cutFrom(len(all), func(i int) T { return all[i] }, q, chosen, at)
+}
+
+// cutFrom does what cut does with n things, of which get gives each.
+func cutFrom[T any](n int, get func(i int) T, q page.Query, chosen func(T) bool, at func(cursor string) (i int, ok bool)) (page.Of[T], error) {
+	lo, hi := 0, n
 	// In descending order what comes after a cursor stands before it.
 	if cursor := cmp.Or(q.After, q.Before); cursor != "" {
 		i, ok := at(cursor)
@@ -100,17 +105,16 @@ func cut[T any](all []T, q page.Query, chosen func(T) bool, at func(cursor strin
 			hi = i
 		}
 	}
-	window := all[lo:hi]
 	// The page lies at the end of the window that the cursor bounds.
 	fromStart := (q.Before == "") != q.Desc
 	var items []T
-	for i := 0; i < len(window) && len(items) <= q.Limit; i++ {
-		one := i
+	for i := 0; i < hi-lo && len(items) <= q.Limit; i++ {
+		one := lo + i
 		if !fromStart {
-			one = len(window) - 1 - i
+			one = hi - 1 - i
 		}
-		if chosen(window[one]) {
-			items = append(items, window[one])
+		if v := get(one); chosen(v) {
+			items = append(items, v)
 		}
 	}
 	more := len(items) > q.Limit

@@ -3,6 +3,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"maps"
 	"slices"
 
 	"agentapi/domain/fault"
@@ -45,21 +46,18 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 	if !in.Admits(s.Org, s.User) {
 		return fault.New(fault.Forbidden, "A session can be created for its own user only.")
 	}
-	r := &record{session: *s.Clone(), bytes: sizeOfMetadata(s)}
-	var size int
-	r.turns, size = grown(nil, turns)
-	r.bytes += size
-	r.session.Turns, r.session.Version = len(turns), 1
-	r.session.Created, r.session.Updated = session.Moment(s.Created), session.Moment(s.Updated)
 	if c.s.sessions.byID[s.ID] != nil {
 		return fault.New(fault.Conflict, "There is a session with this id already.")
 	}
-	if !s.Key.IsZero() && c.s.sessions.byKey[r.keyOf()] != nil {
+	if !s.Key.IsZero() && c.s.sessions.byKey[keyOf{owner{s.Org, s.User}, s.Key}] != nil {
 		return taken()
 	}
-	c.s.sessions.add(r)
-	c.s.sessions.order = append(c.s.sessions.order, s.ID)
-	c.s.onUndo(func() { c.s.sessions.remove(r) })
+	r := &record{session: *s, turns: slices.Clip(turns), bytes: sizeOfMetadata(s) + number(turns, 0)}
+	r.session.Metadata = maps.Clone(s.Metadata)
+	r.session.Turns, r.session.Version = len(turns), 1
+	r.session.Created, r.session.Updated = session.Moment(s.Created), session.Moment(s.Updated)
+	c.s.sessions.create(r)
+	c.s.onUndo(c.s.sessions.uncreate)
 	return nil
 }
 
@@ -156,27 +154,25 @@ func (c sessions) Append(ctx context.Context, in tenancy.Scope, id session.ID, a
 	if t, ok := session.Answered(turns); ok {
 		now.Agent, now.Model, now.Native, now.Updated = t.Agent, t.Model, t.Native, session.Moment(t.Created)
 	}
-	all, size := grown(old, turns)
+	size := number(turns, after)
 	set := func(s session.Session, turns []session.Turn, size int) {
 		r.session, r.turns = s, turns
 		r.bytes += size
 		c.s.sessions.bytes += size
 	}
-	set(now, all, size)
+	set(now, append(old, turns...), size)
 	c.s.onUndo(func() { set(before, old, -size) })
 	return nil
 }
 
-// grown is a new slice of old and the turns after it, so that what was handed out
-// before does not share its tail, and the size of what was added.
-func grown(old, turns []session.Turn) (all []session.Turn, size int) {
-	all = append(make([]session.Turn, 0, len(old)+len(turns)), old...)
-	for _, turn := range turns {
-		turn.Seq, turn.Created = len(all)+1, session.Moment(turn.Created)
-		all = append(all, turn)
-		size += sizeOf(&turn)
+// number gives turns their sequence numbers after another one's, and tells their size.
+func number(turns []session.Turn, after int) (size int) {
+	for i := range turns {
+		t := &turns[i]
+		t.Seq, t.Created = after+1+i, session.Moment(t.Created)
+		size += sizeOf(t)
 	}
-	return all, size
+	return size
 }
 
 // History returns all turns in order.

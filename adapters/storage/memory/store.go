@@ -83,7 +83,7 @@ func Open(o Options) (*Store, error) {
 		jobs:     make(map[job.ID]*job.Job),
 		purse:    newPurse(),
 		log:      newLog(o.MaxBytes / logShare),
-		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]*record)},
+		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]session.ID)},
 	}
 	s.within = tx{
 		sessions: sessions{s, held{}}, usage: usages{s, held{}}, idempotency: idempotencies{s, held{}}, directory: directory{s, held{}},
@@ -190,6 +190,7 @@ func (held) enter(ctx context.Context) (func(), error) { return func() {}, ended
 // nothing that a failed transaction added drives out what is kept.
 func (s *Store) evict() {
 	s.sessions.evict(s.max, s.maxBytes)
+	s.usage.evict()
 	s.keys.evict()
 	s.log.evict()
 }

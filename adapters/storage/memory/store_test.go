@@ -78,8 +78,8 @@ func TestTheOldestSessionsAreForgotten(t *testing.T) {
 			if err != nil || len(list.Items) != 3 || list.Items[0].Created.Unix() != 7 {
 				t.Errorf("got %d sessions, %v", len(list.Items), err)
 			}
-			if len(s.sessions.byKey) != 3 || len(s.sessions.order) != 3 || s.sessions.bytes != 3*(1024+5000) {
-				t.Errorf("the indexes hold %d, %d, %d", len(s.sessions.byKey), len(s.sessions.order), s.sessions.bytes)
+			if len(s.sessions.byKey) != 3 || s.sessions.order.size != 3 || s.sessions.bytes != 3*(1024+5000) {
+				t.Errorf("the indexes hold %d, %d, %d", len(s.sessions.byKey), s.sessions.order.size, s.sessions.bytes)
 			}
 		})
 	}

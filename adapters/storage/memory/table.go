@@ -11,15 +11,16 @@ import (
 type table struct {
 	byID    map[session.ID]*record
 	byKey   map[keyOf]*record
-	byOwner map[owner][]*record // by id, ascending
-	order   []session.ID        // by creation here, for eviction; may name what is gone
-	bytes   int                 // what all turns hold, roughly
+	byOwner map[owner][]session.ID // ascending
+	order   queue[session.ID]      // by creation here, for eviction; may name what is gone
+	bytes   int                    // what all turns hold, roughly
 }
 
+// record is a session with its turns.
 type record struct {
+	bytes   int
 	session session.Session
 	turns   []session.Turn
-	bytes   int
 }
 
 // sizeOf is roughly what a turn holds in memory.
@@ -51,7 +52,7 @@ type keyOf struct {
 func (r *record) owner() owner { return owner{r.session.Org, r.session.User} }
 func (r *record) keyOf() keyOf { return keyOf{r.owner(), r.session.Key} }
 
-func byID(r *record, id session.ID) int { return bytes.Compare(r.session.ID[:], id[:]) }
+func compare(a, b session.ID) int { return bytes.Compare(a[:], b[:]) }
 
 func (t *table) add(r *record) {
 	t.bytes += r.bytes
@@ -59,13 +60,9 @@ func (t *table) add(r *record) {
 	if !r.session.Key.IsZero() {
 		t.byKey[r.keyOf()] = r
 	}
-	list := t.byOwner[r.owner()]
-	if n := len(list); n == 0 || byID(list[n-1], r.session.ID) < 0 {
-		t.byOwner[r.owner()] = append(list, r) // ids come in order, nearly always
-		return
-	}
-	at, _ := slices.BinarySearchFunc(list, r.session.ID, byID)
-	t.byOwner[r.owner()] = slices.Insert(list, at, r)
+	own := t.byOwner[r.owner()]
+	at, _ := slices.BinarySearchFunc(own, r.session.ID, compare)
+	t.byOwner[r.owner()] = slices.Insert(own, at, r.session.ID)
 }
 
 func (t *table) remove(r *record) {
@@ -74,37 +71,48 @@ func (t *table) remove(r *record) {
 	if !r.session.Key.IsZero() {
 		delete(t.byKey, r.keyOf())
 	}
-	list := t.byOwner[r.owner()]
-	at, found := 0, len(list) > 0 && list[0] == r // as where the oldest goes
-	if !found {
-		at, found = slices.BinarySearchFunc(list, r.session.ID, byID)
+	own := t.byOwner[r.owner()]
+	at, _ := slices.BinarySearchFunc(own, r.session.ID, compare)
+	if at < len(own)/2 { // eviction takes one of the first: the few before it move
+		copy(own[1:], own[:at])
+		own = own[1:]
+	} else {
+		own = slices.Delete(own, at, at+1)
 	}
-	if found {
-		if at < len(list)/2 { // eviction takes one of the first: the few before it move
-			copy(list[1:], list[:at])
-			list[0], list = nil, list[1:]
-		} else {
-			list = slices.Delete(list, at, at+1)
-		}
-	}
-	if len(list) == 0 {
+	if len(own) == 0 {
 		delete(t.byOwner, r.owner())
 		return
 	}
-	t.byOwner[r.owner()] = list
+	t.byOwner[r.owner()] = own
+}
+
+// create adds a new record, which is the youngest.
+func (t *table) create(r *record) {
+	t.add(r)
+	*t.order.push() = r.session.ID
+}
+
+// uncreate takes the youngest record out again.
+func (t *table) uncreate() {
+	t.remove(t.byID[*t.order.at(t.order.size - 1)])
+	t.order.pop()
 }
 
 // evict forgets the oldest sessions beyond the bounds, but not the last.
 func (t *table) evict(max, maxBytes int) {
 	for (len(t.byID) > max || t.bytes > maxBytes) && len(t.byID) > 1 {
-		id := t.order[0]
-		t.order = t.order[1:]
-		if r := t.byID[id]; r != nil {
+		if r := t.byID[*t.order.at(0)]; r != nil {
 			t.remove(r)
 		}
+		t.order.drop()
 	}
-	if len(t.order) > 2*max { // the ids of deleted sessions
-		t.order = slices.DeleteFunc(slices.Clone(t.order), func(id session.ID) bool { return t.byID[id] == nil })
+	if t.order.size > 2*max { // the ids of deleted sessions
+		for range t.order.size {
+			id := *t.order.at(0)
+			if t.order.drop(); t.byID[id] != nil {
+				*t.order.push() = id
+			}
+		}
 	}
 }
 

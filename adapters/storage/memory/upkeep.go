@@ -8,7 +8,6 @@ import (
 	"agentapi/domain/fault"
 	"agentapi/domain/retention"
 	"agentapi/domain/tenancy"
-	"agentapi/domain/usage"
 	"agentapi/ports"
 )
 
@@ -37,10 +36,10 @@ func (u upkeep) old(rule retention.Rule, most int) (out []*record) {
 }
 
 // spent are the usage records that the rule lets go.
-func (u upkeep) spent(rule retention.Rule, most int) (out []usage.ID) {
-	for id, b := range u.s.usage.seen {
+func (u upkeep) spent(rule retention.Rule, most int) (out []*booked) {
+	for b := range u.s.usage.records() {
 		if len(out) < most && b.record.At.Before(rule.Before) && rule.Admits(b.who.org) {
-			out = append(out, id)
+			out = append(out, b)
 		}
 	}
 	return out
@@ -62,8 +61,8 @@ func (u upkeep) Expire(ctx context.Context, rule retention.Rule, most int) (gone
 		return len(old), len(old) == most, nil
 	case retention.Usage:
 		spent := u.spent(rule, most)
-		for _, id := range spent {
-			u.s.usage.forget(id)
+		for _, b := range spent {
+			u.s.usage.forget(b)
 		}
 		return len(spent), len(spent) == most, nil
 	case retention.AgentHealth:
@@ -114,11 +113,11 @@ func (u upkeep) Erase(ctx context.Context, in tenancy.Scope, pseudonym tenancy.U
 		return 0, forbidden()
 	}
 	who := owner{in.Org(), in.User()}
-	for _, r := range slices.Clone(u.s.sessions.byOwner[who]) {
+	for _, id := range slices.Clone(u.s.sessions.byOwner[who]) {
 		if n == most {
 			return n, nil
 		}
-		u.s.sessions.remove(r)
+		u.s.sessions.remove(u.s.sessions.byID[id])
 		n++
 	}
 	for k := range u.s.keys.entries {

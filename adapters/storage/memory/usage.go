@@ -3,6 +3,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"iter"
 	"slices"
 
 	"agentapi/domain/session"
@@ -10,53 +11,91 @@ import (
 	"agentapi/domain/usage"
 )
 
-// account sums usage as it comes. It remembers the ids of the last max records,
-// so that a record is known when it is booked again soon.
+// account sums usage as it comes. It remembers the last max records, so that a record
+// is known when it is booked again soon.
 type account struct {
 	max    int
-	totals map[owner]usage.Totals
-	seen   map[usage.ID]booked
-	order  []usage.ID
+	totals map[owner]*usage.Totals
+	booked queue[booked]
+	seen   map[usage.ID]struct{} // the ids of what is booked
 }
 
-// booked is a record and whose it is.
+// booked is a record and whose it is; one that is forgotten is zero.
 type booked struct {
 	who    owner
 	record usage.Record
 }
 
 func newAccount(max int) account {
-	return account{max: max, totals: make(map[owner]usage.Totals), seen: make(map[usage.ID]booked)}
+	return account{max: max, totals: make(map[owner]*usage.Totals), seen: make(map[usage.ID]struct{})}
+}
+
+// book adds a record to the sums, and gives it as it is kept.
+func (a *account) book(who owner, r *usage.Record) *usage.Record {
+	b := a.booked.push()
+	b.who, b.record = who, *r
+	b.record.At = session.Moment(r.At)
+	a.seen[r.ID] = struct{}{}
+	a.count(who, usage.Totals{Requests: 1, PromptTokens: int64(r.Tokens.Prompt), CompletionTokens: int64(r.Tokens.Completion)})
+	return &b.record
+}
+
+// count adds to the sums of one user.
+func (a *account) count(who owner, more usage.Totals) {
+	sum := a.totals[who]
+	if sum == nil {
+		sum = new(usage.Totals)
+		a.totals[who] = sum
+	}
+	sum.Requests += more.Requests
+	sum.PromptTokens += more.PromptTokens
+	sum.CompletionTokens += more.CompletionTokens
+}
+
+// unbook takes the record that was booked last out again.
+func (a *account) unbook() {
+	a.forget(a.booked.at(a.booked.size - 1))
+	a.booked.pop()
 }
 
 // forget takes a record out of the sums again.
-func (a *account) forget(id usage.ID) {
-	b := a.seen[id]
-	sum := a.totals[b.who]
-	sum.Requests--
-	sum.PromptTokens -= int64(b.record.Tokens.Prompt)
-	sum.CompletionTokens -= int64(b.record.Tokens.Completion)
-	a.totals[b.who] = sum
-	delete(a.seen, id)
+func (a *account) forget(b *booked) {
+	a.count(b.who, usage.Totals{Requests: -1, PromptTokens: -int64(b.record.Tokens.Prompt), CompletionTokens: -int64(b.record.Tokens.Completion)})
+	delete(a.seen, b.record.ID)
+	*b = booked{}
+}
+
+// evict forgets the oldest records beyond the bound; they stay in the sums.
+func (a *account) evict() {
+	for a.booked.size > a.max {
+		delete(a.seen, a.booked.at(0).record.ID)
+		a.booked.drop()
+	}
+}
+
+// records are what is booked and not forgotten, by age.
+func (a *account) records() iter.Seq[*booked] {
+	return func(yield func(*booked) bool) {
+		for i := range a.booked.size {
+			if b := a.booked.at(i); !b.record.ID.IsZero() && !yield(b) {
+				return
+			}
+		}
+	}
 }
 
 // rename books what was who's under another, and tells how many records it were.
 func (a *account) rename(who, other owner) (n int) {
-	for id, b := range a.seen {
+	for b := range a.records() {
 		if b.who == who {
 			b.who = other
 			b.record.Request, b.record.Session, b.record.Key = "", session.ID{}, tenancy.KeyID{}
-			a.seen[id] = b
 			n++
 		}
 	}
-	old, sum := a.totals[who], a.totals[other]
-	if _, any := a.totals[who]; any {
+	if sum := a.totals[who]; sum != nil {
 		n = max(n, 1)
-		a.totals[other] = usage.Totals{
-			Requests: old.Requests + sum.Requests, PromptTokens: old.PromptTokens + sum.PromptTokens,
-			CompletionTokens: old.CompletionTokens + sum.CompletionTokens,
-		}
+		a.count(other, *sum)
 		delete(a.totals, who)
 	}
 	return n
@@ -78,28 +117,13 @@ func (c usages) Record(ctx context.Context, in tenancy.Scope, records ...usage.R
 		return forbidden()
 	}
 	a, who := &c.s.usage, owner{in.Org(), in.User()}
-	for _, r := range records {
-		r.At = session.Moment(r.At)
-		if _, dup := a.seen[r.ID]; dup {
+	for i := range records {
+		if _, dup := a.seen[records[i].ID]; dup {
 			continue
 		}
-		old := a.totals[who]
-		a.totals[who] = usage.Totals{
-			Requests:         old.Requests + 1,
-			PromptTokens:     old.PromptTokens + int64(r.Tokens.Prompt),
-			CompletionTokens: old.CompletionTokens + int64(r.Tokens.Completion),
-		}
-		a.seen[r.ID] = booked{who, r}
-		a.order = append(a.order, r.ID)
-		if len(a.order) > a.max {
-			delete(a.seen, a.order[0])
-			a.order = a.order[1:]
-		}
-		c.s.charge(who, &r)
-		c.s.onUndo(func() {
-			a.totals[who] = old
-			delete(a.seen, r.ID)
-		})
+		kept := a.book(who, &records[i])
+		c.s.onUndo(a.unbook)
+		c.s.charge(who, kept)
 	}
 	return nil
 }
@@ -112,8 +136,8 @@ func (c usages) Records(ctx context.Context, in tenancy.Scope, after usage.ID, m
 		return nil, err
 	}
 	defer leave()
-	for id, b := range c.s.usage.seen {
-		if in.Admits(b.who.org, b.who.user) && bytes.Compare(id[:], after[:]) > 0 {
+	for b := range c.s.usage.records() {
+		if in.Admits(b.who.org, b.who.user) && bytes.Compare(b.record.ID[:], after[:]) > 0 {
 			out = append(out, b.record)
 		}
 	}
@@ -138,7 +162,7 @@ func (c usages) report(ctx context.Context, q usage.Query, of func(tenancy.OrgID
 	}
 	defer leave()
 	sums := make(map[usage.Group]usage.Sums)
-	for _, b := range c.s.usage.seen {
+	for b := range c.s.usage.records() {
 		if of(b.who.org) && q.Has(b.who.user, &b.record) {
 			g := q.Group(b.who.org, b.who.user, &b.record)
 			s := sums[g]
@@ -164,5 +188,8 @@ func (c usages) Totals(ctx context.Context, in tenancy.Scope) (usage.Totals, err
 		return usage.Totals{}, err
 	}
 	defer leave()
-	return c.s.usage.totals[owner{in.Org(), in.User()}], nil
+	if sum := c.s.usage.totals[owner{in.Org(), in.User()}]; sum != nil {
+		return *sum, nil
+	}
+	return usage.Totals{}, nil
 }
