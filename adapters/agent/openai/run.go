@@ -76,9 +76,10 @@ func (a *Agent) sayWhole(body []byte, native bool, yield func(chat.Event, error)
 		*d = desk{} // nothing of the answer stays
 		desks.Put(d)
 	}()
-	d.answer = answer{hide: a.hide, choices: d.choices[:0]}
-	d.parser = parser{answer: &d.answer, pieces: d.pieces[:0], events: d.events[:0], adds: d.adds[:0], native: make([]byte, 0, len(body)+spare)}
 	p := &d.parser
+	p.answer = &d.answer
+	p.hide, p.choices = a.hide, d.choices[:0]
+	p.pieces, p.events, p.adds, p.native = d.pieces[:0], d.events[:0], d.adds[:0], make([]byte, 0, len(body)+spare)
 	events, err := p.parse(body, true)
 	if err == nil && !p.complete() {
 		err = truncated(len(p.choices) > 0)
