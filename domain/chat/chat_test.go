@@ -2,6 +2,7 @@ package chat
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -154,5 +155,21 @@ func TestEstimatesGrowWithTheText(t *testing.T) {
 	}
 	if n := EstimateTokens("日本語のテキスト"); n < 6 || n > 12 {
 		t.Errorf("eight wide runes are said to be %d tokens", n)
+	}
+}
+
+func BenchmarkFoldOfAWholeAnswer(b *testing.B) {
+	text := strings.Repeat("w01@012345 ", 60)
+	b.ReportAllocs()
+	for b.Loop() {
+		var a Assembler
+		for _, e := range []Event{{Kind: Text, Text: text}, {Kind: Stopped, Reason: Stop}, {Kind: Finished}} {
+			if err := a.Add(e); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if len(a.Completion().Choices) != 1 {
+			b.Fatal("no choice")
+		}
 	}
 }

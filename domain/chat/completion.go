@@ -26,20 +26,45 @@ type Choice struct {
 // pieces, the same Completion comes out. The zero value is ready; it is not for
 // concurrent use.
 type Assembler struct {
-	choices  []*open
+	choices  []open
 	out      Completion
 	finished bool
 }
 
 type open struct {
-	text, thought, refusal strings.Builder
-	calls                  []*call
+	text, thought, refusal joined
+	calls                  []call
 	finish                 FinishReason
 }
 
 type call struct {
 	ToolCall
-	args strings.Builder
+	args joined
+}
+
+// joined is a text that came in pieces. The only one is kept as it is.
+type joined struct {
+	first string
+	all   *strings.Builder // nil: there are no more
+}
+
+func (j *joined) add(s string) {
+	if j.first == "" {
+		j.first = s
+		return
+	}
+	if j.all == nil {
+		j.all = new(strings.Builder)
+		j.all.WriteString(j.first)
+	}
+	j.all.WriteString(s)
+}
+
+func (j *joined) String() string {
+	if j.all == nil {
+		return j.first
+	}
+	return j.all.String()
 }
 
 // maxChoices bounds what an agent can make us allocate by a wild choice index.
@@ -83,28 +108,28 @@ func (a *Assembler) addTo(e Event) error {
 		return fault.New(fault.Upstream, "The agent answered with a choice that nobody asked for.")
 	}
 	for len(a.choices) <= e.Choice {
-		a.choices = append(a.choices, &open{})
+		a.choices = append(a.choices, open{})
 	}
-	c := a.choices[e.Choice]
+	c := &a.choices[e.Choice]
 	if c.finish != "" {
 		return fault.New(fault.Upstream, "The agent went on with a choice after its end.")
 	}
 	switch e.Kind {
 	case Text:
-		c.text.WriteString(e.Text)
+		c.text.add(e.Text)
 	case Thought:
-		c.thought.WriteString(e.Text)
+		c.thought.add(e.Text)
 	case Refused:
-		c.refusal.WriteString(e.Text)
+		c.refusal.add(e.Text)
 	case Called:
 		d := e.Call
 		if d.Index < 0 || d.Index > len(c.calls) || d.Index >= maxCalls {
 			return fault.New(fault.Upstream, "The agent's tool calls are out of order.")
 		}
 		if d.Index == len(c.calls) {
-			c.calls = append(c.calls, &call{ToolCall: ToolCall{ID: d.ID, Custom: d.Custom, Name: d.Name}})
+			c.calls = append(c.calls, call{ToolCall: ToolCall{ID: d.ID, Custom: d.Custom, Name: d.Name}})
 		}
-		c.calls[d.Index].args.WriteString(d.Arguments)
+		c.calls[d.Index].args.add(d.Arguments)
 	case Stopped:
 		c.finish = e.Reason
 	}
@@ -118,14 +143,15 @@ func (a *Assembler) Finished() bool { return a.finished }
 func (a *Assembler) Completion() Completion {
 	out := a.out
 	out.Choices = make([]Choice, len(a.choices))
-	for i, c := range a.choices {
+	for i := range a.choices {
+		c := &a.choices[i]
 		m := Message{Role: Assistant, Refusal: c.refusal.String()}
-		if c.text.Len() > 0 || (len(c.calls) == 0 && c.refusal.Len() == 0) {
-			m.Parts = []Part{{Kind: TextPart, Text: c.text.String()}}
+		if text := c.text.String(); text != "" || (len(c.calls) == 0 && m.Refusal == "") {
+			m.Parts = []Part{{Kind: TextPart, Text: text}}
 		}
-		for _, k := range c.calls {
-			t := k.ToolCall
-			t.Arguments = k.args.String()
+		for j := range c.calls {
+			t := c.calls[j].ToolCall
+			t.Arguments = c.calls[j].args.String()
 			m.ToolCalls = append(m.ToolCalls, t)
 		}
 		out.Choices[i] = Choice{Message: m, Reasoning: c.thought.String(), Finish: c.finish}

@@ -2,7 +2,7 @@ package chat
 
 import (
 	"bytes"
-	"unicode/utf8"
+	"math/bits"
 )
 
 // perMessage is what a chat template adds to each message (OpenAI counts three
@@ -16,9 +16,25 @@ func EstimateTokens(text string) int {
 	if text == "" {
 		return 0
 	}
-	runes := utf8.RuneCountInString(text)
+	runes := countRunes(text)
 	wide := (len(text) - runes) / 2 // runes outside ASCII, roughly
 	return max(1, (runes-min(wide, runes)+3)/4+min(wide, runes))
+}
+
+// countRunes counts the runes of a text by the bytes that begin one, eight at a time: a
+// prompt may be long, and each is counted.
+func countRunes(text string) int {
+	const ones = 0x0101010101010101
+	n, i := len(text), 0
+	for ; i+8 <= len(text); i += 8 {
+		s := text[i : i+8]
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		n -= bits.OnesCount64(w >> 7 &^ (w >> 6) & ones)
+	}
+	for ; i < len(text); i++ {
+		n -= int(text[i] >> 7 &^ (text[i] >> 6))
+	}
+	return n
 }
 
 // What media are taken for, which nobody here looks into: a picture for a large one, a

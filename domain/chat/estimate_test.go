@@ -3,6 +3,9 @@ package chat
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
 )
 
 func TestMediaCountInWhatAPromptIsTakenFor(t *testing.T) {
@@ -21,6 +24,26 @@ func TestMediaCountInWhatAPromptIsTakenFor(t *testing.T) {
 		m.Parts = append(m.Parts, c.part)
 		if got := EstimatePrompt([]Message{m}) - text; got != c.want {
 			t.Errorf("%s counts as %d tokens, not %d", name, got, c.want)
+		}
+	}
+}
+
+func TestRunesAreCountedAsTheyAre(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringN(-1, 100, -1).Draw(t, "text")
+		if got := countRunes(text); got != utf8.RuneCountInString(text) {
+			t.Fatalf("%d runes in %q", got, text)
+		}
+	})
+}
+
+func BenchmarkEstimateTokens(b *testing.B) {
+	text := strings.Repeat("word of a prompt ", 60)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if EstimateTokens(text) == 0 {
+			b.Fatal("none")
 		}
 	}
 }

@@ -62,11 +62,8 @@ func (e *Error) WithCause(cause error) *Error { return e.With(func(c *Error) { c
 
 // As finds the *Error in err's chain, or nil.
 func As(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return nil
+	e, _ := errors.AsType[*Error](err)
+	return e
 }
 
 // KindOf gives the kind of err: that of the *Error in its chain, or Internal.

@@ -45,6 +45,8 @@ type Guard struct {
 
 	mu       sync.Mutex
 	breakers map[string]circuitbreaker.CircuitBreaker[any]
+
+	watches sync.Pool // of *watch
 }
 
 var _ ports.Guarded = (*Guard)(nil)
@@ -96,7 +98,6 @@ func (g *Guard) Run(ctx context.Context, task agent.Task) ports.Events {
 				WithCode("agent_unavailable").WithCause(agent.ErrLeftAlone).WithRetryAfter(max(time.Second, breaker.RemainingDelay())))
 			return
 		}
-		r := &run{guard: g, yield: yield}
 		if err := g.enter(ctx); err != nil {
 			record(breaker, err, false)
 			yield(chat.Event{}, err)
@@ -105,12 +106,20 @@ func (g *Guard) Run(ctx context.Context, task agent.Task) ports.Events {
 		if g.places != nil {
 			defer g.places.ReleasePermit()
 		}
-		err := error(fault.Internalf("the agent panicked"))
+		var (
+			r      = &run{guard: g, yield: yield}
+			err    error
+			panics = true
+		)
 		defer func() {
+			if panics {
+				err = fault.Internalf("the agent panicked")
+			}
 			record(breaker, err, r.began.Load())
 			g.tell(err)
 		}()
 		err = r.answer(ctx, task)
+		panics = false
 	}
 }
 
@@ -173,9 +182,6 @@ type run struct {
 	began  atomic.Bool  // content has come
 	since  atomic.Int64 // when the agent was asked for its next event, in nanoseconds after start; -1: the consumer has the turn
 	cancel context.CancelCauseFunc
-
-	mu    sync.Mutex  // guards timer
-	timer *time.Timer // calls look; nil: not yet, or not any more
 }
 
 // answer runs the agent and returns how it ended: nil when it finished, or when
@@ -185,8 +191,7 @@ func (r *run) answer(ctx context.Context, task agent.Task) error {
 	defer r.cancel(nil)
 	r.start = time.Now()
 	if wait := r.left(0); wait > 0 {
-		r.arm(r.next(wait))
-		defer r.disarm()
+		defer r.guard.unwatch(r.guard.watch(r, r.next(wait)))
 	}
 	r.ctx = ctx
 	r.guard.Agent.Run(ctx, task)(r.pass)
@@ -218,19 +223,39 @@ func (r *run) pass(e chat.Event, err error) bool {
 	return true
 }
 
-// arm has look called after a while.
-func (r *run) arm(after time.Duration) {
-	r.mu.Lock() // look needs the timer
-	defer r.mu.Unlock()
-	r.timer = time.AfterFunc(after, r.look)
+// watch looks at a run now and then, and at others when that has ended.
+type watch struct {
+	run   atomic.Pointer[run] // nil: it has ended
+	timer *time.Timer         // calls look
 }
 
-// disarm has look called no more, not by one that is at work just now either.
-func (r *run) disarm() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.timer.Stop()
-	r.timer = nil
+// watch has a run looked at after a while.
+func (g *Guard) watch(r *run, after time.Duration) *watch {
+	w, _ := g.watches.Get().(*watch)
+	if w == nil {
+		w = new(watch)
+		w.timer = time.AfterFunc(math.MaxInt64, w.look)
+	}
+	w.run.Store(r)
+	w.timer.Reset(after)
+	return w
+}
+
+// unwatch has the run looked at no more. A watch that is at work just now is left alone: it
+// would take what it has found for true of the next run.
+func (g *Guard) unwatch(w *watch) {
+	w.run.Store(nil)
+	if w.timer.Stop() {
+		g.watches.Put(w)
+	}
+}
+
+func (w *watch) look() {
+	if r := w.run.Load(); r != nil {
+		if wait := r.look(); wait > 0 {
+			w.timer.Reset(wait)
+		}
+	}
 }
 
 // tooSlow is the code of our own time-outs.
@@ -274,18 +299,12 @@ func (r *run) next(left time.Duration) time.Duration {
 	return left
 }
 
-// look ends the run when its time is up. It looks at the clock now and then, so
-// that an event costs no timer.
-func (r *run) look() {
+// look ends the run when its time is up, and else says when to look again. It looks at
+// the clock now and then, so that an event costs no timer.
+func (r *run) look() time.Duration {
 	at := time.Since(r.start)
-	wait := r.left(at)
-	if wait > 0 {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.timer != nil {
-			r.timer.Reset(r.next(wait))
-		}
-		return
+	if wait := r.left(at); wait > 0 {
+		return r.next(wait)
 	}
 	what := "The agent %s took too long to begin its answer."
 	if r.began.Load() {
@@ -295,4 +314,5 @@ func (r *run) look() {
 		what = "The agent %s took too long for its answer."
 	}
 	r.cancel(fault.New(fault.Timeout, what, r.guard.name).WithCode(tooSlow))
+	return 0
 }

@@ -115,20 +115,19 @@ func TestAnAgentHasItsTimeAndNoMore(t *testing.T) {
 						yield(chat.Event{}, fault.New(fault.Canceled, "I was cancelled."))
 					}
 				}}, policy)
-				start := time.Now()
-				var last error
-				for _, err := range g.Run(t.Context(), agent.Task{Model: "m"}) {
-					last = err
-					time.Sleep(c.slow)
-				}
-				if c.after == 0 {
-					if last != nil {
+				for range 2 { // the second as the first
+					start := time.Now()
+					var last error
+					for _, err := range g.Run(t.Context(), agent.Task{Model: "m"}) {
+						last = err
+						time.Sleep(c.slow)
+					}
+					if c.after == 0 && last != nil {
 						t.Errorf("got %v", last)
 					}
-					return
-				}
-				if f := fault.As(last); f == nil || f.Kind != fault.Timeout || f.Code != tooSlow || time.Since(start) != c.after {
-					t.Errorf("got %v after %v, want a timeout after %v", last, time.Since(start), c.after)
+					if f := fault.As(last); c.after > 0 && (f == nil || f.Kind != fault.Timeout || f.Code != tooSlow || time.Since(start) != c.after) {
+						t.Errorf("got %v after %v, want a timeout after %v", last, time.Since(start), c.after)
+					}
 				}
 			})
 		})
@@ -258,18 +257,26 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
+func BenchmarkRun(b *testing.B) {
+	text, end := chat.Event{Kind: chat.Text, Text: "x"}, chat.Event{Kind: chat.Finished}
+	g := New("a", &scripted{nil, func(_ context.Context, yield func(chat.Event, error) bool) {
+		_ = yield(text, nil) && yield(end, nil)
+	}}, policy)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := drain(b.Context(), g); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // A look that is at work while the answer ends would come again and again, for ever: where
 // the consumer has the turn, nothing is ever due.
 func TestNobodyLooksAtAnAnswerThatHasEnded(t *testing.T) {
-	a := &scripted{run: func(_ context.Context, yield func(chat.Event, error) bool) {
-		yield(chat.Event{Kind: chat.Text, Text: "a"}, nil)
-	}}
-	var armed *time.Timer
-	r := &run{guard: New("a", a, Policy{Idle: time.Hour})}
-	r.yield = func(chat.Event, error) bool { armed = r.timer; return false }
-	_ = r.answer(t.Context(), agent.Task{})
-	r.look()
-	if armed.Stop() {
+	g := New("a", &scripted{}, Policy{Idle: time.Hour})
+	w := g.watch(&run{guard: g}, time.Hour)
+	g.unwatch(w)
+	if w.look(); w.timer.Stop() {
 		t.Error("the timer of an answer that has ended runs")
 	}
 }

@@ -47,10 +47,10 @@ func (o *Options) Validate() error {
 
 // Agent is a ports.Agent. Stop closes its idle connections.
 type Agent struct {
-	pool   *pool
-	base   *url.URL
-	head   string            // the headers that every request has, the key's included
-	hidden *strings.Replacer // takes what is secret out of the upstream's words
+	pool *pool
+	base *url.URL
+	head string              // the headers that every request has, the key's included
+	hide func(string) string // takes what is secret out of the upstream's words
 }
 
 // String names the agent without its secrets, however it is printed.
@@ -110,7 +110,7 @@ func Open(o Options) (*Agent, error) {
 		head.WriteString(name + ": " + value + "\r\n")
 		hide(value)
 	}
-	a.head, a.hidden = head.String(), strings.NewReplacer(secrets...)
+	a.head, a.hide = head.String(), strings.NewReplacer(secrets...).Replace
 	return a, nil
 }
 

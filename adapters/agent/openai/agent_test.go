@@ -630,3 +630,60 @@ func TestAnAnswerStaysWhatItWasWhenOthersCome(t *testing.T) {
 		}
 	}
 }
+
+// answering is an upstream that says the same to all, on as many connections as come, at
+// the least cost.
+func answering(b *testing.B, reply []byte) (url string) {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				for buf := make([]byte, 16<<10); ; {
+					if _, err := c.Read(buf); err != nil {
+						return
+					}
+					if _, err := c.Write(reply); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	b.Cleanup(func() { l.Close(); all.Wait() })
+	return "http://" + l.Addr().String()
+}
+
+func BenchmarkWhole(b *testing.B) {
+	body := `{"id":"chatcmpl-mock","object":"chat.completion","created":1700000000,"model":"mock-1","service_tier":"default","system_fingerprint":"fp_mock","choices":[{"index":0,"message":{"role":"assistant","content":"` +
+		strings.Repeat("w01@012345 ", 60) + `","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":300,"completion_tokens":100,"total_tokens":400}}`
+	url := answering(b, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	var o Options
+	o.SetDefaults()
+	o.BaseURL = url + "/v1"
+	a, err := Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = a.Stop(b.Context()) }()
+	t := task(asked)
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx, cancel := context.WithCancelCause(b.Context()) // each request has its own
+		for _, err := range a.Run(ctx, t) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		cancel(nil)
+	}
+}

@@ -13,41 +13,38 @@ import (
 // parse reads one chunk of a stream, or a whole answer, into events. What they
 // borrow is valid until the next call.
 func (p *parser) parse(text []byte, whole bool) ([]chat.Event, error) {
-	pieces, err := p.scan(text, whole)
-	var syntax *jsontext.SyntaxError
-	if errors.As(err, &syntax) && syntax.Code == "invalid_encoding" {
+	err := p.scan(text, whole)
+	if syntax, ok := errors.AsType[*jsontext.SyntaxError](err); ok && syntax.Code == "invalid_encoding" {
 		if text, err = repaired(text); err == nil {
-			pieces, err = p.scan(text, whole)
+			err = p.scan(text, whole)
 			p.keep = false
 		}
 	}
-	if errors.As(err, &syntax) {
+	if _, ok := errors.AsType[*jsontext.SyntaxError](err); ok {
 		return nil, nonsense(err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	p.events = p.events[:0]
-	for i := range pieces {
-		if err := p.say(&pieces[i], whole); err != nil {
+	for i := range p.pieces {
+		if err := p.say(&p.pieces[i], whole); err != nil {
 			return nil, err
 		}
 	}
 	// Choices of one chunk end at different times; their bytes cannot be parted.
-	p.keep = p.keep && (whole || len(pieces) <= 1)
+	p.keep = p.keep && (whole || len(p.pieces) <= 1)
 	return p.events, nil
 }
 
-func (p *parser) scan(text []byte, whole bool) (pieces []piece, err error) {
+func (p *parser) scan(text []byte, whole bool) error {
 	p.r.Reset(text)
-	p.data, p.native, p.keep = text, p.native[:0], true
+	p.data, p.native, p.keep, p.pieces = text, p.native[:0], true, p.pieces[:0]
 	message := "delta"
 	if whole {
 		message = "message"
 	}
-	var one [1]piece
-	pieces = one[:0]
-	err = p.top(func() error {
+	err := p.top(func() error {
 		if p.r.Kind() != '[' {
 			return nonsense(errors.New("choices that are no list"))
 		}
@@ -74,13 +71,13 @@ func (p *parser) scan(text []byte, whole bool) (pieces []piece, err error) {
 			if err != nil {
 				return err
 			}
-			pieces = append(pieces, c)
+			p.pieces = append(p.pieces, c)
 		}
 	})
 	if err == nil {
 		err = p.r.End()
 	}
-	return pieces, err
+	return err
 }
 
 // say adds the events of one choice's piece.
@@ -109,18 +106,18 @@ func (p *parser) say(c *piece, whole bool) error {
 		p.place(state, &c.calls[i], whole)
 		add(chat.Event{Kind: chat.Called, Call: &c.calls[i].CallDelta})
 	}
-	if c.other && c.finish == "" && len(p.events) == 0 && !whole {
+	if c.other && len(c.finish) == 0 && len(p.events) == 0 && !whole {
 		add(chat.Event{Kind: chat.Text}) // only its bytes say something
 	}
-	if c.finish == "" {
+	if len(c.finish) == 0 {
 		return nil
 	}
-	reason := finishReason(c.finish, len(state.calls) > 0 && c.finish != string(chat.FunctionCall))
+	reason := finishReason(c.finish, len(state.calls) > 0)
 	if reason == "" {
 		return fault.New(fault.Upstream, "The agent's upstream gave up in the middle of its answer.").WithCode("upstream_error").
 			WithCause(errors.New("its finish reason is a failure"))
 	}
-	p.keep = p.keep && reason == chat.FinishReason(c.finish)
+	p.keep = p.keep && string(reason) == string(c.finish)
 	state.finish = reason
 	add(chat.Event{Kind: chat.Stopped, Reason: reason})
 	return nil

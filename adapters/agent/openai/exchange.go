@@ -28,7 +28,8 @@ type exchange struct {
 	head   *fasthttp.ResponseHeader // the connection's: it is not to be read after the end
 	detach func() bool              // stops minding ctx; false when ctx has ended the connection
 	body   io.Reader
-	read   bool // the body was read to its end
+	sized  io.LimitedReader // the body, where its length is known
+	read   bool             // the body was read to its end
 }
 
 var errStale = errors.New("the connection had been closed")
@@ -97,12 +98,7 @@ func (a *Agent) attempt(ctx context.Context, text []byte, fresh bool) (*exchange
 	if err != nil {
 		return nil, err
 	}
-	x := &exchange{pool: a.pool, conn: c, ctx: ctx, head: &c.head}
-	x.detach = context.AfterFunc(ctx, func() {
-		// The reader and writer return at once, and the upstream sees us go.
-		_ = c.SetDeadline(time.Unix(1, 0))
-		c.drop()
-	})
+	x := &exchange{pool: a.pool, conn: c, ctx: ctx, head: &c.head, detach: context.AfterFunc(ctx, c.abort)}
 	_, writing := c.Write(text)
 	if writing != nil {
 		// The upstream may have refused before it had read all; its answer counts.
@@ -134,7 +130,8 @@ func (a *Agent) attempt(ctx context.Context, text []byte, fresh bool) (*exchange
 	case x.head.StatusCode() == http.StatusNoContent:
 		x.body = http.NoBody
 	case n >= 0:
-		x.body = io.LimitReader(c.br, int64(n))
+		x.sized = io.LimitedReader{R: c.br, N: int64(n)}
+		x.body = &x.sized
 	case n == -1:
 		x.body = httputil.NewChunkedReader(c.br)
 	default:
@@ -201,7 +198,7 @@ func (a *Agent) refusal(x *exchange) error {
 		body = nil // the status says enough
 	}
 	return refusal.Fault(refusal.Answer{
-		Status: x.head.StatusCode(), Header: func(name string) string { return string(x.head.Peek(name)) }, Body: body, Hide: a.hidden.Replace,
+		Status: x.head.StatusCode(), Header: func(name string) string { return string(x.head.Peek(name)) }, Body: body, Hide: a.hide,
 	})
 }
 

@@ -15,7 +15,7 @@ type piece struct {
 	thought string
 	refusal string
 	calls   []calledPiece
-	finish  string
+	finish  []byte
 	other   bool // it has members that only the bytes can tell
 }
 
@@ -36,9 +36,8 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 		hasIndex    bool
 		hasMessage  bool
 		members     int
-		cuts        []span // what is left out of the bytes
-		adds        []insert
 	)
+	p.cuts, p.adds = p.cuts[:0], p.adds[:0]
 	if err := p.r.Enter('{'); err != nil {
 		return out, err
 	}
@@ -71,7 +70,7 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 				continue
 			}
 			hasMessage = true
-			if err := p.messageFields(&out, whole, &cuts, &adds); err != nil {
+			if err := p.messageFields(&out, whole); err != nil {
 				return out, err
 			}
 		case "finish_reason":
@@ -82,10 +81,10 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 				}
 				continue
 			}
-			if out.finish, err = p.r.String(); err != nil {
+			if out.finish, err = p.r.Bytes(); err != nil {
 				return out, err
 			}
-			p.keep = p.keep && out.finish != ""
+			p.keep = p.keep && len(out.finish) > 0
 		case "logprobs":
 			hasLogprobs = true
 			raw, err := p.r.Value()
@@ -110,9 +109,9 @@ func (p *parser) choiceFields(message string, whole bool) (out piece, err error)
 	if members == 0 && tail != "" {
 		tail = tail[1:]
 	}
-	adds = append(adds, insert{end - 1, tail})
+	p.adds = append(p.adds, insert{end - 1, tail})
 	p.keep = p.keep && hasIndex && hasMessage
-	p.copy(start, end, cuts, adds)
+	p.copy(start, end)
 	return out, nil
 }
 
@@ -125,8 +124,8 @@ type insert struct {
 
 // copy appends a part of the text, without the cuts and with the inserts, both of
 // which come in order.
-func (p *parser) copy(from, to int, cuts []span, adds []insert) {
-	for from < to {
+func (p *parser) copy(from, to int) {
+	for cuts, adds := p.cuts, p.adds; from < to; {
 		switch {
 		case len(cuts) > 0 && (len(adds) == 0 || cuts[0].from <= adds[0].at):
 			p.native = append(p.native, p.data[from:cuts[0].from]...)
@@ -143,12 +142,12 @@ func (p *parser) copy(from, to int, cuts []span, adds []insert) {
 }
 
 // messageFields reads a delta or a message.
-func (p *parser) messageFields(out *piece, whole bool, cuts *[]span, adds *[]insert) error {
+func (p *parser) messageFields(out *piece, whole bool) error {
 	if err := p.r.Enter('{'); err != nil {
 		return err
 	}
 	var hasContent, hasRefusal, hasRole, kept bool
-	cut := func(before int) { *cuts = append(*cuts, p.memberSpan(before, kept, *cuts)) }
+	cut := func(before int) { p.cuts = append(p.cuts, p.memberSpan(before, kept)) }
 	for first := true; ; first = false {
 		before := p.r.Offset()
 		name, ok, err := p.r.Member(first)
@@ -237,7 +236,7 @@ func (p *parser) messageFields(out *piece, whole bool, cuts *[]span, adds *[]ins
 		if !kept && tail != "" {
 			tail = tail[1:]
 		}
-		*adds = append(*adds, insert{p.r.Offset() - 1, tail})
+		p.adds = append(p.adds, insert{p.r.Offset() - 1, tail})
 	}
 	return nil
 }
@@ -275,13 +274,13 @@ func fieldOf(name []byte) int {
 // memberSpan is the place of the member that was just read, with one of the
 // commas around it. before is where the reader stood before the member; kept
 // tells that a member before it stays.
-func (p *parser) memberSpan(before int, kept bool, cuts []span) span {
+func (p *parser) memberSpan(before int, kept bool) span {
 	s := span{before, p.r.Offset()}
 	if kept {
 		return s // the comma before it goes
 	}
-	if n := len(cuts); n > 0 {
-		s.from = max(s.from, cuts[n-1].to)
+	if n := len(p.cuts); n > 0 {
+		s.from = max(s.from, p.cuts[n-1].to)
 	}
 	for s.to < len(p.data) && strings.IndexByte(" \t\r\n", p.data[s.to]) >= 0 {
 		s.to++

@@ -22,9 +22,13 @@ type parser struct {
 	*answer
 	r      jsontext.Reader
 	data   []byte // the text that is being parsed
+	pieces []piece
 	events []chat.Event
 	native []byte // the members that are passed on
 	keep   bool   // native is right; false where the text had to be repaired
+
+	cuts []span   // what is left out of the bytes of the choice that is being read
+	adds []insert // and what is added to them
 }
 
 // answer is what must be remembered from chunk to chunk.
@@ -33,6 +37,7 @@ type answer struct {
 	choices []choiceState
 	usage   *chat.Usage
 	rawUse  []byte // the usage object, where it is complete
+	room    [128]byte
 }
 
 // choiceState is what must be remembered of one choice.
@@ -270,7 +275,7 @@ func (a *answer) take(raw []byte) {
 	}
 	a.usage, a.rawUse = &u, nil
 	if have == 7 && exact {
-		a.rawUse = bytes.Clone(raw)
+		a.rawUse = append(a.room[:0], raw...)
 	}
 }
 
@@ -281,22 +286,22 @@ func (a *answer) used() chat.Event {
 
 // finishReason maps what upstreams say to what OpenAI's clients know; empty where
 // the upstream says that it failed.
-func finishReason(s string, called bool) chat.FinishReason {
-	switch r := chat.FinishReason(s); r {
-	case chat.Stop, "end_turn", "stop_sequence", "eos", "STOP":
+func finishReason(said []byte, called bool) chat.FinishReason {
+	switch string(said) {
+	case "stop", "end_turn", "stop_sequence", "eos", "STOP":
 		if called {
 			return chat.ToolCalls // some servers say stop when they have called tools
 		}
 		return chat.Stop
-	case chat.Length, chat.ToolCalls, chat.ContentFilter, chat.FunctionCall:
-		return r
-	case "max_tokens", "MAX_TOKENS", "model_length":
+	case "length", "max_tokens", "MAX_TOKENS", "model_length":
 		return chat.Length
-	case "tool_use", "tool_call":
+	case "tool_calls", "tool_use", "tool_call":
 		return chat.ToolCalls
+	case "function_call":
+		return chat.FunctionCall
 	case "error", "abort", "aborted", "cancelled", "canceled", "failed":
 		return "" // the answer was not completed
-	case "refusal", "safety", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII":
+	case "content_filter", "refusal", "safety", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII":
 		return chat.ContentFilter
 	default:
 		return chat.Stop

@@ -50,15 +50,26 @@ type conn struct {
 	net.Conn
 	br     *bufio.Reader
 	head   fasthttp.ResponseHeader // of the answer that is being read
+	ear    *ear
+	abort  func() // has the reader and writer return at once, and the upstream see us go
 	reused bool
 	since  time.Time // when it became idle
+}
+
+func newConn(nc net.Conn) *conn {
+	c := &conn{Conn: nc, br: bufio.NewReaderSize(nc, buffer), ear: listen(nc)}
+	c.abort = func() {
+		_ = c.SetDeadline(time.Unix(1, 0))
+		c.drop()
+	}
+	return c
 }
 
 // readHead reads an answer's head. One that is larger than the buffer is given
 // another.
 func (c *conn) readHead() error {
 	err := c.head.Read(c.br)
-	if small := (*fasthttp.ErrSmallBuffer)(nil); !errors.As(err, &small) || c.br.Size() >= maxHead {
+	if _, small := errors.AsType[*fasthttp.ErrSmallBuffer](err); !small || c.br.Size() >= maxHead {
 		return err
 	}
 	come, err := c.br.Peek(c.br.Buffered())
@@ -113,7 +124,7 @@ func (p *pool) get(ctx context.Context, fresh bool) (*conn, error) {
 		p.mu.Unlock()
 		// However short it was idle: bytes that came after an answer would be taken
 		// for the answer to the next request, which may be another tenant's.
-		if quiet(c.Conn) {
+		if c.ear.quiet() {
 			c.reused = true
 			return c, nil
 		}
@@ -123,7 +134,7 @@ func (p *pool) get(ctx context.Context, fresh bool) (*conn, error) {
 	if err != nil {
 		return nil, p.unreachable(ctx, err)
 	}
-	return &conn{Conn: nc, br: bufio.NewReaderSize(nc, buffer)}, nil
+	return newConn(nc), nil
 }
 
 // put takes back a connection whose answer was read to its end.

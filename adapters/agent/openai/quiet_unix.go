@@ -9,26 +9,32 @@ import (
 	"syscall"
 )
 
-// quiet tells whether an idle connection is still open and silent. Bytes on it
-// are an end that has not been read yet, as TLS announces one.
-func quiet(c net.Conn) bool {
+// ear tells whether an idle connection is still open and silent. It is made once for all
+// requests on the connection.
+type ear struct {
+	raw   syscall.RawConn // nil: it cannot be told
+	peek  func(fd uintptr)
+	one   [1]byte
+	alive bool // as peek has found
+}
+
+func listen(c net.Conn) *ear {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	sys, ok := c.(syscall.Conn)
-	if !ok {
-		return true
+	e := new(ear)
+	if sys, ok := c.(syscall.Conn); ok {
+		e.raw, _ = sys.SyscallConn() // of a socket, which has one
 	}
-	raw, err := sys.SyscallConn()
-	if err != nil {
-		return false
+	e.peek = func(fd uintptr) {
+		_, _, err := syscall.Recvfrom(int(fd), e.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		e.alive = errors.Is(err, syscall.EAGAIN)
 	}
-	alive := false
-	var one [1]byte
-	err = raw.Read(func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		alive = errors.Is(err, syscall.EAGAIN)
-		return true
-	})
-	return err == nil && alive
+	return e
+}
+
+// quiet tells whether the connection is open and silent. Bytes on it are an end that has
+// not been read yet, as TLS announces one.
+func (e *ear) quiet() bool {
+	return e.raw == nil || e.raw.Control(e.peek) == nil && e.alive
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 
 	"agentapi/domain/agent"
 	"agentapi/domain/chat"
@@ -54,10 +55,31 @@ func (a *Agent) whole(ctx context.Context, task agent.Task) ports.Events {
 // spare is more than is added to most answers.
 const spare = 64
 
+// desk is what a whole answer is taken apart on: room for one choice that says one thing.
+// What is more finds its own.
+type desk struct {
+	parser  parser
+	answer  answer
+	choices [1]choiceState
+	pieces  [1]piece
+	events  [2]chat.Event
+	adds    [2]insert
+}
+
+var desks = sync.Pool{New: func() any { return new(desk) }}
+
 // sayWhole gives the events of a whole answer. native says that its bytes may be
 // passed on.
 func (a *Agent) sayWhole(body []byte, native bool, yield func(chat.Event, error) bool) {
-	p := parser{answer: &answer{hide: a.hidden.Replace}, native: make([]byte, 0, len(body)+spare), events: make([]chat.Event, 0, 4)}
+	d := desks.Get().(*desk)
+	defer func() {
+		*d = desk{} // nothing of the answer stays
+		desks.Put(d)
+	}()
+	p := &d.parser
+	p.answer = &d.answer
+	p.hide, p.choices = a.hide, d.choices[:0]
+	p.pieces, p.events, p.adds, p.native = d.pieces[:0], d.events[:0], d.adds[:0], make([]byte, 0, len(body)+spare)
 	events, err := p.parse(body, true)
 	if err == nil && !p.complete() {
 		err = truncated(len(p.choices) > 0)
@@ -122,7 +144,7 @@ func (a *Agent) stream(ctx context.Context, task agent.Task) ports.Events {
 			in.Reset(nil)
 			lines.Put(in)
 		}()
-		s := stream{x: x, in: in, yield: yield, answer: answer{hide: a.hidden.Replace}}
+		s := stream{x: x, in: in, yield: yield, answer: answer{hide: a.hide}}
 		if err := s.run(); err != nil {
 			yield(chat.Event{}, err)
 		}
