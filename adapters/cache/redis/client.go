@@ -174,11 +174,16 @@ func (c *Client) dial() (rueidis.Client, error) {
 
 // do runs one exchange, in the time for a call.
 func (c *Client) do(ctx context.Context, exchange func(context.Context, rueidis.Client) error) error {
+	return c.watched(ctx, func(ctx context.Context) error { return c.call(ctx, exchange) })
+}
+
+// watched makes a call of which the watch is told.
+func (c *Client) watched(ctx context.Context, call func(context.Context) error) error {
 	if c.watch == nil {
-		return c.call(ctx, exchange)
+		return call(ctx)
 	}
 	ctx, done := c.watch(ctx, "call")
-	err := c.call(ctx, exchange)
+	err := call(ctx)
 	done(err)
 	return err
 }

@@ -1,7 +1,7 @@
--- What all scripts about limits begin with: the time in microseconds, and how an account
--- is kept. The sums are those of domain/quota. ARGV[1] is the time, empty for Redis's own;
--- a space; and for how long, at most, no script has run, as the server that asks knows by a
--- clock that nobody sets, empty where it does not know. The first key has what the clock
+-- What all scripts about limits begin with: the time in microseconds, and how places are
+-- kept. ARGV[1] is the time, empty for Redis's own; a space; and for how long, at most, no
+-- script has run, as the server that asks knows by a clock that nobody sets, empty where it
+-- does not know. The first key has what the clock
 -- said last and how far it is ahead. It may be set, or be another's after a failover: time
 -- goes on from where it was, not back, and by more than 2 s only as far as the server that
 -- asks first cannot tell otherwise. Keys live an hour longer than they need, so that a
@@ -25,15 +25,6 @@ local passed = math.max(read - (tonumber(last) or read), 0)
 if tonumber(gap) and passed > gap + inexact then passed = tonumber(gap) end
 local now = (tonumber(last) or read) - (tonumber(ahead) or 0) + passed
 redis.call('SET', timekeeper, string.format('%.0f %.0f', read, read - now), 'PX', longest)
-local function keep(key, used)
-  redis.call('SET', key, string.format('%.0f %.17g', now, used), 'PX', math.ceil(used / 1000) + spare)
-end
-local function account(key)
-  local at, used = string.match(text(key), '^(%d+) (%S+)$')
-  at, used = tonumber(at) or 0, tonumber(used) or 0
-  if now < at then keep(key, used) end
-  return math.max(used - math.max(now - at, 0), 0)
-end
 -- Frees the places whose time is over, and has none be held for longer than a lease.
 local function free(key, lease)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
