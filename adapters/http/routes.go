@@ -227,14 +227,13 @@ func (s *Server) routes() {
 	s.app.Use(s.enter)
 	s.table = s.surface()
 	for _, r := range s.table {
-		guarded := r.serve
-		if r.May != "" {
-			guarded = func(c *fiber.Ctx) error { return s.guard(c, r) }
-		}
-		serve := guarded
-		guarded = func(c *fiber.Ctx) error {
-			request.Of(c).Route = r.Path
-			return serve(c)
+		guarded := func(c *fiber.Ctx) error {
+			call := request.Of(c)
+			call.Route = r.Path
+			if r.May == "" {
+				return r.serve(c)
+			}
+			return s.guard(c, call, r)
 		}
 		if s.app.Add(r.Method, r.Path, guarded); r.Method == http.MethodGet {
 			s.app.Add(http.MethodHead, r.Path, guarded)
@@ -278,7 +277,7 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 	s.count()
 	if s.p.Tracer != nil {
 		method := call.Method
-		if !known[method] {
+		if !known(method) {
 			method = "_OTHER"
 		}
 		call.Span = s.p.Tracer.Begin(string(request.Peek(c, "Traceparent")), method)

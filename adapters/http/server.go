@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -129,11 +130,12 @@ func New(p Params) *Server {
 	lib.SecureErrorLogMessage = true
 	lib.NoDefaultServerHeader = true
 	lib.CloseOnShutdown = true
+	lib.LazyRequestTime = true // nobody asks for it
 	lib.ExpectHandler = s.expect
 	lib.Logger = quiet{}
 	route := s.app.Handler()
 	lib.Handler = func(ctx *fasthttp.RequestCtx) {
-		if known[string(ctx.Method())] {
+		if known(string(ctx.Method())) {
 			route(ctx)
 			return
 		}
@@ -146,14 +148,8 @@ func New(p Params) *Server {
 	return s
 }
 
-// known are the methods that the router knows.
-var known = func() map[string]bool {
-	m := make(map[string]bool)
-	for _, method := range fiber.DefaultMethods {
-		m[method] = true
-	}
-	return m
-}()
+// known tells whether the router knows a method.
+func known(method string) bool { return slices.Contains(fiber.DefaultMethods, method) }
 
 // quiet drops what the HTTP library would log: it quotes requests.
 type quiet struct{}

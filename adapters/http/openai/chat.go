@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"agentapi/adapters/http/live"
 	"agentapi/adapters/http/request"
@@ -64,29 +65,28 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	cmd.Standing = func(s limits.Standings) { standings(&c.Response().Header, s) }
 	ctx, watch := live.Context(call.Within(h.Base), c.Context().Conn())
 	if in.Request.Stream {
-		return h.stream(c, ctx, watch, cmd, after)
+		return h.stream(c, call, ctx, watch, cmd, after)
 	}
 	defer watch.Stop()
 	w, err := h.Completer.Complete(ctx, cmd)
 	if err != nil {
 		return ended(ctx, err)
 	}
-	h.headers(c, &w.Head)
 	resp := c.Response()
+	headers(&resp.Header, call, &w.Head)
 	resp.Header.SetContentType("application/json")
 	resp.SwapBody(appendWhole(resp.SwapBody(nil), w, in.Request.Functions)) // in a buffer that the library uses again
 	return nil
 }
 
-func (h *Chat) stream(c *fiber.Ctx, ctx context.Context, watch *live.Watch, cmd completion.Command, after int) error {
-	call := request.Of(c)
+func (h *Chat) stream(c *fiber.Ctx, call *request.Call, ctx context.Context, watch *live.Watch, cmd completion.Command, after int) error {
 	reply, err := h.Completer.Begin(ctx, cmd)
 	if err != nil {
 		defer watch.Stop()
 		return ended(ctx, err)
 	}
-	h.headers(c, &reply.Head)
 	resp := c.Response()
+	headers(&resp.Header, call, &reply.Head)
 	resp.Header.SetContentType("text/event-stream; charset=utf-8")
 	resp.Header.Set("Cache-Control", "no-cache")
 	resp.Header.Set("X-Accel-Buffering", "no")
@@ -116,9 +116,8 @@ func ended(ctx context.Context, err error) error {
 }
 
 // headers says where the answer comes from.
-func (h *Chat) headers(c *fiber.Ctx, head *completion.Head) {
-	request.Of(c).Agent = string(head.Agent)
-	set := &c.Response().Header
+func headers(set *fasthttp.ResponseHeader, call *request.Call, head *completion.Head) {
+	call.Agent = string(head.Agent)
 	request.Put(set, "X-Agentapi-Agent", string(head.Agent))
 	request.Put(set, "X-Agentapi-Model", headerText(head.Served))
 	request.PutInt(set, "X-Agentapi-Attempts", int64(head.Attempts))
