@@ -68,6 +68,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}()
 	r = &run{s: s, cmd: cmd, cat: cat, began: s.Now()}
+	r.tried = r.first[:0]
 	if err := cmd.Request.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -251,9 +252,10 @@ func (r *run) end(ctx context.Context, err error) {
 	}
 	r.quit()
 	r.place.leave()
-	r.trace.End(err)
+	now := r.s.Now()
+	r.trace.End(now, err)
 	r.s.Observer.CompletionEnded(ctx, ports.Ended{
 		Request: r.cmd.RequestID, Agent: r.Agent, Model: r.Served, Attempts: r.Attempts, Stream: r.cmd.Request.Stream,
-		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err, Tried: r.tried,
+		Usage: r.answer.Usage, Took: now.Sub(r.began), Err: err, Tried: r.tried,
 	})
 }

@@ -224,13 +224,13 @@ func TestWhatFailedIsKnownToOtherServersAndTheRestHere(t *testing.T) {
 			f.Choice(agent.Route{Via: "alias", Passed: []agent.Considered{{Candidate: c, Verdict: agent.Drained}}}, routing.Choice{Candidates: []agent.Candidate{a, b}, Reason: "why"},
 				func(n agent.Name) bool { return n == "b" })
 			for range failures {
-				i := f.Ask(a, 0, false)
+				i := f.Ask(a, time.Now(), 0, false)
 				time.Sleep(time.Second)
-				f.Became(i, agent.Failed, fault.New(fault.Upstream, "secret").WithCode("upstream_error"))
+				f.Became(i, time.Now(), agent.Failed, fault.New(fault.Upstream, "secret").WithCode("upstream_error"))
 			}
-			f.Became(f.Ask(b, 0, false), agent.Answering, nil)
+			f.Became(f.Ask(b, time.Now(), 0, false), time.Now(), agent.Answering, nil)
 			time.Sleep(2 * time.Second)
-			f.End(nil)
+			f.End(time.Now(), nil)
 		}
 		follow("plain", 0)
 		follow("troubled", 1)

@@ -89,26 +89,26 @@ func (t *Trace) Choice(route agent.Route, c Choice, ill func(agent.Name) bool) {
 	t.is.Candidates = append(t.is.Candidates, route.Passed...)
 }
 
-// Ask notes that a candidate is asked, after a wait, and gives its place.
-func (t *Trace) Ask(c agent.Candidate, waited time.Duration, hedge bool) int {
+// Ask notes that a candidate is asked at a moment, after a wait, and gives its place.
+func (t *Trace) Ask(c agent.Candidate, at time.Time, waited time.Duration, hedge bool) int {
 	if t == nil {
 		return 0
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.is.Attempts = append(t.is.Attempts, agent.Attempt{Candidate: c, Began: t.s.Now(), Result: agent.Asking, Waited: waited, Hedge: hedge})
+	t.is.Attempts = append(t.is.Attempts, agent.Attempt{Candidate: c, Began: at, Result: agent.Asking, Waited: waited, Hedge: hedge})
 	return len(t.is.Attempts) - 1
 }
 
-// Became notes how the attempt at a place goes; err is why it failed.
-func (t *Trace) Became(i int, r agent.Result, err error) {
+// Became notes how the attempt at a place goes by now; err is why it failed.
+func (t *Trace) Became(i int, now time.Time, r agent.Result, err error) {
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := &t.is.Attempts[i]
-	a.Result, a.Took = r, t.s.Now().Sub(a.Began)
+	a.Result, a.Took = r, now.Sub(a.Began)
 	a.Kind, a.Code = class(err)
 }
 
@@ -132,18 +132,18 @@ func (t *Trace) Stop(why string) {
 	t.is.Stopped = why
 }
 
-// End notes how the request ended, and has other servers know it where that is worth it.
-func (t *Trace) End(err error) {
+// End notes how the request has ended now, and has other servers know it where that is worth it.
+func (t *Trace) End(now time.Time, err error) {
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.is.Ended, t.is.Took = true, t.s.Now().Sub(t.is.At)
+	t.is.Ended, t.is.Took = true, now.Sub(t.is.At)
 	t.is.Kind, t.is.Code = class(err)
 	if n := len(t.is.Attempts); n > 0 && t.is.Attempts[n-1].Result == agent.Answering {
 		a := &t.is.Attempts[n-1]
-		if a.Result, a.Took = agent.Answered, t.s.Now().Sub(a.Began); err != nil {
+		if a.Result, a.Took = agent.Answered, now.Sub(a.Began); err != nil {
 			a.Result, a.Kind, a.Code = agent.Failed, t.is.Kind, t.is.Code
 		}
 	}
