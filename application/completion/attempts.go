@@ -145,8 +145,8 @@ func (r *run) try(ctx context.Context, i int, waited time.Duration, attempt func
 // that were tried, which is the same.
 func (r *run) ask(ctx context.Context, c agent.Candidate, waited time.Duration, hedge bool) int {
 	r.Attempts++
-	r.place.tell(func(is *Running) {
-		is.Session, is.Agent, is.Served, is.Attempt, is.Phase = r.Session, c.Agent, c.Model, r.Attempts, Waiting
+	r.tell(func(is *shown) {
+		is.session, is.agent, is.served, is.attempt, is.phase = r.Session, c.Agent, c.Model, r.Attempts, Waiting
 	})
 	r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
 	at := r.s.Now()

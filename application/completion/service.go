@@ -61,7 +61,7 @@ type Service struct {
 func New(p Params) *Service {
 	return &Service{
 		Params: p, turns: newTurnstile(), late: newLedger(p), streams: newStreams(),
-		live: live{all: map[*place]struct{}{}, guests: map[*guest]struct{}{}},
+		live: live{all: map[*run]struct{}{}, guests: map[*guest]struct{}{}},
 	}
 }
 

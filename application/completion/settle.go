@@ -22,7 +22,7 @@ const settleWithin = 5 * time.Second
 func (r *run) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
-	r.place.tell(func(is *Running) { is.Phase = Storing })
+	r.tell(func(is *shown) { is.phase = Storing })
 	at := r.s.Now()
 	record := r.usage(usage.Completed, r.answer.Usage, at)
 	entry, err := r.s.Audit.Entry(ctx, r.note(audit.OK, r.answer.Usage, nil))
