@@ -133,7 +133,7 @@ func (r *run) try(ctx context.Context, i int, waited time.Duration, attempt func
 	}
 	if err == nil {
 		if !r.cmd.Request.Stream {
-			r.trace.Became(at, agent.Answered, nil)
+			r.trace.Became(at, r.s.Now(), agent.Answered, nil)
 		}
 		return nil
 	}
@@ -145,12 +145,14 @@ func (r *run) try(ctx context.Context, i int, waited time.Duration, attempt func
 // that were tried, which is the same.
 func (r *run) ask(ctx context.Context, c agent.Candidate, waited time.Duration, hedge bool) int {
 	r.Attempts++
-	r.place.tell(func(is *Running) {
-		is.Session, is.Agent, is.Served, is.Attempt, is.Phase = r.Session, c.Agent, c.Model, r.Attempts, Waiting
+	r.tell(func(is *shown) {
+		is.session, is.agent, is.served, is.attempt, is.phase = r.Session, c.Agent, c.Model, r.Attempts, Waiting
 	})
 	r.s.Observer.Attempt(ctx, c.Agent, c.Model, r.Attempts)
-	r.trace.Ask(c, waited, hedge)
-	return r.begin(c, hedge)
+	at := r.s.Now()
+	r.trace.Ask(c, at, waited, hedge)
+	r.tried = append(r.tried, ports.Tried{Agent: c.Agent, Model: c.Model, Hedge: hedge, Began: at})
+	return len(r.tried) - 1
 }
 
 // become has the answer be a candidate's, of which nothing is there yet.
@@ -162,12 +164,13 @@ func (r *run) become(c agent.Candidate, at int) {
 
 // begun notes that the answer has begun.
 func (r *run) begun() {
-	r.trace.Became(r.attempt, agent.Answering, nil)
+	at := r.s.Now()
+	r.trace.Became(r.attempt, at, agent.Answering, nil)
 	t := &r.tried[r.attempt]
 	if t.First > 0 {
 		return // it was measured when it came, not when it is replayed
 	}
-	if t.First = r.since(t.Began); r.measures() {
+	if t.First = took(t.Began, at); r.measures() {
 		r.s.Routing.Began(agent.Candidate{Agent: r.Agent, Model: r.Served}, r.cmd.Request.Stream, t.First)
 	}
 }
@@ -176,7 +179,8 @@ func (r *run) begun() {
 func (r *run) failed(ctx context.Context, c agent.Candidate, at int, err error) {
 	r.s.Observer.AttemptFailed(ctx, c.Agent, err)
 	tokens, _ := r.seen()
-	r.conclude(at, err, tokens)
+	now := r.s.Now()
+	r.conclude(at, now, err, tokens)
 	how := agent.Failed
 	switch {
 	case errors.Is(err, agent.ErrLeftAlone):
@@ -184,7 +188,7 @@ func (r *run) failed(ctx context.Context, c agent.Candidate, at int, err error) 
 	case agent.Unasked(err):
 		how = agent.Busy
 	}
-	r.trace.Became(at, how, err)
+	r.trace.Became(at, now, how, err)
 	if r.measures() && agent.MayFailOver(err) {
 		r.s.Routing.Stumbled(c, r.cmd.Request.Stream, r.tried[at].Took)
 	}

@@ -73,7 +73,7 @@ func (r *run) race(ctx context.Context, attempt func(ports.Events) error) (faile
 		r.tried[s.at].First = s.first
 		if s.err == nil {
 			if s.err = attempt(replayed(s.events)); s.err == nil {
-				r.trace.Became(s.at, agent.Answered, nil)
+				r.trace.Became(s.at, r.s.Now(), agent.Answered, nil)
 				if r.outran(running); r.measures() {
 					r.s.Routing.Began(s.c, false, s.first)
 				}
@@ -95,7 +95,7 @@ func (r *run) race(ctx context.Context, attempt func(ports.Events) error) (faile
 // outran notes that these are ended, since it is known without them how the request ends.
 func (r *run) outran(all []*side) {
 	for _, s := range all {
-		r.trace.Became(s.at, agent.Outrun, nil)
+		r.trace.Became(s.at, r.s.Now(), agent.Outrun, nil)
 	}
 }
 
@@ -117,7 +117,7 @@ func (r *run) gather(ctx context.Context, s *side, task agent.Task) {
 			return
 		}
 		if s.first == 0 && e.Kind.Content() {
-			s.first = r.since(s.asked)
+			s.first = took(s.asked, r.s.Now())
 		}
 		s.events = append(s.events, e)
 	}

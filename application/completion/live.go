@@ -42,41 +42,52 @@ type Running struct {
 // live is what runs on this instance.
 type live struct {
 	mu     sync.Mutex
-	all    map[*place]struct{}
+	all    map[*run]struct{}
 	guests map[*guest]struct{}
 }
 
-// place is one request's entry among what runs.
-type place struct {
-	among *live
-	who   Caller
-	stop  context.CancelCauseFunc
-
-	is   Running       // guarded by the mutex of live, like what follows
-	over chan struct{} // closed when it has ended; nil: nobody waits for that
+// shown is how far a run is, as others see it. It is guarded by the mutex of live.
+type shown struct {
+	session session.ID
+	agent   agent.Name
+	served  string
+	attempt int
+	phase   Phase
+	over    chan struct{} // closed when it has ended; nil: nobody waits for that
 }
 
-// enter gives a request its place, until it leaves.
-func (l *live) enter(p *place) {
-	p.among = l
+// enter has the run be among what runs, until it leaves.
+func (r *run) enter() {
+	l := &r.s.live
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all[p] = struct{}{}
+	l.all[r] = struct{}{}
 }
 
-// tell notes how far the request is.
-func (p *place) tell(change func(*Running)) {
-	p.among.mu.Lock()
-	defer p.among.mu.Unlock()
-	change(&p.is)
+// tell notes how far the run is.
+func (r *run) tell(change func(*shown)) {
+	l := &r.s.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&r.shown)
 }
 
-func (p *place) leave() {
-	p.among.mu.Lock()
-	defer p.among.mu.Unlock()
-	delete(p.among.all, p)
-	if p.over != nil {
-		close(p.over)
+func (r *run) leave() {
+	l := &r.s.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, r)
+	if r.shown.over != nil {
+		close(r.shown.over)
+	}
+}
+
+// running is the run as others see it; the mutex of live is held.
+func (r *run) running() Running {
+	who, is := r.cmd.Caller, &r.shown
+	return Running{
+		Request: r.cmd.RequestID, Org: who.Org(), User: who.User(), Session: is.session, Model: r.cmd.Request.Model,
+		Agent: is.agent, Served: is.served, Attempt: is.attempt, Stream: r.cmd.Request.Stream, Started: r.began, Phase: is.phase,
 	}
 }
 
@@ -84,8 +95,8 @@ func (p *place) leave() {
 func (s *Service) Running() []Running {
 	s.live.mu.Lock()
 	out := make([]Running, 0, len(s.live.all))
-	for p := range s.live.all {
-		out = append(out, p.is)
+	for r := range s.live.all {
+		out = append(out, r.running())
 	}
 	s.live.mu.Unlock()
 	slices.SortFunc(out, func(a, b Running) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Request, b.Request)) })
@@ -117,12 +128,12 @@ func (s *Service) End(ctx context.Context, chosen func(Running) bool) []Running 
 		overs []chan struct{}
 	)
 	s.live.mu.Lock()
-	for p := range s.live.all {
-		if chosen(p.is) {
-			if p.over == nil {
-				p.over = make(chan struct{})
+	for r := range s.live.all {
+		if is := r.running(); chosen(is) {
+			if r.shown.over == nil {
+				r.shown.over = make(chan struct{})
 			}
-			out, stops, overs = append(out, p.is), append(stops, p.stop), append(overs, p.over)
+			out, stops, overs = append(out, is), append(stops, r.stop), append(overs, r.shown.over)
 		}
 	}
 	s.live.mu.Unlock()

@@ -49,8 +49,8 @@ func (s *Service) Callers() map[Caller]bool {
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
 	out := make(map[Caller]bool)
-	for p := range s.live.all {
-		out[p.who] = true
+	for r := range s.live.all {
+		out[callerOf(r.cmd.Caller)] = true
 	}
 	for g := range s.live.guests {
 		out[g.who] = true
@@ -63,9 +63,9 @@ func (s *Service) Callers() map[Caller]bool {
 func (s *Service) Revoke(refused map[Caller]error) {
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
-	for p := range s.live.all {
-		if f := fault.As(refused[p.who]); f != nil {
-			p.stop(stopping{f})
+	for r := range s.live.all {
+		if f := fault.As(refused[callerOf(r.cmd.Caller)]); f != nil {
+			r.stop(stopping{f})
 		}
 	}
 	for g := range s.live.guests {

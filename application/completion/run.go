@@ -26,7 +26,8 @@ type run struct {
 	cmd   Command
 	began time.Time
 	ctx   context.Context // ends with the request's, and when an administrator ends it
-	place place           // among what runs
+	stop  context.CancelCauseFunc
+	shown shown
 
 	claim      *idempotency.Claim
 	route      agent.Route
@@ -44,17 +45,18 @@ type run struct {
 	conversation
 	grant      *limits.Grant
 	later      *limits.Grant // of an agent's program that the first grant was not for
-	limited    bool          // what it may use was taken, or refused
-	program    bool          // a place for a program was granted
 	usageID    usage.ID
 	hold       *budget.Reservation // what is set aside for it; nil: nothing
 	unforeseen error               // why it is not known what it may cost
 	lost       []usage.Record      // what attempts have used that another agent took over from
 	turns      []string            // in sessions, which it has until it ends
-	speaks     bool                // the agent that is asked now has begun
 	tried      []ports.Tried       // the candidates that were asked; Took is 0 until they end
 	first      [1]ports.Tried      // where tried begins
-	ended      bool
+
+	limited bool // what it may use was taken, or refused
+	program bool // a place for a program was granted
+	speaks  bool // the agent that is asked now has begun
+	ended   bool
 }
 
 // prepare does all that comes before an agent: checks, the idempotency claim,
@@ -68,6 +70,7 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 	}()
 	r = &run{s: s, cmd: cmd, cat: cat, began: s.Now()}
+	r.tried = r.first[:0]
 	if err := cmd.Request.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -95,11 +98,9 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 		return nil, done, nil
 	}
-	r.ctx, r.place.stop = context.WithCancelCause(ctx)
-	r.place.who, r.place.is = callerOf(cmd.Caller), Running{
-		Request: cmd.RequestID, Org: in.Org(), User: in.User(), Model: cmd.Request.Model, Stream: cmd.Request.Stream, Started: r.began, Phase: Preparing,
-	}
-	s.live.enter(&r.place)
+	r.ctx, r.stop = context.WithCancelCause(ctx)
+	r.shown.phase = Preparing
+	r.enter()
 	r.stays.Store(1)
 	entered = true
 	r.trace = s.Routing.Follow(agent.Decision{
@@ -166,7 +167,7 @@ func (r *run) take(e chat.Event) error {
 	}
 	if !r.speaks && e.Kind.Content() {
 		r.speaks = true
-		r.place.tell(func(is *Running) { is.Phase = Answering })
+		r.tell(func(is *shown) { is.phase = Answering })
 		r.begun()
 	}
 	keep := r.claim != nil && !r.cmd.Request.Stream // a stream's events are kept as they are delivered
@@ -250,10 +251,11 @@ func (r *run) end(ctx context.Context, err error) {
 		r.s.turns.leave(of)
 	}
 	r.quit()
-	r.place.leave()
-	r.trace.End(err)
+	r.leave()
+	now := r.s.Now()
+	r.trace.End(now, err)
 	r.s.Observer.CompletionEnded(ctx, ports.Ended{
 		Request: r.cmd.RequestID, Agent: r.Agent, Model: r.Served, Attempts: r.Attempts, Stream: r.cmd.Request.Stream,
-		Usage: r.answer.Usage, Took: r.s.Now().Sub(r.began), Err: err, Tried: r.tried,
+		Usage: r.answer.Usage, Took: now.Sub(r.began), Err: err, Tried: r.tried,
 	})
 }

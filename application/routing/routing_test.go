@@ -224,13 +224,13 @@ func TestWhatFailedIsKnownToOtherServersAndTheRestHere(t *testing.T) {
 			f.Choice(agent.Route{Via: "alias", Passed: []agent.Considered{{Candidate: c, Verdict: agent.Drained}}}, routing.Choice{Candidates: []agent.Candidate{a, b}, Reason: "why"},
 				func(n agent.Name) bool { return n == "b" })
 			for range failures {
-				i := f.Ask(a, 0, false)
+				i := f.Ask(a, time.Now(), 0, false)
 				time.Sleep(time.Second)
-				f.Became(i, agent.Failed, fault.New(fault.Upstream, "secret").WithCode("upstream_error"))
+				f.Became(i, time.Now(), agent.Failed, fault.New(fault.Upstream, "secret").WithCode("upstream_error"))
 			}
-			f.Became(f.Ask(b, 0, false), agent.Answering, nil)
+			f.Became(f.Ask(b, time.Now(), 0, false), time.Now(), agent.Answering, nil)
 			time.Sleep(2 * time.Second)
-			f.End(nil)
+			f.End(time.Now(), nil)
 		}
 		follow("plain", 0)
 		follow("troubled", 1)
@@ -248,8 +248,19 @@ func TestWhatFailedIsKnownToOtherServersAndTheRestHere(t *testing.T) {
 				t.Errorf("considered: %+v", d.Candidates)
 			}
 		}
+		slow := here.Follow(agent.Decision{Request: "slow"})
+		for i := range 2 * routing.Kept {
+			f := here.Follow(agent.Decision{Request: fmt.Sprint(i)})
+			f.Became(f.Ask(a, time.Now(), 0, false), time.Now(), agent.Answering, nil)
+			f.End(time.Now(), nil)
+		}
+		slow.Ask(c, time.Now(), 0, false)
+		slow.End(time.Now(), fault.New(fault.Upstream, "late"))
 		for i := range routing.Kept {
-			here.Follow(agent.Decision{Request: fmt.Sprint(i)})
+			request := fmt.Sprint(routing.Kept + i)
+			if d, err := here.Explain(t.Context(), request); err != nil || d.Request != request || d.Kind != "" || len(d.Attempts) != 1 || d.Attempts[0].Agent != "a" {
+				t.Fatalf("of one of the last requests it is known: %+v, %v", d, err)
+			}
 		}
 		if _, err := here.Explain(t.Context(), "plain"); !fault.Is(err, fault.NotFound) {
 			t.Errorf("what is older than the last requests is still there: %v", err)
