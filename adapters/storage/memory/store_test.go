@@ -222,14 +222,15 @@ func TestTurnsThatWereTakenBackLeaveNothing(t *testing.T) {
 	id, broken := list.Items[0].ID, errors.New("broken")
 	turn := func(text string) session.Turn { return session.Turn{Message: chat.NewMessage(chat.User, text)} }
 	for i := 1; i < 6; i++ {
+		size := s.sessions.bytes
 		if err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
 			return errors.Join(tx.Sessions().Append(ctx, in, id, i, turn("x"), turn("x")), broken)
 		}); !errors.Is(err, broken) {
 			t.Fatal(err)
 		}
 		before, err := s.Sessions().History(t.Context(), in, id)
-		if err != nil || len(before) != i {
-			t.Fatalf("%d turns, %v", len(before), err)
+		if err != nil || len(before) != i || s.sessions.bytes != size {
+			t.Fatalf("%d turns, %d bytes where there were %d, %v", len(before), s.sessions.bytes, size, err)
 		}
 		if err := s.Sessions().Append(t.Context(), in, id, i, turn(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
