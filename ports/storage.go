@@ -62,8 +62,9 @@ type Repositories interface {
 // fault.NotFound with code session_not_found, exactly like one that never was.
 type Sessions interface {
 	// Create stores a new session, in version 1, with its first turns, if any, from
-	// sequence number 1 on. fault.Conflict: its id, or its key within the user and
-	// source, is taken. fault.Forbidden: its org and user are not the scope's.
+	// sequence number 1 on. The turns are the storage's from then on. fault.Conflict: its
+	// id, or its key within the user and source, is taken. fault.Forbidden: its org and
+	// user are not the scope's.
 	Create(ctx context.Context, in tenancy.Scope, s *session.Session, turns ...session.Turn) error
 	// Get returns the session.
 	Get(ctx context.Context, in tenancy.Scope, id session.ID) (*session.Session, error)
@@ -77,8 +78,8 @@ type Sessions interface {
 	// Append adds turns in order, with sequence numbers from after+1 on and without
 	// gaps, and raises the session's Turns and Version. Where the last of them says
 	// which agent answered, the session's Agent, Model, Native and Updated become
-	// that turn's. fault.Conflict: the last stored turn's sequence number is not
-	// after, so somebody else has added turns.
+	// that turn's. The turns are the storage's from then on. fault.Conflict: the last
+	// stored turn's sequence number is not after, so somebody else has added turns.
 	Append(ctx context.Context, in tenancy.Scope, id session.ID, after int, turns ...session.Turn) error
 	// History returns all turns of the session in order.
 	History(ctx context.Context, in tenancy.Scope, id session.ID) ([]session.Turn, error)

@@ -12,7 +12,6 @@ import (
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
-	"agentapi/ports"
 )
 
 // purse is what may be spent, what was, and what is set aside.
@@ -92,9 +91,6 @@ func (s *Store) unfund(who owner) (n int) {
 	}
 	return n + drop(s.purse.holds, func(h *hold) bool { return h.who == who })
 }
-
-// Budgets keeps what may be spent.
-func (s *Store) Budgets() ports.Budgets { return budgets{directory{s, autocommit{s}}} }
 
 type budgets struct{ directory }
 

@@ -11,7 +11,6 @@ import (
 	"agentapi/domain/page"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
-	"agentapi/ports"
 )
 
 // register is who there is. What is stored is never changed, but replaced.
@@ -53,9 +52,6 @@ func (r *register) expel(who owner) (n int) {
 	}
 	return n
 }
-
-// Directory is who there is.
-func (s *Store) Directory() ports.Directory { return directory{s, autocommit{s}} }
 
 type directory struct {
 	s *Store

@@ -11,11 +11,7 @@ import (
 	"agentapi/domain/page"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
-	"agentapi/ports"
 )
-
-// Jobs is what is done in the background.
-func (s *Store) Jobs() ports.Jobs { return jobs{directory{s, autocommit{s}}} }
 
 type jobs struct{ directory }
 

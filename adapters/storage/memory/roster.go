@@ -11,7 +11,6 @@ import (
 	"agentapi/domain/roster"
 	"agentapi/domain/session"
 	"agentapi/domain/tenancy"
-	"agentapi/ports"
 )
 
 // rolls is what identity providers say. What is stored is never changed, but replaced.
@@ -40,9 +39,6 @@ func (s *Store) strike(who owner) {
 		}
 	}
 }
-
-// Roster is what identity providers say.
-func (s *Store) Roster() ports.Roster { return rosters{directory{s, autocommit{s}}} }
 
 type rosters struct{ directory }
 

@@ -52,7 +52,7 @@ func (c sessions) Create(ctx context.Context, in tenancy.Scope, s *session.Sessi
 	if !s.Key.IsZero() && c.s.sessions.byKey[keyOf{owner{s.Org, s.User}, s.Key}] != nil {
 		return taken()
 	}
-	r := &record{session: *s, turns: slices.Clip(turns), bytes: sizeOfMetadata(s) + number(turns, 0)}
+	r := &record{session: *s, turns: turns, bytes: sizeOfMetadata(s) + number(turns, 0)}
 	r.session.Metadata = maps.Clone(s.Metadata)
 	r.session.Turns, r.session.Version = len(turns), 1
 	r.session.Created, r.session.Updated = session.Moment(s.Created), session.Moment(s.Updated)

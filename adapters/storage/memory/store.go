@@ -51,7 +51,8 @@ type owner struct {
 type Store struct {
 	max, maxBytes int
 
-	within tx // what a transaction is given
+	repositories              // of which each call is its own transaction
+	within       repositories // what a transaction is given
 
 	mu       sync.Mutex
 	running  bool     // a transaction
@@ -85,25 +86,9 @@ func Open(o Options) (*Store, error) {
 		log:      newLog(o.MaxBytes / logShare),
 		sessions: table{byID: make(map[session.ID]*record), byKey: make(map[keyOf]*record), byOwner: make(map[owner][]session.ID)},
 	}
-	s.within = tx{
-		sessions: sessions{s, held{}}, usage: usages{s, held{}}, idempotency: idempotencies{s, held{}}, directory: directory{s, held{}},
-		roster: rosters{directory{s, held{}}}, jobs: jobs{directory{s, held{}}}, audit: audits{s, held{}}, budgets: budgets{directory{s, held{}}},
-		switches: switches{s, held{}},
-	}
+	s.repositories, s.within = s.open(autocommit{s}), s.open(held{})
 	return s, nil
 }
-
-// Sessions is the collection of conversations.
-func (s *Store) Sessions() ports.Sessions { return sessions{s, autocommit{s}} }
-
-// Usage is the account of what was consumed.
-func (s *Store) Usage() ports.Usage { return usages{s, autocommit{s}} }
-
-// Idempotency is the memory of keyed requests.
-func (s *Store) Idempotency() ports.Idempotency { return idempotencies{s, autocommit{s}} }
-
-// Audit is the audit log.
-func (s *Store) Audit() ports.Audit { return audits{s, autocommit{s}} }
 
 // Ready reports whether the store answers, which it does.
 func (s *Store) Ready(ctx context.Context) error { return ended(ctx) }
@@ -140,8 +125,8 @@ func (s *Store) Atomically(ctx context.Context, fn func(context.Context, ports.R
 	return nil
 }
 
-// tx is the repositories within a transaction, where the mutex is held.
-type tx struct {
+// repositories are the collections, which get hold of the store in one way.
+type repositories struct {
 	sessions    ports.Sessions
 	usage       ports.Usage
 	idempotency ports.Idempotency
@@ -153,15 +138,41 @@ type tx struct {
 	switches    ports.Switches
 }
 
-func (t *tx) Sessions() ports.Sessions       { return t.sessions }
-func (t *tx) Usage() ports.Usage             { return t.usage }
-func (t *tx) Idempotency() ports.Idempotency { return t.idempotency }
-func (t *tx) Directory() ports.Directory     { return t.directory }
-func (t *tx) Roster() ports.Roster           { return t.roster }
-func (t *tx) Jobs() ports.Jobs               { return t.jobs }
-func (t *tx) Audit() ports.Audit             { return t.audit }
-func (t *tx) Budgets() ports.Budgets         { return t.budgets }
-func (t *tx) Switches() ports.Switches       { return t.switches }
+// open gives the collections that get hold of the store with l.
+func (s *Store) open(l locker) repositories {
+	d := directory{s, l}
+	return repositories{
+		sessions: sessions{s, l}, usage: usages{s, l}, idempotency: idempotencies{s, l}, directory: d, roster: rosters{d}, jobs: jobs{d},
+		audit: audits{s, l}, budgets: budgets{d}, switches: switches{s, l},
+	}
+}
+
+// Sessions is the collection of conversations.
+func (r *repositories) Sessions() ports.Sessions { return r.sessions }
+
+// Usage is the account of what was consumed.
+func (r *repositories) Usage() ports.Usage { return r.usage }
+
+// Idempotency is the memory of keyed requests.
+func (r *repositories) Idempotency() ports.Idempotency { return r.idempotency }
+
+// Directory is who there is.
+func (r *repositories) Directory() ports.Directory { return r.directory }
+
+// Roster is what identity providers say.
+func (r *repositories) Roster() ports.Roster { return r.roster }
+
+// Jobs is what is done in the background.
+func (r *repositories) Jobs() ports.Jobs { return r.jobs }
+
+// Audit is the audit log.
+func (r *repositories) Audit() ports.Audit { return r.audit }
+
+// Budgets keeps what may be spent.
+func (r *repositories) Budgets() ports.Budgets { return r.budgets }
+
+// Switches keeps which agents are out of service.
+func (r *repositories) Switches() ports.Switches { return r.switches }
 
 // locker is how a repository call gets hold of the store.
 type locker interface {

@@ -3,7 +3,10 @@ package memory
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"testing"
 	"time"
 
@@ -118,6 +121,124 @@ func TestTheOldestResultsAreForgottenAndNotWhatRuns(t *testing.T) {
 				t.Errorf("%d were forgotten, %v, %d bytes are left", n, err, s.keys.bytes)
 			}
 		})
+	}
+}
+
+func TestTheOldestUsageIsForgottenButStaysInTheSums(t *testing.T) {
+	s := open(t, func(o *Options) { o.MaxSessions = 3 })
+	in := fill(t, s, 1, "")
+	book := func(u ports.Usage, from, n int) {
+		for i := range n {
+			at := time.Unix(int64(1000+from+i), 0)
+			if err := u.Record(t.Context(), in, usage.Record{ID: usage.NewID(at, [10]byte{}), Tokens: chat.Usage{Prompt: 2, Completion: 1}, At: at}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	holds := func(first int64, requests int64) {
+		t.Helper()
+		kept, err := s.Usage().Records(t.Context(), in, usage.ID{}, 10)
+		if err != nil || len(kept) != 3 || kept[0].At.Unix() != first || len(s.usage.seen) != 3 {
+			t.Errorf("%d are kept, %d known, %v", len(kept), len(s.usage.seen), err)
+		}
+		if sum, err := s.Usage().Totals(t.Context(), in); err != nil || sum != (usage.Totals{Requests: requests, PromptTokens: 2 * requests, CompletionTokens: requests}) {
+			t.Errorf("the sums are %+v, %v", sum, err)
+		}
+	}
+	book(s.Usage(), 0, 3)
+	holds(1000, 3)
+	broken := errors.New("broken")
+	if err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
+		book(tx.Usage(), 3, 5)
+		return broken
+	}); err != broken {
+		t.Fatal(err)
+	}
+	holds(1000, 3) // what failed has driven nothing out
+	book(s.Usage(), 1, 4)
+	holds(1002, 5)
+}
+
+func TestAFailedTransactionLeavesTheLogAsItWas(t *testing.T) {
+	s := open(t)
+	orgs := []tenancy.OrgID{{}, named(tenancy.OrgID{}, "a"), named(tenancy.OrgID{}, "b")}
+	n := 0
+	add := func(a ports.Audit, org tenancy.OrgID) {
+		n++
+		e, err := audit.New(audit.Fields{
+			ID: audit.NewID(time.Unix(int64(n), 0), [10]byte{byte(n)}), Org: org, Actor: audit.System, Action: audit.ServerStarted, Outcome: audit.OK, Instance: "i", At: time.Unix(int64(n), 0),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fail := func() {
+		before, places, bytes := s.log.sealer.Head, maps.Clone(s.log.sealer.Orgs), s.log.bytes
+		broken := errors.New("broken")
+		if err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
+			for range 2 {
+				for _, org := range orgs {
+					add(tx.Audit(), org)
+				}
+			}
+			return broken
+		}); err != broken {
+			t.Fatal(err)
+		}
+		if s.log.sealer.Head != before || !maps.Equal(s.log.sealer.Orgs, places) || s.log.bytes != bytes {
+			t.Errorf("the head is %+v, not %+v", s.log.sealer.Head, before)
+		}
+	}
+	fail()
+	add(s.Audit(), orgs[0])
+	add(s.Audit(), orgs[1])
+	fail()
+	add(s.Audit(), orgs[1])
+	add(s.Audit(), orgs[2])
+	fail()
+	all, err := s.Trail().Range(t.Context(), 0, 10)
+	if err != nil || len(all) != 4 {
+		t.Fatalf("%d entries, %v", len(all), err)
+	}
+	var v audit.Verifier
+	for i := range all {
+		v.Add(&all[i])
+	}
+	if f := v.Verdict().Finding; f != nil {
+		t.Error(*f)
+	}
+}
+
+func TestTurnsThatWereTakenBackLeaveNothing(t *testing.T) {
+	s := open(t)
+	in := fill(t, s, 1, "one")
+	list, err := s.Sessions().List(t.Context(), in, session.Filter{}, page.Query{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, broken := list.Items[0].ID, errors.New("broken")
+	turn := func(text string) session.Turn { return session.Turn{Message: chat.NewMessage(chat.User, text)} }
+	for i := 1; i < 6; i++ {
+		size := s.sessions.bytes
+		if err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
+			return errors.Join(tx.Sessions().Append(ctx, in, id, i, turn("x"), turn("x")), broken)
+		}); !errors.Is(err, broken) {
+			t.Fatal(err)
+		}
+		before, err := s.Sessions().History(t.Context(), in, id)
+		if err != nil || len(before) != i || s.sessions.bytes != size {
+			t.Fatalf("%d turns, %d bytes where there were %d, %v", len(before), s.sessions.bytes, size, err)
+		}
+		if err := s.Sessions().Append(t.Context(), in, id, i, turn(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+		after, err := s.Sessions().History(t.Context(), in, id)
+		if err != nil || !reflect.DeepEqual(after[:i], before) || after[i].Message.Text() != fmt.Sprint(i) || after[i].Seq != i+1 {
+			t.Fatalf("%+v after %+v, %v", after, before, err)
+		}
 	}
 }
 

@@ -7,11 +7,7 @@ import (
 
 	"agentapi/domain/agent"
 	"agentapi/domain/session"
-	"agentapi/ports"
 )
-
-// Switches keeps which agents are out of service.
-func (s *Store) Switches() ports.Switches { return switches{s, autocommit{s}} }
 
 type switches struct {
 	s *Store
