@@ -168,6 +168,10 @@ func budgetsCountUsage(t *testing.T, s ports.Storage) {
 		_ = s.Budgets().Reserve(t.Context(), bob, reservation(key, 1, start))
 	}
 	check([5]price.Micro{167, 1237, 2137, 1085, 1225}, start)
+	// Those that are booked at once are of the periods of their own times.
+	must(t, s.Usage().Record(t.Context(), ann, paid(start, key, 1), paid(start.Add(-day), key, 10), paid(start.Add(-2*day), key, 100),
+		paid(start, tenancy.KeyID{}, 2), paid(start.Add(time.Minute), key, 4)))
+	check([5]price.Micro{174, 1254, 2254, 1202, 1240}, start)
 }
 
 func budgetsReserve(t *testing.T, s ports.Storage) {

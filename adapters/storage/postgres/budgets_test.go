@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"agentapi/domain/fault"
 	"agentapi/domain/tenancy"
 	"agentapi/domain/usage"
+	"agentapi/ports"
+	"agentapi/test/kit"
 	server "agentapi/test/postgres"
 )
 
@@ -120,6 +123,43 @@ func TestReservationsThatGoTogetherDrawNoBudgetOver(t *testing.T) {
 		if err != nil || int64(state.Reserved) != c.held {
 			t.Errorf("%v: %+v is set aside, not %d; %v", c.amounts, state, c.held, err)
 		}
+	}
+}
+
+// What requests reserve, use and give back leaves rows behind until they are vacuumed. The
+// next ones do not read them all again.
+func TestWhatWasGivenBackIsNotReadAgain(t *testing.T) {
+	d := server.Shared(t).Fresh(t)
+	s := start(t, migrated(t, d))
+	d.Server.Admin(t, d.Name, "ALTER TABLE agentapi.budget_holds SET (autovacuum_enabled = off)", "ALTER TABLE agentapi.budget_charges SET (autovacuum_enabled = off)")
+	in, at := scope("acme", "ann"), time.Now()
+	if err := s.Budgets().Create(t.Context(), tenancy.RealmOf(in.Org()), &budget.Budget{
+		ID: budget.NewID(at, [10]byte{1}), Org: in.Org(), Period: budget.Day, Limit: 1_000_000_000, Version: 1, Created: at, Updated: at,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	const requests, most = 1000, 60 // rows read by an index for each, in the statements of both of its transactions
+	for n := range uint16(requests) {
+		seed := [10]byte{byte(n >> 8), byte(n)}
+		hold := budget.Reservation{ID: budget.NewReservationID(at, seed), Amount: 1, At: at, Expires: at.Add(time.Hour)}
+		if err := s.Budgets().Reserve(t.Context(), in, hold); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Atomically(t.Context(), func(ctx context.Context, tx ports.Repositories) error {
+			return errors.Join(tx.Budgets().Release(ctx, in, hold.ID), tx.Usage().Record(ctx, in, usage.Record{ID: usage.NewID(at, seed), Cost: 1, At: at}))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Stop(t.Context()); err != nil { // its connections tell what they did when they end
+		t.Fatal(err)
+	}
+	look, read := d.Server.Look(t, d.Name), 0
+	if !kit.Soon(10*time.Second, func() bool {
+		err := look.QueryRow("SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE indexrelname IN ('budget_holds_pkey', 'budget_charges_pkey')").Scan(&read)
+		return err == nil && read >= requests // each gave its own back
+	}) || read > most*requests {
+		t.Errorf("%d rows were read for %d requests", read, requests)
 	}
 }
 
