@@ -40,6 +40,9 @@ type countingConn struct {
 	raw  syscall.RawConn // nil: there is none
 	read int
 
+	take   func(fd uintptr) bool // took, made once; nil: not yet
+	failed error                 // why took could take nothing
+
 	come *block // holds rest; nil: there is none
 	rest []byte // has come and is not yet read
 }

@@ -10,8 +10,7 @@ import (
 
 // guard serves a route to who may, and has recorded who may not, and who sees what
 // is another organisation's.
-func (s *Server) guard(c *fiber.Ctx, r Route) error {
-	call := request.Of(c)
+func (s *Server) guard(c *fiber.Ctx, call *request.Call, r Route) error {
 	err := call.Caller.May(r.May)
 	if err == nil {
 		err = r.serve(c)

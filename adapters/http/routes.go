@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -228,14 +227,13 @@ func (s *Server) routes() {
 	s.app.Use(s.enter)
 	s.table = s.surface()
 	for _, r := range s.table {
-		guarded := r.serve
-		if r.May != "" {
-			guarded = func(c *fiber.Ctx) error { return s.guard(c, r) }
-		}
-		serve := guarded
-		guarded = func(c *fiber.Ctx) error {
-			request.Of(c).Route = r.Path
-			return serve(c)
+		guarded := func(c *fiber.Ctx) error {
+			call := request.Of(c)
+			call.Route = r.Path
+			if r.May == "" {
+				return r.serve(c)
+			}
+			return s.guard(c, call, r)
 		}
 		if s.app.Add(r.Method, r.Path, guarded); r.Method == http.MethodGet {
 			s.app.Add(http.MethodHead, r.Path, guarded)
@@ -279,10 +277,10 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 	s.count()
 	if s.p.Tracer != nil {
 		method := call.Method
-		if !known[method] {
+		if !known(method) {
 			method = "_OTHER"
 		}
-		call.Span = s.p.Tracer.Begin(string(c.Request().Header.Peek("Traceparent")), method)
+		call.Span = s.p.Tracer.Begin(string(request.Peek(c, "Traceparent")), method)
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -292,7 +290,7 @@ func (s *Server) enter(c *fiber.Ctx) (err error) {
 		if s.leaving.Load() {
 			resp.SetConnectionClose()
 		}
-		request.Put(&resp.Header, "Openai-Processing-Ms", strconv.FormatInt(time.Since(call.Started).Milliseconds(), 10))
+		request.PutInt(&resp.Header, "Openai-Processing-Ms", time.Since(call.Started).Milliseconds())
 		if !call.Kept() {
 			call.End(resp.StatusCode())
 		}
@@ -391,7 +389,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 // operator tells whether an open route is asked by somebody who may see the platform.
 // Who presents nothing, or nothing good, is a stranger there, not refused.
 func (s *Server) operator(c *fiber.Ctx) bool {
-	if len(c.Request().Header.Peek("Authorization")) == 0 || s.authenticate(c) != nil {
+	if len(request.Peek(c, "Authorization")) == 0 || s.authenticate(c) != nil {
 		return false
 	}
 	return request.Of(c).Caller.Can(tenancy.ReadPlatform)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -129,11 +130,12 @@ func New(p Params) *Server {
 	lib.SecureErrorLogMessage = true
 	lib.NoDefaultServerHeader = true
 	lib.CloseOnShutdown = true
+	lib.LazyRequestTime = true // nobody asks for it
 	lib.ExpectHandler = s.expect
 	lib.Logger = quiet{}
 	route := s.app.Handler()
 	lib.Handler = func(ctx *fasthttp.RequestCtx) {
-		if known[string(ctx.Method())] {
+		if known(string(ctx.Method())) {
 			route(ctx)
 			return
 		}
@@ -146,14 +148,8 @@ func New(p Params) *Server {
 	return s
 }
 
-// known are the methods that the router knows.
-var known = func() map[string]bool {
-	m := make(map[string]bool)
-	for _, method := range fiber.DefaultMethods {
-		m[method] = true
-	}
-	return m
-}()
+// known tells whether the router knows a method.
+func known(method string) bool { return slices.Contains(fiber.DefaultMethods, method) }
 
 // quiet drops what the HTTP library would log: it quotes requests.
 type quiet struct{}
@@ -289,10 +285,9 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 // begin gives a request its id and the headers that every answer has.
 func (s *Server) begin(c *fiber.Ctx) *request.Call {
 	call := request.Begin(c, time.Now(), s.finish)
-	h := &c.Context().Request.Header
-	call.Method = string(h.Method())
-	call.Path = string(c.Context().URI().PathOriginal())
-	call.ClientID = clientID(h)
+	call.Method = c.Method()
+	call.Path = c.Path()
+	call.ClientID = clientID(c)
 	resp := &c.Response().Header
 	request.Put(resp, "X-Request-Id", call.ID)
 	request.Put(resp, "Openai-Version", "2020-10-01")
@@ -300,9 +295,9 @@ func (s *Server) begin(c *fiber.Ctx) *request.Call {
 }
 
 // clientID is the client's own id of its request, if it is fit for a log.
-func clientID(h *fasthttp.RequestHeader) string {
-	for _, name := range []string{"X-Client-Request-Id", "X-Request-Id"} {
-		v := h.Peek(name)
+func clientID(c *fiber.Ctx) string {
+	for _, name := range [...]string{"X-Client-Request-Id", "X-Request-Id"} {
+		v := request.Peek(c, name)
 		if len(v) == 0 || len(v) > 128 {
 			continue
 		}

@@ -90,15 +90,17 @@ func (r Role) Lesser(other Role) Role {
 
 // Can tells whether the caller has a permission in the caller's own organisation,
 // or one that is about no organisation.
-func (p Principal) Can(what Permission) bool { return slices.Contains(p.Permissions(), what) }
+func (p Principal) Can(what Permission) bool { return slices.Contains(p.rights(), what) }
 
 // Permissions are what the caller may do: what their role may or, by a key that is
 // for provisioning, that alone.
-func (p Principal) Permissions() []Permission {
+func (p Principal) Permissions() []Permission { return slices.Clone(p.rights()) }
+
+func (p Principal) rights() []Permission {
 	if k := p.Key(); k != nil && k.SCIM {
 		return []Permission{ReadSelf, WriteSCIM}
 	}
-	return p.role.Permissions()
+	return rights[p.role]
 }
 
 // May refuses a caller who has not a permission. fault.Forbidden.

@@ -8,7 +8,7 @@ type Principal struct {
 	org      OrgID
 	user     UserID
 	role     Role
-	identity Identity
+	identity *Identity // nobody changes it; nil: nobody's
 	origin   Origin
 	models   Models
 }
@@ -20,7 +20,7 @@ func NewPrincipal(who Identity, org OrgID, user UserID) (Principal, error) {
 		return Principal{}, fault.New(fault.Forbidden, "Your credential names no organisation.").WithCode("org_required").
 			WithHint("Log in to an organisation at your provider, so that the token names it, or have an organisation here invite your verified e-mail address.")
 	}
-	return Principal{org: org, user: user, role: who.Role, identity: who}, nil
+	return Principal{org: org, user: user, role: who.Role, identity: &who}, nil
 }
 
 // Org is the organisation that the caller acts in.
@@ -33,7 +33,12 @@ func (p Principal) User() UserID { return p.user }
 func (p Principal) Role() Role { return p.role }
 
 // Key is the API key that the caller acts by; nil: the caller has come in person.
-func (p Principal) Key() *APIKey { return p.identity.Key }
+func (p Principal) Key() *APIKey {
+	if p.identity == nil {
+		return nil
+	}
+	return p.identity.Key
+}
 
 // MayAsk refuses a caller whose API key is not for a model, by any of its names.
 // fault.Forbidden.
@@ -55,7 +60,12 @@ func (p Principal) Within(m Models) Principal {
 func (p Principal) OrgAllows(names ...string) bool { return p.models.Allow(names...) }
 
 // Identity is what was verified about the caller.
-func (p Principal) Identity() Identity { return p.identity }
+func (p Principal) Identity() Identity {
+	if p.identity == nil {
+		return Identity{}
+	}
+	return *p.identity
+}
 
 // Scope is the caller's own: what belongs to this user in this organisation.
 func (p Principal) Scope() Scope { return Scope{org: p.org, user: p.user} }

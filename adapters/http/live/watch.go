@@ -13,42 +13,49 @@ import (
 
 // after is how long a request may run before its connection is watched. Most
 // are over by then, and need no watcher.
-const after = 5 * time.Millisecond
+const after = 50 * time.Millisecond
 
 // errGone is the cause of contexts whose client has left.
 var errGone error = fault.New(fault.Canceled, "The client closed the connection.").WithCode("client_closed_request")
 
-// Context returns a context that ends when conn's client leaves, or with parent.
-// stop ends it and must be called before the connection is used for anything
-// but writing; when it returns, nothing touches the connection any more.
-func Context(parent context.Context, conn net.Conn) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(parent)
-	w := &watcher{conn: conn, gone: func() { cancel(errGone) }}
-	w.timer = time.AfterFunc(after, w.start)
-	return ctx, func() {
-		w.stop()
-		cancel(nil)
-	}
-}
-
-// watcher waits for the end of a connection in a goroutine of its own, which
+// Watch waits for the end of a connection in a goroutine of its own, which
 // starts late and only where it is needed.
-type watcher struct {
-	conn  net.Conn
-	gone  func()
-	timer *time.Timer
+type Watch struct {
+	conn   net.Conn
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
 
 	mu      sync.Mutex
 	stopped bool
-	quit    chan struct{} // closed by stop
+	quit    chan struct{} // closed by Stop
 	done    chan struct{} // closed when the goroutine has ended; nil before it starts
+}
+
+// watches are those whose goroutine never started, and whose timer cannot start it any more.
+var watches sync.Pool
+
+// Context returns a context that ends when conn's client leaves, or with parent,
+// or with the watch.
+func Context(parent context.Context, conn net.Conn) (context.Context, *Watch) {
+	ctx, cancel := context.WithCancelCause(parent)
+	w, again := watches.Get().(*Watch)
+	if !again {
+		w = new(Watch)
+	}
+	w.conn, w.cancel = conn, cancel
+	if again {
+		w.timer.Reset(after)
+	} else {
+		w.timer = time.AfterFunc(after, w.start)
+	}
+	return ctx, w
 }
 
 // glance is how often a connection is looked at whose end hides behind bytes that
 // nobody reads yet.
 const glance = 250 * time.Millisecond
 
-func (w *watcher) start() {
+func (w *Watch) start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped {
@@ -70,19 +77,25 @@ func (w *watcher) start() {
 			}
 		}
 		if gone {
-			w.gone()
+			w.cancel(errGone)
 		}
 	}()
 }
 
-func (w *watcher) stop() {
-	w.timer.Stop()
+// Stop ends the context. It must be called once, before the connection is used for
+// anything but writing; when it returns, nothing touches the connection any more.
+func (w *Watch) Stop() {
+	w.cancel(nil)
+	if w.timer.Stop() {
+		w.conn, w.cancel = nil, nil
+		watches.Put(w)
+		return
+	}
 	w.mu.Lock()
-	first := !w.stopped
 	w.stopped = true
 	done := w.done
 	w.mu.Unlock()
-	if done == nil || !first {
+	if done == nil {
 		return
 	}
 	close(w.quit)

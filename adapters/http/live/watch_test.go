@@ -45,16 +45,16 @@ func ends(t *testing.T, ctx context.Context) {
 
 func TestTheContextEndsWhenTheClientCloses(t *testing.T) {
 	client, server := pair(t)
-	ctx, stop := Context(t.Context(), server)
-	defer stop()
+	ctx, watch := Context(t.Context(), server)
+	defer watch.Stop()
 	client.Close()
 	ends(t, ctx)
 }
 
 func TestTheContextEndsWhenTheClientResets(t *testing.T) {
 	client, server := pair(t)
-	ctx, stop := Context(t.Context(), server)
-	defer stop()
+	ctx, watch := Context(t.Context(), server)
+	defer watch.Stop()
 	if err := client.SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestTheContextEndsWhenTheClientResets(t *testing.T) {
 func TestAConnectionIsAsItWasAfterTheWatch(t *testing.T) {
 	client, server := pair(t)
 	for _, pipelined := range []bool{false, true} {
-		ctx, stop := Context(t.Context(), server)
+		ctx, watch := Context(t.Context(), server)
 		if pipelined {
 			if _, err := client.Write([]byte("next")); err != nil {
 				t.Fatal(err)
@@ -75,8 +75,7 @@ func TestAConnectionIsAsItWasAfterTheWatch(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("the context ended though the client is there")
 		}
-		stop()
-		stop()
+		watch.Stop()
 	}
 	buf := make([]byte, 4)
 	if n, err := server.Read(buf); err != nil || string(buf[:n]) != "next" {
@@ -86,19 +85,31 @@ func TestAConnectionIsAsItWasAfterTheWatch(t *testing.T) {
 
 func TestAShortRequestStartsNoWatcher(t *testing.T) {
 	_, server := pair(t)
-	ctx, stop := Context(t.Context(), server)
-	stop()
+	ctx, watch := Context(t.Context(), server)
+	watch.Stop()
 	if ctx.Err() == nil {
 		t.Error("the context outlives its request")
 	}
+}
+
+func TestTheNextRequestIsWatchedLikeTheFirst(t *testing.T) {
+	client, server := pair(t)
+	for range 3 {
+		_, watch := Context(t.Context(), server)
+		watch.Stop()
+	}
+	ctx, watch := Context(t.Context(), server)
+	defer watch.Stop()
+	client.Close()
+	ends(t, ctx)
 }
 
 func TestTheContextEndsWithItsParent(t *testing.T) {
 	_, server := pair(t)
 	cause := errors.New("shutdown")
 	parent, cancel := context.WithCancelCause(t.Context())
-	ctx, stop := Context(parent, server)
-	defer stop()
+	ctx, watch := Context(parent, server)
+	defer watch.Stop()
 	cancel(cause)
 	<-ctx.Done()
 	if context.Cause(ctx) != cause {
@@ -108,34 +119,33 @@ func TestTheContextEndsWithItsParent(t *testing.T) {
 
 func TestAClientIsWatchedBeyondTheDeadlineOfItsRequest(t *testing.T) {
 	client, server := pair(t)
-	if err := server.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+	if err := server.SetReadDeadline(time.Now().Add(2 * after)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := Context(t.Context(), server)
-	defer stop()
-	time.Sleep(150 * time.Millisecond) // the deadline is over
+	ctx, watch := Context(t.Context(), server)
+	defer watch.Stop()
+	time.Sleep(3 * after) // the deadline is over
 	client.Close()
 	ends(t, ctx)
 }
 
 func TestWhatAClientSendsMeanwhileHidesNothing(t *testing.T) {
 	client, server := pair(t)
-	ctx, stop := Context(t.Context(), server)
-	defer stop()
+	ctx, watch := Context(t.Context(), server)
 	if _, err := client.Write([]byte("\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond) // the bytes are seen
+	time.Sleep(3 * after) // the bytes are seen
 	client.Close()
 	ends(t, ctx)
-	stop()
+	watch.Stop()
 	other, waiting := pair(t)
-	ctx, stop = Context(t.Context(), waiting)
+	ctx, watch = Context(t.Context(), waiting)
 	if _, err := other.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond)
-	stop() // joins the watcher, though the bytes are still there
+	time.Sleep(3 * after)
+	watch.Stop() // joins the watcher, though the bytes are still there
 	if errors.Is(context.Cause(ctx), errGone) {
 		t.Error("a client that is there was taken for gone")
 	}

@@ -6,10 +6,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"agentapi/adapters/http/live"
 	"agentapi/adapters/http/request"
@@ -63,42 +63,30 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 	}
 	cmd.Attempt = attempt(c)
 	cmd.Standing = func(s limits.Standings) { standings(&c.Response().Header, s) }
-	conn := c.Context().Conn()
-	ctx, done := live.Context(call.Within(h.Base), conn)
+	ctx, watch := live.Context(call.Within(h.Base), c.Context().Conn())
 	if in.Request.Stream {
-		return h.stream(c, ctx, done, cmd, after)
+		return h.stream(c, call, ctx, watch, cmd, after)
 	}
-	defer done()
+	defer watch.Stop()
 	w, err := h.Completer.Complete(ctx, cmd)
 	if err != nil {
 		return ended(ctx, err)
 	}
-	h.headers(c, &w.Head)
 	resp := c.Response()
+	headers(&resp.Header, call, &w.Head)
 	resp.Header.SetContentType("application/json")
-	text := texts.Get().(*[]byte)
-	if *text = appendWhole((*text)[:0], w, in.Request.Functions); cap(*text) <= maxPooled {
-		defer texts.Put(text)
-	}
-	resp.SetBody(*text) // into a buffer that the library uses again
+	resp.SwapBody(appendWhole(resp.SwapBody(nil), w, in.Request.Functions)) // in a buffer that the library uses again
 	return nil
 }
 
-// maxPooled is the largest buffer that is kept for other answers.
-const maxPooled = 64 << 10
-
-// texts are where whole answers are written.
-var texts = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
-
-func (h *Chat) stream(c *fiber.Ctx, ctx context.Context, done func(), cmd completion.Command, after int) error {
-	call := request.Of(c)
+func (h *Chat) stream(c *fiber.Ctx, call *request.Call, ctx context.Context, watch *live.Watch, cmd completion.Command, after int) error {
 	reply, err := h.Completer.Begin(ctx, cmd)
 	if err != nil {
-		defer done()
+		defer watch.Stop()
 		return ended(ctx, err)
 	}
-	h.headers(c, &reply.Head)
 	resp := c.Response()
+	headers(&resp.Header, call, &reply.Head)
 	resp.Header.SetContentType("text/event-stream; charset=utf-8")
 	resp.Header.Set("Cache-Control", "no-cache")
 	resp.Header.Set("X-Accel-Buffering", "no")
@@ -111,7 +99,7 @@ func (h *Chat) stream(c *fiber.Ctx, ctx context.Context, done func(), cmd comple
 		reply: reply, enc: enc, conn: c.Context().Conn(), ctx: ctx,
 		beat: h.Heartbeat, stall: h.Stall, wrote: time.Now(), err: func(err error) { call.Err = err },
 		end: func() {
-			done()
+			watch.Stop()
 			call.End(http.StatusOK)
 		},
 	}, -1)
@@ -128,12 +116,11 @@ func ended(ctx context.Context, err error) error {
 }
 
 // headers says where the answer comes from.
-func (h *Chat) headers(c *fiber.Ctx, head *completion.Head) {
-	request.Of(c).Agent = string(head.Agent)
-	set := &c.Response().Header
+func headers(set *fasthttp.ResponseHeader, call *request.Call, head *completion.Head) {
+	call.Agent = string(head.Agent)
 	request.Put(set, "X-Agentapi-Agent", string(head.Agent))
 	request.Put(set, "X-Agentapi-Model", headerText(head.Served))
-	request.Put(set, "X-Agentapi-Attempts", strconv.Itoa(head.Attempts))
+	request.PutInt(set, "X-Agentapi-Attempts", int64(head.Attempts))
 	request.Put(set, "X-Agentapi-Route", head.Route)
 	request.Put(set, "X-Agentapi-Session-Id", head.Session.String())
 	request.Put(set, "X-Agentapi-Session", string(head.How))
@@ -158,7 +145,7 @@ func headerText(s string) string {
 // attempt reads which attempt OpenAI's SDKs say that a request is, from 1 on; 0
 // where they say nothing.
 func attempt(c *fiber.Ctx) int {
-	said := c.Request().Header.Peek("X-Stainless-Retry-Count")
+	said := request.Peek(c, "X-Stainless-Retry-Count")
 	if len(said) == 0 {
 		return 0
 	}
@@ -178,9 +165,9 @@ func conversation(c *fiber.Ctx, inBody string) (completion.Conversation, error) 
 		value  string
 	)
 	for _, s := range []struct{ source, value string }{
-		{"X-Session-Id", string(c.Request().Header.Peek("X-Session-Id"))},
+		{"X-Session-Id", string(request.Peek(c, "X-Session-Id"))},
 		{"metadata.session_id", inBody},
-		{"X-OpenWebUI-Chat-Id", string(c.Request().Header.Peek("X-OpenWebUI-Chat-Id"))},
+		{"X-OpenWebUI-Chat-Id", string(request.Peek(c, "X-Openwebui-Chat-Id"))},
 	} {
 		switch {
 		case s.value == "" || s.value == value:

@@ -25,7 +25,7 @@ type Decoded struct {
 // checked for its type and bounds, none is dropped. The request keeps raw, which
 // nobody may change. Errors are fault.Invalid and name the place.
 func Decode(raw []byte) (Decoded, error) {
-	d := decoder{r: jsontext.NewReader(raw), req: &chat.Request{N: 1, Raw: raw, Placed: true}}
+	d := decoder{r: *jsontext.NewReader(raw), req: &chat.Request{N: 1, Raw: raw, Placed: true}}
 	if d.r.Kind() == 0 && len(bytes.TrimSpace(raw)) == 0 {
 		return Decoded{}, fault.Invalidf("", "invalid_json", "The request body is empty; it must be a JSON object.")
 	}
@@ -49,7 +49,7 @@ func Decode(raw []byte) (Decoded, error) {
 }
 
 type decoder struct {
-	r       *jsontext.Reader
+	r       jsontext.Reader
 	req     *chat.Request
 	session string
 
@@ -64,7 +64,12 @@ type decoder struct {
 }
 
 // sampling are the parameters that only change the manner of an answer.
-func (d *decoder) sampling(name string) { d.req.Params = append(d.req.Params, name) }
+func (d *decoder) sampling(name string) {
+	if d.req.Params == nil {
+		d.req.Params = make([]string, 0, 4) // few are given
+	}
+	d.req.Params = append(d.req.Params, name)
+}
 
 func (d *decoder) special(name string) { d.req.Special = append(d.req.Special, name) }
 

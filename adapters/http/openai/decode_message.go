@@ -2,6 +2,7 @@ package openai
 
 import (
 	"fmt"
+	"unsafe"
 
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -12,6 +13,7 @@ func (d *decoder) messages() error {
 	if d.r.Kind() != '[' {
 		return d.mistyped("messages", "an array")
 	}
+	d.req.Messages = make([]chat.Message, 0, 2) // as most requests have that begin a conversation
 	return d.r.Array(func(n int) error {
 		if n >= chat.MaxMessages {
 			return fault.Invalidf("messages", "array_too_long", "messages may hold at most %d messages.", chat.MaxMessages)
@@ -141,8 +143,8 @@ func (d *decoder) checkMessage(n int, m *chat.Message, hasContent, hasOther bool
 func (d *decoder) content(n int, m *chat.Message) error {
 	switch d.r.Kind() {
 	case '"':
-		s, err := d.r.String()
-		m.Parts = []chat.Part{{Kind: chat.TextPart, Text: s}}
+		text, err := d.r.Bytes()
+		m.Parts = []chat.Part{{Kind: chat.TextPart, Text: d.said(text)}}
 		return err
 	case '[':
 		m.Parts = []chat.Part{}
@@ -154,6 +156,16 @@ func (d *decoder) content(n int, m *chat.Message) error {
 	default:
 		return d.mistyped(place(n, ".content"), "a string or an array of content parts")
 	}
+}
+
+// said is a text as a string. One that is half of the body or more shares its memory,
+// which nobody changes: copies of long prompts are what they cost most. Others do not, as
+// whoever keeps such a text would keep all the body.
+func (d *decoder) said(text []byte) string {
+	if 2*len(text) < len(d.req.Raw) {
+		return string(text)
+	}
+	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
 // part reads a content part; at is its place.
@@ -169,7 +181,7 @@ func (d *decoder) part(at string) (p chat.Part, err error) {
 		kind    string
 		texts   = map[string]string{}
 		objects = map[string][]byte{}
-		sub     = decoder{r: jsontext.NewReader(raw), req: d.req}
+		sub     = decoder{r: *jsontext.NewReader(raw), req: d.req}
 	)
 	err = sub.r.Object(func(name []byte) (err error) {
 		key := string(name)
@@ -177,7 +189,9 @@ func (d *decoder) part(at string) (p chat.Part, err error) {
 		case key == "type":
 			return sub.text(at+".type", &kind)
 		case (key == "text" || key == "refusal") && sub.r.Kind() == '"':
-			texts[key], err = sub.r.String()
+			var text []byte
+			text, err = sub.r.Bytes()
+			texts[key] = d.said(text)
 		case sub.r.Kind() == '{':
 			objects[key], err = sub.r.Value()
 		default:

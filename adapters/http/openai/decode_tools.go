@@ -131,7 +131,7 @@ func badChoice(param, why string) error {
 
 // checkToolChoice reads tool_choice once the tools are known.
 func (d *decoder) checkToolChoice() error {
-	sub := decoder{r: jsontext.NewReader(d.toolChoice), req: d.req}
+	sub := decoder{r: *jsontext.NewReader(d.toolChoice), req: d.req}
 	var kind string
 	switch sub.r.Kind() {
 	case '"':
@@ -180,7 +180,7 @@ func (d *decoder) checkToolChoice() error {
 
 // checkFunctionCall reads the deprecated form of tool_choice.
 func (d *decoder) checkFunctionCall() error {
-	sub := decoder{r: jsontext.NewReader(d.functionCall), req: d.req}
+	sub := decoder{r: *jsontext.NewReader(d.functionCall), req: d.req}
 	switch sub.r.Kind() {
 	case '"':
 		var mode string

@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -21,7 +20,7 @@ func standing(h *fasthttp.ResponseHeader, of string, s quota.Standing) {
 	if s.Limit == 0 {
 		return
 	}
-	request.Put(h, "X-Ratelimit-Limit-"+of, strconv.FormatInt(s.Limit, 10))
-	request.Put(h, "X-Ratelimit-Remaining-"+of, strconv.FormatInt(s.Remaining, 10))
+	request.PutInt(h, "X-Ratelimit-Limit-"+of, s.Limit)
+	request.PutInt(h, "X-Ratelimit-Remaining-"+of, s.Remaining)
 	request.Put(h, "X-Ratelimit-Reset-"+of, s.Reset.Round(time.Millisecond).String())
 }

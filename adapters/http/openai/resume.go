@@ -6,13 +6,14 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"agentapi/adapters/http/request"
 	"agentapi/domain/fault"
 )
 
 // lastEvent reads after which event of which answer the client goes on; zero values
 // where it has no answer yet.
 func (h *Chat) lastEvent(c *fiber.Ctx, key string, stream bool) (answer string, n int, err error) {
-	id := string(c.Request().Header.Peek("Last-Event-ID"))
+	id := string(request.Peek(c, "Last-Event-Id"))
 	if id == "" {
 		return "", 0, nil
 	}

@@ -2,6 +2,7 @@ package request
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -15,16 +16,17 @@ import (
 // the type application/json or another one that the route takes. A body that says
 // nothing is taken at its word.
 func IsJSON(c *fiber.Ctx, others ...string) bool {
-	h := &c.Request().Header
-	if enc := h.Peek("Content-Encoding"); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
+	if enc := Peek(c, "Content-Encoding"); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
 		return false
 	}
-	mime, params, _ := strings.Cut(string(h.ContentType()), ";")
-	taken := false
-	for _, t := range append([]string{"", "application/json"}, others...) {
-		taken = taken || strings.EqualFold(strings.TrimSpace(mime), t)
+	said := c.Request().Header.ContentType()
+	if string(said) == "application/json" {
+		return true
 	}
-	if !taken {
+	mime, params, _ := strings.Cut(string(said), ";")
+	mime = strings.TrimSpace(mime)
+	is := func(t string) bool { return strings.EqualFold(mime, t) }
+	if !is("") && !is("application/json") && !slices.ContainsFunc(others, is) {
 		return false
 	}
 	for p := range strings.SplitSeq(params, ";") {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -46,9 +47,10 @@ const Local = "call"
 func Begin(c *fiber.Ctx, now time.Time, finish func(*Call, int)) *Call {
 	var random [16]byte
 	rand.Read(random[:])
-	id := make([]byte, 0, 36)
-	id = append(id, "req_"...)
-	call := &Call{ID: string(hex.AppendEncode(id, random[:])), Started: now, finish: finish}
+	var id [36]byte
+	copy(id[:], "req_")
+	hex.Encode(id[4:], random[:])
+	call := &Call{ID: string(id[:]), Started: now, finish: finish}
 	c.Locals(Local, call)
 	return call
 }
@@ -57,6 +59,18 @@ func Begin(c *fiber.Ctx, now time.Time, finish func(*Call, int)) *Call {
 // library looking at each of its letters.
 func Put(h *fasthttp.ResponseHeader, name, value string) {
 	h.SetCanonical([]byte(name), []byte(value))
+}
+
+// PutInt sets a header like Put to a number.
+func PutInt(h *fasthttp.ResponseHeader, name string, n int64) {
+	var digits [20]byte
+	h.SetCanonical([]byte(name), strconv.AppendInt(digits[:0], n, 10))
+}
+
+// Peek gives what a header has whose name is written in its canonical form, until the
+// request is over; nil: it is not there.
+func Peek(c *fiber.Ctx, name string) []byte {
+	return c.Request().Header.PeekCanonical([]byte(name))
 }
 
 // Of gives the Call of a request that has begun.
