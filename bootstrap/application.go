@@ -118,7 +118,7 @@ func byPurpose(c *configs.Config) []agent.Name {
 
 func newCompletion(c *configs.Config, cat *catalog.Current, storage ports.Storage, cache Shared, pepper tenancy.Pepper, obs ports.Observer, rec *trail.Recorder, lim *limits.Service, money *budgets.Service, ways *routing.Service, away *outage.Registry, counter *tokens.Counter, s Setting, life fx.Lifecycle) *completion.Service {
 	p := completion.Params{
-		Catalog: cat, Storage: storage, Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing, Routing: ways, Tokens: counter,
+		Catalog: cat, Storage: storage, Near: c.Storage.Driver == "memory", Observer: obs, Now: now, Random: func(b []byte) { rand.Read(b) }, Instance: s.Instance, Audit: rec, Limits: lim, Linger: c.Resume.Window, Budgets: money, Refuse: away.Refusing, Routing: ways, Tokens: counter,
 	}
 	if c.Resume.Window > 0 && cache.Beyond() {
 		p.Tapes = &completion.Tapes{Cache: cache, Box: pepper.Box()}

@@ -19,6 +19,7 @@ import (
 type Params struct {
 	Catalog  *catalog.Current
 	Storage  ports.Storage
+	Near     bool // the Storage is in this process, so that a commit takes no time that would have to be bounded
 	Observer ports.Observer
 	Now      func() time.Time
 	Random   func([]byte) // fills with entropy; crypto/rand's Read cannot fail

@@ -20,8 +20,12 @@ const settleWithin = 5 * time.Second
 // settle stores the turn, the usage and the idempotency result in one
 // transaction. Only then may the client be told that the answer is complete.
 func (r *run) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
+	if !r.s.Near {
+		limited, cancel := context.WithTimeout(ctx, settleWithin)
+		defer cancel()
+		ctx = limited
+	}
 	r.tell(func(is *shown) { is.phase = Storing })
 	at := r.s.Now()
 	record := r.usage(usage.Completed, r.answer.Usage, at)

@@ -248,8 +248,19 @@ func TestWhatFailedIsKnownToOtherServersAndTheRestHere(t *testing.T) {
 				t.Errorf("considered: %+v", d.Candidates)
 			}
 		}
+		slow := here.Follow(agent.Decision{Request: "slow"})
+		for i := range 2 * routing.Kept {
+			f := here.Follow(agent.Decision{Request: fmt.Sprint(i)})
+			f.Became(f.Ask(a, time.Now(), 0, false), time.Now(), agent.Answering, nil)
+			f.End(time.Now(), nil)
+		}
+		slow.Ask(c, time.Now(), 0, false)
+		slow.End(time.Now(), fault.New(fault.Upstream, "late"))
 		for i := range routing.Kept {
-			here.Follow(agent.Decision{Request: fmt.Sprint(i)})
+			request := fmt.Sprint(routing.Kept + i)
+			if d, err := here.Explain(t.Context(), request); err != nil || d.Request != request || d.Kind != "" || len(d.Attempts) != 1 || d.Attempts[0].Agent != "a" {
+				t.Fatalf("of one of the last requests it is known: %+v, %v", d, err)
+			}
 		}
 		if _, err := here.Explain(t.Context(), "plain"); !fault.Is(err, fault.NotFound) {
 			t.Errorf("what is older than the last requests is still there: %v", err)

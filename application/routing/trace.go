@@ -42,32 +42,59 @@ type Trace struct {
 	attempt   [1]agent.Attempt    // and the attempts
 }
 
-// Follow begins to follow a request.
+// Follow begins to follow a request. It has the place of the oldest one, and its memory,
+// too, where that has ended.
 func (s *Service) Follow(d agent.Decision) *Trace {
 	if s == nil {
 		return nil
 	}
 	d.Instance = s.Instance
-	t := &Trace{s: s, is: d}
-	t.is.Candidates, t.is.Attempts = t.candidate[:0], t.attempt[:0]
 	k := &s.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.ring[k.next] = t
+	t := k.ring[k.next]
+	if t == nil || !t.over() {
+		t = &Trace{s: s}
+		k.ring[k.next] = t
+	}
 	k.next = (k.next + 1) % Kept
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.is = d
+	t.is.Candidates, t.is.Attempts = t.candidate[:0], t.attempt[:0]
 	return t
 }
 
-// find gives the last of a request's traces; nil: there is none.
-func (k *kept) find(request string) *Trace {
+// over tells whether nobody follows the request any more.
+func (t *Trace) over() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.is.Ended
+}
+
+// find gives what is known of a request as it is now.
+func (k *kept) find(request string) (agent.Decision, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i := range Kept {
-		if t := k.ring[(k.next+Kept-1-i)%Kept]; t != nil && t.is.Request == request {
-			return t
+	for _, t := range k.ring {
+		if t == nil {
+			break // behind it there is none yet
+		}
+		if d, ok := t.of(request); ok {
+			return d, true
 		}
 	}
-	return nil
+	return agent.Decision{}, false
+}
+
+// of gives the decision as it is now, where it is that of the request.
+func (t *Trace) of(request string) (agent.Decision, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.is.Request != request {
+		return agent.Decision{}, false
+	}
+	return t.copy(), true
 }
 
 // Choice notes the order in which candidates are asked, and who is not.
@@ -190,10 +217,7 @@ func (s *Service) tell(d agent.Decision) {
 // Explain gives why a request went where it went. fault.NotFound: it is not known here
 // any more, or another server does not share it.
 func (s *Service) Explain(ctx context.Context, request string) (agent.Decision, error) {
-	if t := s.kept.find(request); t != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		d := t.copy()
+	if d, ok := s.kept.find(request); ok {
 		for i := range d.Attempts {
 			if a := &d.Attempts[i]; a.Result == agent.Asking || a.Result == agent.Answering {
 				a.Took = s.Now().Sub(a.Began)
