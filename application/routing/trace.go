@@ -72,13 +72,14 @@ func (t *Trace) over() bool {
 	return t.is.Ended
 }
 
-// find gives what is known of a request as it is now.
+// find gives what is known of a request as it is now, the last one that has its id.
 func (k *kept) find(request string) (agent.Decision, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, t := range k.ring {
+	for i := range Kept {
+		t := k.ring[(k.next+Kept-1-i)%Kept]
 		if t == nil {
-			break // behind it there is none yet
+			break // there were no more
 		}
 		if d, ok := t.of(request); ok {
 			return d, true
