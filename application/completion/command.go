@@ -4,6 +4,7 @@
 package completion
 
 import (
+	"context"
 	"time"
 
 	"agentapi/application/limits"
@@ -32,6 +33,9 @@ type Command struct {
 	// Resume is the id of the answer that the client has a part of already, and wants
 	// no other than; empty: it has none.
 	Resume string
+	// Stop ends the context of a request for a whole answer before its time, where an
+	// administrator wants that; nil: the request is given one that can be ended.
+	Stop context.CancelCauseFunc
 	// Standing is told how the caller stands with regard to the limits, before the
 	// answer begins or fails, where there are any; nil: nobody asks.
 	Standing func(limits.Standings)

@@ -77,6 +77,33 @@ func TestWhatHasEndedIsNotListed(t *testing.T) {
 	}
 }
 
+func TestARequestIsEndedByTheStopThatItComesWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked context.Context
+		a := &scripted{run: func(ctx context.Context, _ agent.Task, yield func(chat.Event, error) bool) {
+			asked = ctx
+			<-ctx.Done()
+			yield(chat.Event{}, fault.Wrap(fault.Canceled, ctx.Err(), "It was ended."))
+		}}
+		h := build(t, a)
+		ctx, stop := context.WithCancelCause(t.Context())
+		cmd := h.ask("hi")
+		cmd.Stop = stop
+		done := make(chan error, 1)
+		go func() {
+			_, err := h.Complete(ctx, cmd)
+			done <- err
+		}()
+		synctest.Wait()
+		if ended := h.End(t.Context(), everything); len(ended) != 1 || len(h.Running()) != 0 {
+			t.Errorf("ended was %+v", ended)
+		}
+		if told(t, <-done); asked != ctx || ctx.Err() == nil {
+			t.Errorf("it was given another context than its own, which ended with %v", ctx.Err())
+		}
+	})
+}
+
 func TestARequestThatIsEndedIsGivenToNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _ := slowly(text("a"), text("b"), stopped, finished)

@@ -98,7 +98,9 @@ func (s *Service) prepare(ctx context.Context, cmd Command) (r *run, replay *ide
 		}
 		return nil, done, nil
 	}
-	r.ctx, r.stop = context.WithCancelCause(ctx)
+	if r.ctx, r.stop = ctx, cmd.Stop; cmd.Stop == nil || cmd.Request.Stream {
+		r.ctx, r.stop = context.WithCancelCause(ctx)
+	}
 	r.shown.phase = Preparing
 	r.enter()
 	r.stays.Store(1)

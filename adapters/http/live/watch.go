@@ -55,6 +55,9 @@ func Context(parent context.Context, conn net.Conn) (context.Context, *Watch) {
 // nobody reads yet.
 const glance = 250 * time.Millisecond
 
+// End is what ends the context for another reason; later it does nothing.
+func (w *Watch) End() context.CancelCauseFunc { return w.cancel }
+
 func (w *Watch) start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

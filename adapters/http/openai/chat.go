@@ -68,6 +68,7 @@ func (h *Chat) Serve(c *fiber.Ctx) error {
 		return h.stream(c, call, ctx, watch, cmd, after)
 	}
 	defer watch.Stop()
+	cmd.Stop = watch.End()
 	w, err := h.Completer.Complete(ctx, cmd)
 	if err != nil {
 		return ended(ctx, err)
