@@ -2,7 +2,6 @@ package openai
 
 import (
 	"fmt"
-	"unsafe"
 
 	"agentapi/domain/chat"
 	"agentapi/domain/fault"
@@ -143,8 +142,8 @@ func (d *decoder) checkMessage(n int, m *chat.Message, hasContent, hasOther bool
 func (d *decoder) content(n int, m *chat.Message) error {
 	switch d.r.Kind() {
 	case '"':
-		text, err := d.r.Bytes()
-		m.Parts = []chat.Part{{Kind: chat.TextPart, Text: d.said(text)}}
+		s, err := d.r.String()
+		m.Parts = []chat.Part{{Kind: chat.TextPart, Text: s}}
 		return err
 	case '[':
 		m.Parts = []chat.Part{}
@@ -156,16 +155,6 @@ func (d *decoder) content(n int, m *chat.Message) error {
 	default:
 		return d.mistyped(place(n, ".content"), "a string or an array of content parts")
 	}
-}
-
-// said is a text as a string. One that is half of the body or more shares its memory,
-// which nobody changes: copies of long prompts are what they cost most. Others do not, as
-// whoever keeps such a text would keep all the body.
-func (d *decoder) said(text []byte) string {
-	if 2*len(text) < len(d.req.Raw) {
-		return string(text)
-	}
-	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
 // part reads a content part; at is its place.
@@ -189,9 +178,7 @@ func (d *decoder) part(at string) (p chat.Part, err error) {
 		case key == "type":
 			return sub.text(at+".type", &kind)
 		case (key == "text" || key == "refusal") && sub.r.Kind() == '"':
-			var text []byte
-			text, err = sub.r.Bytes()
-			texts[key] = d.said(text)
+			texts[key], err = sub.r.String()
 		case sub.r.Kind() == '{':
 			objects[key], err = sub.r.Value()
 		default:
