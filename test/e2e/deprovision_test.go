@@ -12,14 +12,17 @@ import (
 )
 
 // robot logs in at a certified provider, and gives the access token.
-func robot(t *testing.T, p *kit.Certified) string {
+func robot(t *testing.T, p *kit.Certified) string { return machine(t, p, "robot") }
+
+// machine is a token of a client's own.
+func machine(t *testing.T, p *kit.Certified, client string) string {
 	t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"chat"}}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/token", strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.SetBasicAuth("robot", "robots-secret")
+	req.SetBasicAuth(client, client+"s-secret")
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -44,7 +47,7 @@ func TestWhoIsDeprovisionedIsOutAtOnce(t *testing.T) {
 	token := []string{"Authorization", "Bearer " + robot(t, p)}
 	me := object(t, call(t, s, 200, http.MethodGet, "/api/v1/me", "", token...))
 	org := fmt.Sprint(me["org_id"])
-	directoryKey := object(t, call(t, s, 201, http.MethodPost, "/api/v1/orgs/"+org+"/api-keys", `{"name":"directory","service":"directory","scim":true}`, token...))["key"]
+	directoryKey := object(t, call(t, s, 201, http.MethodPost, "/api/v1/orgs/"+org+"/api-keys", `{"name":"directory","service":"directory","scim":true}`, "Authorization", "Bearer "+machine(t, p, "owner")))["key"]
 	own := []string{"Authorization", "Bearer " + fmt.Sprint(object(t, call(t, s, 201, http.MethodPost, "/api/v1/me/api-keys", `{"name":"own"}`, token...))["key"])}
 	d := &directory{s, t, fmt.Sprint(directoryKey), org}
 	chats := func(status int, code string) {

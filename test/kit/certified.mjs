@@ -21,7 +21,9 @@ for (;;) {
   provider = new Provider(issuer, {
     jwks: JSON.parse(value),
     clients: [
-      { client_id: 'robot', client_secret: 'robots-secret', grant_types: ['client_credentials'], redirect_uris: [], response_types: [] },
+      ...['robot', 'owner'].map((name) => ({
+        client_id: name, client_secret: `${name}s-secret`, grant_types: ['client_credentials'], redirect_uris: [], response_types: [],
+      })),
       {
         client_id: 'agentapi-cli', token_endpoint_auth_method: 'none', application_type: 'native', redirect_uris: ['http://127.0.0.1/callback'],
         grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'], response_types: ['code'],
@@ -40,7 +42,7 @@ for (;;) {
         }),
       },
     },
-    extraTokenClaims: () => ({ org_id: 'org_1', role: 'admin', permissions: ['chat'] }),
+    extraTokenClaims: (_context, token) => ({ org_id: 'org_1', role: token.clientId === 'owner' ? 'owner' : 'admin', permissions: ['chat'] }),
     formats: { customizers: { jwt: (_context, token, parts) => { parts.payload.sub ??= token.clientId; } } },
   });
   console.log(`issuer ${issuer}`);
