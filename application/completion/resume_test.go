@@ -3,6 +3,7 @@ package completion_test
 import (
 	"context"
 	"reflect"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,18 +219,18 @@ func TestWhoListensOnAnotherServerKeepsTheStream(t *testing.T) {
 // deaf is a cache that loses what is said of it.
 type deaf struct {
 	ports.Cache
-	dead *bool
+	dead *atomic.Bool
 }
 
 func (d deaf) Set(ctx context.Context, key string, val []byte, ttl time.Duration) error {
-	if *d.dead {
+	if d.dead.Load() {
 		return fault.New(fault.Unavailable, "The cache is away.")
 	}
 	return d.Cache.Set(ctx, key, val, ttl)
 }
 
 func (d deaf) Delete(ctx context.Context, keys ...string) error {
-	if *d.dead {
+	if d.dead.Load() {
 		return fault.New(fault.Unavailable, "The cache is away.")
 	}
 	return d.Cache.Delete(ctx, keys...)
@@ -244,7 +245,7 @@ func TestAStreamWhoseServerIsGoneSaysSo(t *testing.T) {
 		a, _ := slowly(quiet...)
 		here := lingering(t, nil, "here", a)
 		there := lingering(t, here, "there", says())
-		dead := false
+		var dead atomic.Bool
 		here.Params.Tapes = &completion.Tapes{Cache: deaf{here.cache, &dead}, Box: tenancy.Pepper("pepper").Box()}
 		rebuild(t, here)
 		r, err := begins(t, t.Context(), here, "")
@@ -259,7 +260,7 @@ func TestAStreamWhoseServerIsGoneSaysSo(t *testing.T) {
 		}
 		defer again.Close()
 		listen(t, again, 3)
-		dead = true // as a server that is killed: it says no more, and cleans up nothing
+		dead.Store(true) // as a server that is killed: it says no more, and cleans up nothing
 		began := time.Now()
 		for err == nil {
 			_, err, _ = again.Next()
@@ -281,7 +282,7 @@ func TestATapeHasNothingOfAnEarlierAnswer(t *testing.T) {
 		dying := lingering(t, nil, "dying", old)
 		here := lingering(t, dying, "here", a)
 		there := lingering(t, here, "there", says())
-		dead := false
+		var dead atomic.Bool
 		dying.Params.Tapes = &completion.Tapes{Cache: deaf{dying.cache, &dead}, Box: tenancy.Pepper("pepper").Box()}
 		rebuild(t, dying)
 		ctx, die := context.WithCancel(t.Context())
@@ -291,7 +292,7 @@ func TestATapeHasNothingOfAnEarlierAnswer(t *testing.T) {
 		}
 		listen(t, r, 4)
 		time.Sleep(time.Second)
-		dead = true
+		dead.Store(true)
 		die()
 		r.Close()
 		if err := dying.Stop(t.Context()); err != nil { // its key is free again
