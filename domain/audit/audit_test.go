@@ -29,6 +29,9 @@ func TestAnEntryThatMustNotStandInTheLogIsRefused(t *testing.T) {
 		"sk-proj-abcdefghijklmnopqrstuvwxyz", "sk-agentapi-dev-fdyjnm4j2kchjef4", "Bearer abcdefghijklmnopqrs", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.x",
 		"postgres://user:pw@host/db", "AKIAIOSFODNN7EXAMPLE", "-----BEGIN PRIVATE KEY-----", "ghp_abcdefghijklmnopqrst", "x password=hunter2hunter2",
 	}
+	for _, sign := range signs {
+		secrets = append(secrets, sign+strings.Repeat("x", secretLength))
+	}
 	for _, s := range secrets {
 		for where, f := range map[string]Fields{
 			"target": fields(func(f *Fields) { f.Target = s }), "actor": fields(func(f *Fields) { f.Actor = s }),
