@@ -215,14 +215,21 @@ func TestAProvisioningKeyDoesNothingElse(t *testing.T) {
 			call(t, d.Server, 403, http.MethodPost, "/api/v1/orgs/"+d.org+"/api-keys", `{"name":"x","service":"x","scim":true}`, as(who)...)
 		}
 		call(t, d.Server, 403, http.MethodGet, "/scim/v2/Users", "", as("org_admin")...)
+		listed := object(t, call(t, d.Server, 200, http.MethodGet, "/api/v1/orgs/"+d.org+"/api-keys", "", as("org_admin")...))["data"].([]any)
+		if len(listed) != 1 {
+			t.Fatalf("the keys are %v", listed)
+		}
+		key := "/api/v1/orgs/" + d.org + "/api-keys/" + fmt.Sprint(listed[0].(map[string]any)["id"])
+		call(t, d.Server, 403, http.MethodPost, key+"/rotate", "{}", as("org_admin")...) // the next one's credential would be theirs
+		call(t, d.Server, 403, http.MethodPatch, key, `{"name":"x"}`, as("org_admin")...)
 		call(t, d.Server, 400, http.MethodPost, "/api/v1/me/api-keys", `{"name":"x","scim":true}`, as("org_member")...)
 
 		// Another organisation's provider sees and touches nothing of it.
 		id := d.provision("victim")
 		g := fmt.Sprint(d.send(201, http.MethodPost, "/Groups", `{"displayName":"G"}`)["id"])
 		theirs := fmt.Sprint(object(t, call(t, d.Server, 200, http.MethodGet, "/api/v1/me", "", as("eve")...))["org_id"])
-		_, key := newKey(t, d.Server, "eve", "/api/v1/orgs/"+theirs+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
-		eve := &directory{d.Server, t, key, theirs}
+		_, theirKey := newKey(t, d.Server, "eve", "/api/v1/orgs/"+theirs+"/api-keys", `{"name":"directory","service":"directory","scim":true}`)
+		eve := &directory{d.Server, t, theirKey, theirs}
 		for _, path := range []string{"/Users/" + id, "/Groups/" + g} {
 			eve.send(404, http.MethodGet, path, "")
 			eve.send(404, http.MethodDelete, path, "")
