@@ -36,6 +36,9 @@ local function held(key, lease)
   end
   return holding[key]
 end
+-- A key that has no places but something else fails here, before any are taken: the claims
+-- are asked about again then, each alone, and must not find their own.
+for i = #rates / 2 + 1, #KEYS do redis.call('ZCARD', KEYS[i]) end
 for c = 3, #ARGV, 2 do
   local id, n = ARGV[c], numbers(ARGV[c + 1])
   local taken, lease, places = n[1] == 1, n[2], 4 + 2 * n[3]

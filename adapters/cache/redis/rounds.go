@@ -103,7 +103,10 @@ func (l Limiter) send(ctx context.Context, r *round) {
 		over.Stop()
 	}
 	l.queue.close(r)
-	all := slices.DeleteFunc(r.claims, func(a *asking) bool { return a.ctx.Err() != nil }) // who has left takes nothing
+	all := slices.DeleteFunc(r.claims, func(a *asking) bool { // who has left takes nothing
+		a.err = ended(a.ctx)
+		return a.err != nil
+	})
 	if len(all) > 0 {
 		r.err = l.call(context.WithoutCancel(ctx), func(ctx context.Context, conn rueidis.Client) error { return l.decideAll(ctx, conn, all) })
 	}

@@ -111,6 +111,44 @@ func TestWhoHasLeftTakesNothing(t *testing.T) {
 	}
 }
 
+func TestWhoHasLeftIsToldThatRedisWasNotAsked(t *testing.T) {
+	t.Parallel()
+	l := NewLimiter(connect(t, server.Shared(t)))
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for _, takes := range []bool{true, false} {
+		a := &asking{Claim: spend("1", "a", 9), takes: takes, ctx: gone}
+		r, _ := l.queue.join(a)
+		l.send(gone, r)
+		if r.err != nil || !fault.Is(a.err, fault.Canceled) {
+			t.Errorf("takes %v: all: %v, the one: %v", takes, r.err, a.err)
+		}
+	}
+}
+
+func TestWhatIsAskedAgainIsNotInItsOwnWay(t *testing.T) {
+	t.Parallel()
+	l := NewLimiter(connect(t, server.Shared(t)))
+	at := func(id, key string, takes bool) *asking {
+		return &asking{Claim: quota.Claim{ID: id, Lease: time.Minute, Places: []quota.Places{{Key: key, Most: 1}}}, takes: takes, ctx: t.Context()}
+	}
+	if _, err := l.Take(t.Context(), spend("1", "a", 9)); err != nil { // which connects
+		t.Fatal(err)
+	}
+	if err := l.conn.Do(t.Context(), l.conn.B().Set().Key(l.place("broken")).Value("no set").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for i, takes := range []bool{true, false} {
+		well := at("2", "whole"+strconv.Itoa(i), true)
+		r, _ := l.queue.join(well)
+		l.queue.join(at("3", "broken", takes))
+		l.send(t.Context(), r)
+		if r.err != nil || well.err != nil || !well.decision.Granted() {
+			t.Errorf("takes %v: all: %v, the one: %v, %+v", takes, r.err, well.err, well.decision)
+		}
+	}
+}
+
 func TestNoMoreClaimsGoTogetherThanRedisHasTimeFor(t *testing.T) {
 	t.Parallel()
 	q, rounds := new(queue), 0
