@@ -280,3 +280,16 @@ func TestNobodyLooksAtAnAnswerThatHasEnded(t *testing.T) {
 		t.Error("the timer of an answer that has ended runs")
 	}
 }
+
+// What such a look finds would put off when the next answer is looked at.
+func TestAWatchThatIsAtWorkIsNotUsedAgain(t *testing.T) {
+	g := New("a", &scripted{}, Policy{Idle: time.Hour})
+	for range 100 { // the pool forgets some of what it is given, where races are looked for
+		w := g.watch(&run{guard: g}, time.Hour)
+		w.timer.Stop() // as it is while look is at work
+		g.unwatch(w)
+		if g.watches.Get() != nil {
+			t.Fatal("it is there for the next answer")
+		}
+	}
+}
