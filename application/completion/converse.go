@@ -128,11 +128,9 @@ func (r *run) newTurns(at time.Time) []session.Turn {
 	at = session.Moment(at)
 	fresh := r.transcript[len(r.transcript)-r.fresh:]
 	turns := make([]session.Turn, len(fresh)+1)
-	seeds := make([]byte, 10*len(turns))
-	r.s.Random(seeds)
 	for i := range turns {
 		t := &turns[i]
-		t.ID = session.NewTurnID(at, [10]byte(seeds[10*i:]))
+		t.ID = session.NewTurnID(at, r.s.entropy())
 		t.Request, t.Created = r.cmd.RequestID, at
 		if i < len(fresh) {
 			t.Message = fresh[i]
